@@ -1,0 +1,20 @@
+# ft_library(name SOURCES... DEPENDS...): a library of our own code with the project's warnings.
+add_library(ft_warnings INTERFACE)
+target_compile_options(ft_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -fno-math-errno
+    $<$<BOOL:${FT_WERROR}>:-Werror>>)
+
+function(ft_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE ft_warnings ${ARG_PRIVATE})
+endfunction()
+
+# ft_folder(folder DEPENDS... PRIVATE...): library ft_<folder> from the folder's own .cc files.
+# A file named main.cc is a program, not part of the library.
+function(ft_folder folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  ft_library(ft_${folder} SOURCES ${sources} ${ARGN})
+endfunction()
