@@ -1,0 +1,162 @@
+// The weight tree of a checkpoint: every tensor is named once, in visit_weights, which load, check and size all use.
+// Source: model.md 2.2 (main model, MTP), dspark.md 1.9 (DSpark stages).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/model_config.h"
+#include "core/tensor.h"
+
+namespace ft {
+
+class Backend;
+class SafetensorsIndex;
+
+// Hyper-connection mix of one sub-layer (model.md 3.2). fn [(2+n)n, n*d] F32; base [(2+n)n]; scale [3].
+struct HyperConnectionWeights {
+  Weight fn;
+  Vector base;
+  Vector scale;
+};
+
+// Collapse of the n streams before a head (model.md 3.10). fn [n, n*d] F32; base [n]; scale [1].
+struct HeadCollapseWeights {
+  Weight fn;
+  Vector base;
+  Vector scale;
+};
+
+// Compressor of a CSA/HCA layer or of its indexer (model.md 3.5). Width coff*c; ape [ratio, coff*c].
+struct CompressorWeights {
+  Weight wkv;    // [coff*c, d] BF16
+  Weight wgate;  // [coff*c, d] BF16
+  Vector ape;    // [ratio * coff*c]
+  Vector norm;   // [c]
+};
+
+// Lightning indexer of a CSA layer (model.md 3.6).
+struct IndexerWeights {
+  Weight wq_b;          // [HI*cI, q_lora] FP8
+  Weight weights_proj;  // [HI, d] BF16
+  CompressorWeights compressor;
+};
+
+struct AttentionWeights {
+  Weight wq_a;   // [q_lora, d]
+  Vector q_norm;
+  Weight wq_b;   // [H*c, q_lora]
+  Weight wkv;    // [c, d]
+  Vector kv_norm;
+  Weight wo_a;   // [g*o_lora, H*c/g]
+  Weight wo_b;   // [d, g*o_lora]
+  Vector sink;   // [H]
+  CompressorWeights compressor;  // present when ratio > 0
+  IndexerWeights indexer;        // present when ratio == 4
+};
+
+struct ExpertWeights {
+  Weight w1;  // gate [moe, d]
+  Weight w3;  // up   [moe, d]
+  Weight w2;  // down [d, moe]
+};
+
+struct MoeWeights {
+  Weight gate;                        // [E, d] BF16
+  Vector bias;                        // [E]; absent in hash layers
+  const int32_t* tid2eid = nullptr;   // [V, K] in hash layers, narrowed from I64; ids are checked against E at load
+  std::vector<ExpertWeights> experts;
+  ExpertWeights shared;
+};
+
+// One block: attention and MoE, each behind its hyper-connection. `ratio` 0 = SWA, 4 = CSA, other = HCA.
+struct BlockWeights {
+  int ratio = 0;
+  HyperConnectionWeights hc_attn;
+  HyperConnectionWeights hc_ffn;
+  Vector attn_norm;
+  Vector ffn_norm;
+  AttentionWeights attn;
+  MoeWeights ffn;
+};
+
+// Multi-token prediction block (model.md 3.11); embed and head are the main model's.
+struct MtpWeights {
+  BlockWeights block;
+  Weight e_proj;  // [d, d]
+  Weight h_proj;  // [d, d]
+  Vector enorm;
+  Vector hnorm;
+  Vector norm;
+  HeadCollapseWeights head;
+};
+
+// DSpark draft (dspark.md 1.9). Stages share main_proj's output; head, Markov and confidence sit on the last stage.
+struct DsparkWeights {
+  Weight main_proj;  // [d, taps*d]
+  Vector main_norm;
+  std::vector<BlockWeights> stages;
+  Vector norm;
+  HeadCollapseWeights head;
+  Weight markov_w1;   // [V, r] BF16
+  Weight markov_w2;   // [V, r] BF16
+  Weight confidence;  // [1, d+r] BF16
+};
+
+struct ModelWeights {
+  Weight embed;  // [V, d] BF16
+  Weight head;   // [V, d] BF16
+  Vector norm;
+  HeadCollapseWeights head_collapse;
+  std::vector<BlockWeights> layers;
+  std::vector<MtpWeights> mtp;             // empty when the checkpoint has none
+  std::unique_ptr<DsparkWeights> dspark;   // null when the checkpoint has none
+};
+
+// Receives every tensor of the tree once, in checkpoint order. `name` is the official one without a suffix for its scale.
+class WeightVisitor {
+ public:
+  virtual ~WeightVisitor() = default;
+  // A linear weight: `name`.weight and, for fp8/fp4, `name`.scale. Shape and format are what the config demands.
+  virtual void linear(const std::string& name, Weight& weight, int64_t rows, int64_t cols, WeightFormat format) = 0;
+  // A plain tensor stored as F32 or BF16 under exactly `name`, widened to float32.
+  virtual void vector(const std::string& name, Vector& vector, std::vector<int64_t> shape, DType stored) = 0;
+  // A plain float32 matrix under exactly `name` (hyper-connection fn).
+  virtual void matrix(const std::string& name, Weight& weight, int64_t rows, int64_t cols) = 0;
+  // I64 [rows, cols] under exactly `name`, values in [0, limit), narrowed to int32.
+  virtual void table(const std::string& name, const int32_t*& table, int64_t rows, int64_t cols, int64_t limit) = 0;
+};
+
+// Visits the tree that `config` describes; sizes the vectors (layers, experts, stages) first.
+void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor);
+
+// A loaded checkpoint: the tree, and what keeps its memory alive (mapped shards, widened vectors).
+class Checkpoint {
+ public:
+  // Loads the directory `path` (config.json, model.safetensors or the shards of model.safetensors.index.json).
+  // Linear weights stay where they are mapped on the CPU; `backend.place` copies them where the backend needs that.
+  // Every tensor is checked for presence, dtype and shape; the error names file, tensor, value seen and value expected.
+  // `progress(done_bytes, total_bytes)` is called now and then; may be empty.
+  static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, Backend& backend,
+                                                  const std::function<void(int64_t, int64_t)>& progress = {});
+  ~Checkpoint();
+
+  const ModelConfig& config() const { return config_; }
+  const ModelWeights& weights() const { return weights_; }
+  int64_t weight_bytes() const { return weight_bytes_; }
+
+ private:
+  struct Storage;
+  Checkpoint();
+
+  ModelConfig config_;
+  ModelWeights weights_;
+  int64_t weight_bytes_ = 0;
+  std::unique_ptr<Storage> storage_;
+};
+
+}  // namespace ft
