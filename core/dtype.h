@@ -9,16 +9,16 @@
 
 namespace ft {
 
-enum class DType : uint8_t { kF32, kBF16, kE4M3, kE8M0, kI8, kI32, kI64 };
+enum class DType : uint8_t { kF32, kBF16, kE4M3, kE8M0, kI8, kI32, kI64, kF64 };
 
-// The name in a safetensors header: "F32", "BF16", "F8_E4M3", "F8_E8M0", "I8", "I32", "I64".
+// The name in a safetensors header: "F32", "BF16", "F8_E4M3", "F8_E8M0", "I8", "I32", "I64", "F64".
 constexpr std::string_view safetensors_name(DType dtype) {
-  constexpr std::string_view kNames[] = {"F32", "BF16", "F8_E4M3", "F8_E8M0", "I8", "I32", "I64"};
+  constexpr std::string_view kNames[] = {"F32", "BF16", "F8_E4M3", "F8_E8M0", "I8", "I32", "I64", "F64"};
   return kNames[static_cast<int>(dtype)];
 }
 
 constexpr int byte_size(DType dtype) {
-  constexpr int kSizes[] = {4, 2, 1, 1, 1, 4, 8};
+  constexpr int kSizes[] = {4, 2, 1, 1, 1, 4, 8, 8};
   return kSizes[static_cast<int>(dtype)];
 }
 

@@ -2,6 +2,7 @@
 // Source: model.md 2.2 (main model, MTP), dspark.md 1.9 (DSpark stages).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,8 +15,15 @@
 
 namespace ft {
 
-class Backend;
-class SafetensorsIndex;
+// Puts the bytes of a loaded weight where the ops that will read them can reach them. Every backend is one.
+class WeightPlacer {
+ public:
+  virtual ~WeightPlacer() = default;
+  // An address of `bytes` at `host` which the ops of the backend may read: `host` itself on a CPU, a copy on a device.
+  // Valid as long as the placer lives; the caller keeps `host` alive and unchanged as long as that. Null where the
+  // memory of the device does not suffice. `host` is aligned to its element size.
+  virtual const void* place(const void* host, size_t bytes) = 0;
+};
 
 // Hyper-connection mix of one sub-layer (model.md 3.2). fn [(2+n)n, n*d] F32; base [(2+n)n]; scale [3].
 struct HyperConnectionWeights {
@@ -138,10 +146,10 @@ void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisit
 class Checkpoint {
  public:
   // Loads the directory `path` (config.json, model.safetensors or the shards of model.safetensors.index.json).
-  // Linear weights stay where they are mapped on the CPU; `backend.place` copies them where the backend needs that.
+  // Linear weights stay where they are mapped on the CPU; `placer.place` (the backend) copies them where it needs that.
   // Every tensor is checked for presence, dtype and shape; the error names file, tensor, value seen and value expected.
   // `progress(done_bytes, total_bytes)` is called now and then; may be empty.
-  static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, Backend& backend,
+  static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, WeightPlacer& placer,
                                                   const std::function<void(int64_t, int64_t)>& progress = {});
   ~Checkpoint();
 
