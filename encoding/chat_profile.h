@@ -1,0 +1,50 @@
+// The strings of the DeepSeek-V4 wire format, and what differs between revisions of it.
+//
+// Source: reference/encoding.md sections 7, 9 and appendices A, B.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace ft::encoding {
+
+inline constexpr std::string_view kBos = "<｜begin▁of▁sentence｜>";
+inline constexpr std::string_view kEos = "<｜end▁of▁sentence｜>";
+inline constexpr std::string_view kUser = "<｜User｜>";
+inline constexpr std::string_view kAssistant = "<｜Assistant｜>";
+inline constexpr std::string_view kLatestReminder = "<｜latest_reminder｜>";
+inline constexpr std::string_view kThinkOpen = "<think>";
+inline constexpr std::string_view kThinkClose = "</think>";
+inline constexpr std::string_view kDsml = "｜DSML｜";
+inline constexpr std::string_view kToolResultOpen = "<tool_result>";
+inline constexpr std::string_view kToolResultClose = "</tool_result>";
+
+// The tools text of a prompt around the schemas (which are joined by newlines between the two parts).
+extern const std::string_view kToolsBlockHead;
+extern const std::string_view kToolsBlockTail;
+// Stands before a response schema.
+extern const std::string_view kResponseFormatHead;
+
+// One accepted reasoning effort and the text it puts before the first message in thinking mode ("" for none).
+struct EffortText {
+  std::string_view level;
+  std::string_view text;
+};
+
+// A revision of the format. Everything not named here is the same in all revisions.
+struct Profile {
+  std::string_view name;
+  std::span<const EffortText> efforts;  // any other level is an AssertionError; absent means no text
+};
+
+// V4-Pro and V4-Flash preview (April 2026): efforts high (no text), max.
+extern const Profile kPreview;
+// V4-Flash-0731: efforts low (no text), high (the preview's max text), max (its own text).
+extern const Profile kFlash0731;
+
+// "preview" or "0731"; null pointer for any other name.
+const Profile* find_profile(std::string_view name);
+
+}  // namespace ft::encoding

@@ -1,0 +1,43 @@
+// Chat messages to prompt text: the dsv4 encoder, with the parts of the text that came from the client
+// marked.
+//
+// Source: reference/encoding.md sections 1-7 and 9. There is no Jinja template for this model; this is the
+// template.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "encoding/chat_profile.h"
+#include "encoding/error.h"
+#include "encoding/ordered_json.h"
+#include "encoding/tokenizer.h"
+
+namespace ft::encoding {
+
+struct ChatOptions {
+  std::string thinking_mode = "chat";  // "chat" or "thinking"; checked when a message is rendered
+  bool drop_thinking = true;           // leave out reasoning before the last user message (unless tools)
+  bool add_default_bos_token = true;   // only without context
+  std::optional<std::string> reasoning_effort;  // a level of the profile
+  Json context = Json::array();  // messages encoded earlier: they influence rules, and are not rendered
+  const Profile* profile = &kPreview;
+};
+
+struct Prompt {
+  std::string text;
+  // Bytes of `text` that came from the client (contents, names, arguments, schemas): ascending, disjoint,
+  // non-empty. To be passed to Tokenizer::encode, so that they cannot become special tokens.
+  std::vector<ByteRange> client;
+};
+
+// Renders `messages`, an array of message objects {role, content, tools, tool_calls, tool_call_id,
+// reasoning_content, response_format, task, wo_eos}. Text goes in byte for byte. Errors carry the kind of the
+// reference's exception (AssertionError, KeyError, TypeError, AttributeError, NotImplementedError); where the
+// reference would print a Python container (a list or object as system content, for instance), TypeError;
+// kUnpairedSurrogate for arguments that hold one.
+EncodingResult<Prompt> encode_chat(const Json& messages, const ChatOptions& options);
+
+}  // namespace ft::encoding
