@@ -6,15 +6,24 @@ target_compile_options(ft_warnings INTERFACE
 
 function(ft_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE" ${ARGN})
+  if(NOT ARG_SOURCES)  # a folder with headers alone
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(${name} INTERFACE ${ARG_DEPENDS})
+    return()
+  endif()
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE ft_warnings ${ARG_PRIVATE})
 endfunction()
 
-# ft_folder(folder DEPENDS... PRIVATE...): library ft_<folder> from the folder's own .cc files.
-# A file named main.cc is a program, not part of the library.
+# ft_folder(folder DEPENDS... PRIVATE... EXCLUDE...): library ft_<folder> from the folder's own .cc files.
+# A file named main.cc is a program, not part of the library; EXCLUDE names files that belong to another library.
 function(ft_folder folder)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;PRIVATE;EXCLUDE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
-  ft_library(ft_${folder} SOURCES ${sources} ${ARGN})
+  foreach(name main.cc ${ARG_EXCLUDE})
+    list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${name})
+  endforeach()
+  ft_library(ft_${folder} SOURCES ${sources} DEPENDS ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE})
 endfunction()

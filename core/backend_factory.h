@@ -1,0 +1,25 @@
+// Chooses the backend a program runs on, from what was asked for, what was built and what the machine has.
+// Lives in ft_core_backends, which only programs link: unit tests stay free of the CUDA library.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/backend.h"
+#include "core/error.h"
+
+namespace ft {
+
+enum class BackendChoice : uint8_t { kAuto, kCpu, kCuda, kReference };
+
+// "auto", "cpu", "cuda" or "reference" (the values of --backend); anything else is kInvalidArgument.
+Result<BackendChoice> parse_backend_choice(std::string_view name);
+
+// kAuto takes the CUDA device if there is one and the CPU otherwise; the others fail with the reason where
+// they cannot be had. `threads` (0 = all cores) is for the CPU. `why` (may be null) receives one line for
+// people: what was chosen and, for a fallback, why not the other.
+Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, int threads,
+                                              std::string* why);
+
+}  // namespace ft
