@@ -1,0 +1,112 @@
+// Queries, window keys and the attention core (model.md 3.3, 3.7).
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.h"
+#include "core/quantize.h"
+#include "core/reference/reference_backend.h"
+#include "core/reference/row_math.h"
+
+namespace ft::reference {
+
+namespace {
+
+// The keys of one row in list order: window first, then what it sees of the compressed entries.
+std::vector<const float*> keys_of_row(const AttentionArgs& args, int64_t row) {
+  std::vector<const float*> keys;
+  const auto append = [&](const float* rows, int32_t address) {
+    if (address >= 0) keys.push_back(rows + address * args.head_dim);
+  };
+  for (int32_t i = 0; i < args.window_width; ++i) append(args.raw, args.window[row * args.window_width + i]);
+  if (args.selected != nullptr) {
+    for (int32_t i = 0; i < args.selected_width; ++i) {
+      append(args.compressed, args.selected[row * args.selected_width + i]);
+    }
+  }
+  if (args.all_visible != nullptr) {
+    const int32_t visible = visible_entries(*args.all_visible, row);
+    for (int32_t j = 0; j < visible; ++j) append(args.compressed, entry_address(*args.all_visible, row, j));
+  }
+  return keys;
+}
+
+}  // namespace
+
+void ReferenceBackend::rotate(float* x, const float* rotation, int64_t rope_dim, bool inverse) const {
+  for (int64_t i = 0; i < rope_dim; i += 2) {
+    const double real = x[i];
+    const double imaginary = x[i + 1];
+    const double cosine = rotation[i];
+    const double sine = inverse ? -rotation[i + 1] : rotation[i + 1];
+    x[i] = rb(real * cosine - imaginary * sine);
+    x[i + 1] = rb(real * sine + imaginary * cosine);
+  }
+}
+
+void ReferenceBackend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
+  FT_CHECK(q.cols % head_dim == 0 && rotations.rope_dim <= head_dim, q.cols, head_dim, rotations.rope_dim);
+  for (int64_t r = 0; r < q.rows; ++r) {
+    for (int64_t column = 0; column < q.cols; column += head_dim) {
+      float* head = q.row(r) + column;
+      // The released model does this in bf16; rb() is the identity in kExact, except that it rounds to
+      // float32.
+      double sum = 0.0;
+      for (int64_t i = 0; i < head_dim; ++i) {
+        const double square = static_cast<double>(head[i]) * head[i];
+        sum += official() ? rb(square) : square;
+      }
+      const double mean = rb(sum / static_cast<double>(head_dim));
+      const double factor = rb(1.0 / std::sqrt(rb(mean + rms_norm_eps_)));
+      for (int64_t i = 0; i < head_dim; ++i) head[i] = rb(head[i] * factor);
+      rotate(head + head_dim - rotations.rope_dim, rotations.data + r * rotations.rope_dim,
+             rotations.rope_dim, false);
+    }
+  }
+}
+
+void ReferenceBackend::store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
+  FT_CHECK(x.cols == norm.size && rotations.rope_dim <= x.cols, x.cols, norm.size, rotations.rope_dim);
+  const int64_t plain = x.cols - rotations.rope_dim;
+  for (int64_t r = 0; r < x.rows; ++r) {
+    float* key = raw + dst[r] * x.cols;
+    rms_norm_row(x.row(r), norm, key);
+    rotate(key + plain, rotations.data + r * rotations.rope_dim, rotations.rope_dim, false);
+    if (official()) q8sim(key, plain);
+  }
+}
+
+void ReferenceBackend::attend(const AttentionArgs& args) {
+  const int64_t c = args.head_dim;
+  const int64_t rope_dim = args.inverse.rope_dim;
+  FT_CHECK(
+      args.q.cols == args.head_count * c && args.out.cols == args.q.cols && args.sink.size == args.head_count,
+      args.q.cols, args.out.cols, args.head_count, c, args.sink.size);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(c));
+  std::vector<double> weights;
+  std::vector<double> sums(static_cast<size_t>(c));
+  for (int64_t r = 0; r < args.q.rows; ++r) {
+    const std::vector<const float*> keys = keys_of_row(args, r);
+    FT_CHECK(!keys.empty(), r);
+    weights.resize(keys.size());
+    for (int h = 0; h < args.head_count; ++h) {
+      const float* query = args.q.row(r) + h * c;
+      for (size_t k = 0; k < keys.size(); ++k) weights[k] = scale * dot(query, keys[k], c);
+      const double largest = *std::max_element(weights.begin(), weights.end());
+      // The sink adds to the denominator alone, and the denominator takes the weights before they are
+      // rounded.
+      double denominator = std::exp(args.sink.data[h] - largest);
+      std::fill(sums.begin(), sums.end(), 0.0);
+      for (size_t k = 0; k < keys.size(); ++k) {
+        const double weight = std::exp(weights[k] - largest);
+        denominator += weight;
+        const double rounded = official() ? rb(weight) : weight;
+        for (int64_t i = 0; i < c; ++i) sums[i] += rounded * keys[k][i];
+      }
+      float* out = args.out.row(r) + h * c;
+      for (int64_t i = 0; i < c; ++i) out[i] = rb(sums[i] / denominator);
+      rotate(out + c - rope_dim, args.inverse.data + r * rope_dim, rope_dim, true);
+    }
+  }
+}
+
+}  // namespace ft::reference

@@ -1,0 +1,51 @@
+// Memory is host memory: an address of this backend is a plain pointer.
+#include <cstdlib>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/reference/reference_backend.h"
+
+namespace ft {
+
+std::unique_ptr<Backend> make_reference_backend(Numerics numerics) {
+  return std::make_unique<reference::ReferenceBackend>(numerics);
+}
+
+namespace reference {
+
+const void* ReferenceBackend::place(const void* host, size_t) {
+  return host;
+}
+
+Buffer ReferenceBackend::allocate(size_t bytes) {
+  void* data = std::calloc(bytes > 0 ? bytes : 1, 1);
+  FT_CHECK(data != nullptr, bytes);
+  return Buffer(data, bytes, [](void* memory) { std::free(memory); });
+}
+
+void ReferenceBackend::upload(void* destination, const void* host, size_t bytes) {
+  if (bytes > 0) std::memcpy(destination, host, bytes);
+}
+
+void ReferenceBackend::download(void* host, const void* source, size_t bytes) {
+  if (bytes > 0) std::memcpy(host, source, bytes);
+}
+
+void ReferenceBackend::reserve(const ModelConfig& config, int64_t) {
+  rms_norm_eps_ = config.rms_norm_eps;
+  hc_eps_ = config.hc_eps;
+  hc_sinkhorn_iters_ = config.hc_sinkhorn_iters;
+  hc_mult_ = config.hc_mult;
+}
+
+void ReferenceBackend::copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
+                                 const int32_t* dst, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    // A row copied onto itself is harmless, but memmove is what makes it defined.
+    std::memmove(static_cast<char*>(destination) + dst[i] * row_bytes,
+                 static_cast<const char*>(source) + src[i] * row_bytes, static_cast<size_t>(row_bytes));
+  }
+}
+
+}  // namespace reference
+}  // namespace ft
