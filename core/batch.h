@@ -11,10 +11,11 @@ using SequenceId = int32_t;
 // Row::parent of a row that continues the committed sequence directly.
 inline constexpr int32_t kCommitted = -1;
 
-// One token to run through the model. A prefill chunk is a chain of rows, a plain decode step is one row, a draft is a tree.
+// One token to run through the model. A prefill chunk is a chain of rows, a plain decode step is one row, a
+// draft is a tree.
 struct Row {
   int32_t token = 0;
-  int32_t position = 0;         // parent's position + 1, or the sequence's committed length
+  int32_t position = 0;  // parent's position + 1, or the sequence's committed length
   SequenceId sequence = 0;
   int32_t parent = kCommitted;  // index of an earlier row of the same transaction and sequence, or kCommitted
 };

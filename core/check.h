@@ -20,8 +20,8 @@ template <class... Values>
 }  // namespace ft::detail
 
 // Always on. Extra arguments are values to print.
-#define FT_CHECK(condition, ...)                                                                      \
-  do {                                                                                                \
-    if (!(condition)) [[unlikely]]                                                                    \
-      ::ft::detail::check_failed(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__);          \
+#define FT_CHECK(condition, ...)                                                             \
+  do {                                                                                       \
+    if (!(condition)) [[unlikely]]                                                           \
+      ::ft::detail::check_failed(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__); \
   } while (false)

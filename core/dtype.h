@@ -1,5 +1,5 @@
-// The number formats of a V4 checkpoint, exact in both directions: bf16, e4m3, e2m1, ue8m0 (model.md 2.1, 3.0).
-// Scalar and constexpr; usable from CUDA code (compile with --expt-relaxed-constexpr).
+// The number formats of a V4 checkpoint, exact in both directions: bf16, e4m3, e2m1, ue8m0
+// (model.md 2.1, 3.0). Scalar and constexpr; usable from CUDA code (compile with --expt-relaxed-constexpr).
 #pragma once
 
 #include <bit>
@@ -22,7 +22,9 @@ constexpr int byte_size(DType dtype) {
   return kSizes[static_cast<int>(dtype)];
 }
 
-constexpr float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+constexpr float bf16_to_f32(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 // Round to nearest, ties to even; NaN stays NaN.
 constexpr uint16_t f32_to_bf16(float value) {
@@ -31,7 +33,9 @@ constexpr uint16_t f32_to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-constexpr float round_bf16(float value) { return bf16_to_f32(f32_to_bf16(value)); }
+constexpr float round_bf16(float value) {
+  return bf16_to_f32(f32_to_bf16(value));
+}
 
 // 2^exponent as a float, exact from 2^-149 (subnormal) to 2^127.
 constexpr float exp2_int(int exponent) {
@@ -46,7 +50,8 @@ constexpr float e8m0_to_f32(uint8_t byte) {
   return byte == 255 ? std::numeric_limits<float>::quiet_NaN() : exp2_int(static_cast<int>(byte) - 127);
 }
 
-// The smallest power of two that is >= value, as its exponent, from the bits (model.md 3.0: never log2f). value > 0, finite.
+// The smallest power of two that is >= value, as its exponent, from the bits (model.md 3.0: never log2f).
+// value > 0, finite.
 constexpr int ceil_log2(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const int exponent = static_cast<int>(bits >> 23) - 127;
@@ -92,13 +97,20 @@ constexpr uint8_t f32_to_e2m1(float value) {
   const uint8_t sign = static_cast<uint8_t>((bits >> 28) & 8u);
   const float magnitude = std::bit_cast<float>(bits & 0x7fffffffu);
   uint8_t code = 0;
-  if (magnitude > 5.0f) code = 7;
-  else if (magnitude >= 3.5f) code = 6;
-  else if (magnitude > 2.5f) code = 5;
-  else if (magnitude >= 1.75f) code = 4;
-  else if (magnitude > 1.25f) code = 3;
-  else if (magnitude >= 0.75f) code = 2;
-  else if (magnitude > 0.25f) code = 1;
+  if (magnitude > 5.0f)
+    code = 7;
+  else if (magnitude >= 3.5f)
+    code = 6;
+  else if (magnitude > 2.5f)
+    code = 5;
+  else if (magnitude >= 1.75f)
+    code = 4;
+  else if (magnitude > 1.25f)
+    code = 3;
+  else if (magnitude >= 0.75f)
+    code = 2;
+  else if (magnitude > 0.25f)
+    code = 1;
   return static_cast<uint8_t>(sign | code);
 }
 

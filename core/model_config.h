@@ -63,8 +63,8 @@ struct ModelConfig {
   int eos_token_id = 1;
   DsparkConfig dspark;
 
-  // Parses and validates the text of a config.json. Unknown architectures, missing keys, wrong types and impossible or
-  // contradicting sizes are kInvalidFile errors that name the key (and `path` for the message).
+  // Parses and validates the text of a config.json. Unknown architectures, missing keys, wrong types and
+  // impossible or contradicting sizes are kInvalidFile errors that name the key (and `path` for the message).
   static Result<ModelConfig> parse(std::string_view json, const std::string& path);
 
   int hc_mix_size() const { return (2 + hc_mult) * hc_mult; }

@@ -36,7 +36,9 @@ RopeTable RopeTable::compressed(const ModelConfig& config) {
   const RopeScaling& yarn = config.rope_scaling;
   if (yarn.original_max_position_embeddings <= 0) return table;
   const auto correction = [&](double rotations) {
-    return dim * std::log(static_cast<double>(yarn.original_max_position_embeddings) / (rotations * 2 * std::numbers::pi)) /
+    return dim *
+           std::log(static_cast<double>(yarn.original_max_position_embeddings) /
+                    (rotations * 2 * std::numbers::pi)) /
            (2 * std::log(theta));
   };
   const double low = std::max(std::floor(correction(yarn.beta_fast)), 0.0);
@@ -44,8 +46,8 @@ RopeTable RopeTable::compressed(const ModelConfig& config) {
   if (high == low) high += 0.001;
   const float factor = static_cast<float>(yarn.factor);
   for (size_t i = 0; i < table.frequencies_.size(); ++i) {
-    const float ramp =
-        std::clamp((static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
+    const float ramp = std::clamp(
+        (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
     const float keep = 1.0f - ramp;
     float& f = table.frequencies_[i];
     f = f / factor * (1.0f - keep) + f * keep;

@@ -1,4 +1,5 @@
-// Rotary angles, computed once per step on the host so that every backend uses the same bits (model.md section 1).
+// Rotary angles, computed once per step on the host so that every backend uses the same bits (model.md
+// section 1).
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ class RopeTable {
   // Compressed layers: compress_rope_theta with YaRN.
   static RopeTable compressed(const ModelConfig& config);
 
-  // Writes rope_dim/2 (cos, sin) float32 pairs for `position`: the angle is the float32 product position*frequency, its
-  // cos and sin are those of that float32 number, rounded once.
+  // Writes rope_dim/2 (cos, sin) float32 pairs for `position`: the angle is the float32 product
+  // position*frequency, its cos and sin are those of that float32 number, rounded once.
   void rotate(int64_t position, float* out) const;
 
   int64_t rope_dim() const { return static_cast<int64_t>(frequencies_.size()) * 2; }

@@ -24,10 +24,11 @@ struct Matrix {
 
 // How the elements of a weight matrix are stored.
 enum class WeightFormat : uint8_t {
-  kF32,        // float32
-  kBF16,       // bfloat16
-  kFp8Block,   // e4m3, one ue8m0 scale per 128x128 tile: scale[ceil(rows/128), ceil(cols/128)]
-  kFp4Row,     // two e2m1 codes a byte along cols (low nibble = even column), one ue8m0 scale per 32 columns: scale[rows, cols/32]
+  kF32,       // float32
+  kBF16,      // bfloat16
+  kFp8Block,  // e4m3, one ue8m0 scale per 128x128 tile: scale[ceil(rows/128), ceil(cols/128)]
+  kFp4Row,    // two e2m1 codes a byte along cols (low nibble = even column), one ue8m0 scale per 32 columns:
+              // scale[rows, cols/32]
 };
 
 // A linear weight [rows = outputs, cols = inputs], contiguous, as stored in the checkpoint (model.md 2.1).
@@ -42,18 +43,25 @@ struct Weight {
   int64_t data_bytes() const {
     const int64_t count = rows * cols;
     switch (format) {
-      case WeightFormat::kF32: return count * 4;
-      case WeightFormat::kBF16: return count * 2;
-      case WeightFormat::kFp8Block: return count;
-      case WeightFormat::kFp4Row: return count / 2;
+      case WeightFormat::kF32:
+        return count * 4;
+      case WeightFormat::kBF16:
+        return count * 2;
+      case WeightFormat::kFp8Block:
+        return count;
+      case WeightFormat::kFp4Row:
+        return count / 2;
     }
     return 0;
   }
   int64_t scale_bytes() const {
     switch (format) {
-      case WeightFormat::kFp8Block: return ((rows + 127) / 128) * ((cols + 127) / 128);
-      case WeightFormat::kFp4Row: return rows * (cols / 32);
-      default: return 0;
+      case WeightFormat::kFp8Block:
+        return ((rows + 127) / 128) * ((cols + 127) / 128);
+      case WeightFormat::kFp4Row:
+        return rows * (cols / 32);
+      default:
+        return 0;
     }
   }
 };

@@ -1,5 +1,5 @@
-// The weight tree of a checkpoint: every tensor is named once, in visit_weights, which load, check and size all use.
-// Source: model.md 2.2 (main model, MTP), dspark.md 1.9 (DSpark stages).
+// The weight tree of a checkpoint: every tensor is named once, in visit_weights, which load, check and size
+// all use. Source: model.md 2.2 (main model, MTP), dspark.md 1.9 (DSpark stages).
 #pragma once
 
 #include <cstddef>
@@ -19,9 +19,9 @@ namespace ft {
 class WeightPlacer {
  public:
   virtual ~WeightPlacer() = default;
-  // An address of `bytes` at `host` which the ops of the backend may read: `host` itself on a CPU, a copy on a device.
-  // Valid as long as the placer lives; the caller keeps `host` alive and unchanged as long as that. Null where the
-  // memory of the device does not suffice. `host` is aligned to its element size.
+  // An address of `bytes` at `host` which the ops of the backend may read: `host` itself on a CPU, a copy on
+  // a device. Valid as long as the placer lives; the caller keeps `host` alive and unchanged as long as that.
+  // Null where the memory of the device does not suffice. `host` is aligned to its element size.
   virtual const void* place(const void* host, size_t bytes) = 0;
 };
 
@@ -55,14 +55,14 @@ struct IndexerWeights {
 };
 
 struct AttentionWeights {
-  Weight wq_a;   // [q_lora, d]
+  Weight wq_a;  // [q_lora, d]
   Vector q_norm;
-  Weight wq_b;   // [H*c, q_lora]
-  Weight wkv;    // [c, d]
+  Weight wq_b;  // [H*c, q_lora]
+  Weight wkv;   // [c, d]
   Vector kv_norm;
-  Weight wo_a;   // [g*o_lora, H*c/g]
-  Weight wo_b;   // [d, g*o_lora]
-  Vector sink;   // [H]
+  Weight wo_a;                   // [g*o_lora, H*c/g]
+  Weight wo_b;                   // [d, g*o_lora]
+  Vector sink;                   // [H]
   CompressorWeights compressor;  // present when ratio > 0
   IndexerWeights indexer;        // present when ratio == 4
 };
@@ -74,9 +74,10 @@ struct ExpertWeights {
 };
 
 struct MoeWeights {
-  Weight gate;                        // [E, d] BF16
-  Vector bias;                        // [E]; absent in hash layers
-  const int32_t* tid2eid = nullptr;   // [V, K] in hash layers, narrowed from I64; ids are checked against E at load
+  Weight gate;  // [E, d] BF16
+  Vector bias;  // [E]; absent in hash layers
+  const int32_t* tid2eid =
+      nullptr;  // [V, K] in hash layers, narrowed from I64; ids are checked against E at load
   std::vector<ExpertWeights> experts;
   ExpertWeights shared;
 };
@@ -103,7 +104,8 @@ struct MtpWeights {
   HeadCollapseWeights head;
 };
 
-// DSpark draft (dspark.md 1.9). Stages share main_proj's output; head, Markov and confidence sit on the last stage.
+// DSpark draft (dspark.md 1.9). Stages share main_proj's output; head, Markov and confidence sit on the last
+// stage.
 struct DsparkWeights {
   Weight main_proj;  // [d, taps*d]
   Vector main_norm;
@@ -121,22 +123,26 @@ struct ModelWeights {
   Vector norm;
   HeadCollapseWeights head_collapse;
   std::vector<BlockWeights> layers;
-  std::vector<MtpWeights> mtp;             // empty when the checkpoint has none
-  std::unique_ptr<DsparkWeights> dspark;   // null when the checkpoint has none
+  std::vector<MtpWeights> mtp;            // empty when the checkpoint has none
+  std::unique_ptr<DsparkWeights> dspark;  // null when the checkpoint has none
 };
 
-// Receives every tensor of the tree once, in checkpoint order. `name` is the official one without a suffix for its scale.
+// Receives every tensor of the tree once, in checkpoint order. `name` is the official one without a suffix
+// for its scale.
 class WeightVisitor {
  public:
   virtual ~WeightVisitor() = default;
-  // A linear weight: `name`.weight and, for fp8/fp4, `name`.scale. Shape and format are what the config demands.
-  virtual void linear(const std::string& name, Weight& weight, int64_t rows, int64_t cols, WeightFormat format) = 0;
+  // A linear weight: `name`.weight and, for fp8/fp4, `name`.scale. Shape and format are what the config
+  // demands.
+  virtual void linear(const std::string& name, Weight& weight, int64_t rows, int64_t cols,
+                      WeightFormat format) = 0;
   // A plain tensor stored as F32 or BF16 under exactly `name`, widened to float32.
   virtual void vector(const std::string& name, Vector& vector, std::vector<int64_t> shape, DType stored) = 0;
   // A plain float32 matrix under exactly `name` (hyper-connection fn).
   virtual void matrix(const std::string& name, Weight& weight, int64_t rows, int64_t cols) = 0;
   // I64 [rows, cols] under exactly `name`, values in [0, limit), narrowed to int32.
-  virtual void table(const std::string& name, const int32_t*& table, int64_t rows, int64_t cols, int64_t limit) = 0;
+  virtual void table(const std::string& name, const int32_t*& table, int64_t rows, int64_t cols,
+                     int64_t limit) = 0;
 };
 
 // Visits the tree that `config` describes; sizes the vectors (layers, experts, stages) first.
@@ -145,10 +151,11 @@ void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisit
 // A loaded checkpoint: the tree, and what keeps its memory alive (mapped shards, widened vectors).
 class Checkpoint {
  public:
-  // Loads the directory `path` (config.json, model.safetensors or the shards of model.safetensors.index.json).
-  // Linear weights stay where they are mapped on the CPU; `placer.place` (the backend) copies them where it needs that.
-  // Every tensor is checked for presence, dtype and shape; the error names file, tensor, value seen and value expected.
-  // `progress(done_bytes, total_bytes)` is called now and then; may be empty.
+  // Loads the directory `path` (config.json, model.safetensors or the shards of
+  // model.safetensors.index.json). Linear weights stay where they are mapped on the CPU; `placer.place` (the
+  // backend) copies them where it needs that. Every tensor is checked for presence, dtype and shape; the
+  // error names file, tensor, value seen and value expected. `progress(done_bytes, total_bytes)` is called
+  // now and then; may be empty.
   static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, WeightPlacer& placer,
                                                   const std::function<void(int64_t, int64_t)>& progress = {});
   ~Checkpoint();
