@@ -1,0 +1,184 @@
+// The cache of a stack of V4 layers: committed sequences, staged rows, and the transactions between them.
+//
+// A forward pass never changes a sequence (ARCHITECTURE.md, idea 2). Rows are staged: their window KV,
+// compressor inputs and the compressed entries they close live in scratch, addressed by row. commit() copies
+// an accepted path to where its positions say; what is not committed is simply overwritten later. Committed
+// state is addressed by position (model.md 5.2):
+//   window KV         ring, slot = position mod (window - 1 + kRewindMax)
+//   compressor inputs ring, slot = position mod (coff*ratio - 1 + kRewindMax), for CSA also the indexer's
+//   compressed entry  page table, entry j = position / ratio; valid entries are j < length / ratio
+// so a sequence's length is the only thing that a rewind changes.
+// One thread owns a cache. Used for the main layers and, with ratio 0 only, for MTP and DSpark drafts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/batch.h"
+#include "core/error.h"
+#include "core/step_plan.h"
+
+namespace ft {
+
+// How far below its longest length a sequence can be rewound, in tokens.
+inline constexpr int32_t kRewindMax = 128;
+
+// Explicit limits of a cache.
+struct CacheLimits {
+  int32_t sequences = 1;  // open at the same time
+  int32_t rows = 512;     // staged by one transaction
+  int64_t context = 0;    // tokens of one sequence, at most
+  int64_t total_tokens =
+      0;  // tokens of all sequences and snapshots whose compressed entries fit; rounded up to pages
+};
+
+// Addresses of one layer's tensors, for the ops. Null where the layer has none.
+struct LayerCache {
+  int ratio = 0;
+  float* raw = nullptr;          // [*, head_dim]
+  float* compressed = nullptr;   // [*, head_dim]
+  float* state = nullptr;        // [*, 2*coff*head_dim]
+  float* index_keys = nullptr;   // [*, index_head_dim]
+  float* index_state = nullptr;  // [*, 2*coff*index_head_dim]
+};
+
+class KvCache;
+
+// A frozen prefix: compressed pages shared by reference, and copies of the rows that continuing it needs
+// (model.md 5.2, prefix-cache checkpoints). Must not outlive its cache.
+class KvSnapshot {
+ public:
+  KvSnapshot(const KvSnapshot&) = delete;
+  KvSnapshot& operator=(const KvSnapshot&) = delete;
+  ~KvSnapshot();
+  int64_t length() const { return length_; }
+  // Memory held: the copied rows and a page for each page referenced (shared ones too).
+  int64_t bytes() const;
+
+ private:
+  friend class KvCache;
+  explicit KvSnapshot(KvCache& cache) : cache_(cache) {}
+
+  KvCache& cache_;
+  int64_t length_ = 0;
+  std::vector<std::vector<int32_t>> pages_;  // per ratio
+  Buffer rows_;
+};
+
+// Rows on their way into the cache. Destruction without commit rolls back, which costs nothing. One at a time
+// per cache.
+class KvTransaction {
+ public:
+  KvTransaction(KvTransaction&& other) noexcept : cache_(other.cache_) { other.cache_ = nullptr; }
+  KvTransaction& operator=(KvTransaction&&) = delete;
+  ~KvTransaction();
+
+  // Adds rows (parents may be any earlier row of the transaction) and plans a forward call over just these.
+  // The plan is valid until the next stage() of this cache.
+  const StepPlan& stage(std::span<const Row> rows, Visibility visibility = Visibility::kCausal);
+
+  // Publishes rows, given as indices in this transaction, parents before children; the rows of a sequence
+  // must be a path that starts at its committed tip. Every row staged for other paths is dropped. Ends the
+  // transaction.
+  void commit(std::span<const int32_t> rows) &&;
+
+  std::span<const Row> rows() const;
+
+ private:
+  friend class KvCache;
+  explicit KvTransaction(KvCache* cache) : cache_(cache) {}
+  KvCache* cache_;
+};
+
+class KvCache {
+ public:
+  // A cache for layers with these compression ratios (0, 4 or other, model.md section 1). `config` gives the
+  // widths.
+  KvCache(Backend& backend, const ModelConfig& config, std::vector<int> ratios, const CacheLimits& limits);
+  ~KvCache();
+
+  // Opens a sequence that may grow to `length_max` tokens; its pages are reserved, so growing cannot fail.
+  // kTooLarge if it can never fit, kOverloaded if it does not fit now.
+  Result<SequenceId> open(int64_t length_max);
+  // Opens a sequence that continues `snapshot`; pages stay shared until one is written (copy on write).
+  Result<SequenceId> open(int64_t length_max, const KvSnapshot& snapshot);
+  void close(SequenceId sequence);
+
+  KvTransaction begin();
+  int64_t length(SequenceId sequence) const { return lengths_[static_cast<size_t>(sequence)]; }
+  // Makes `length` the sequence's length. kInvalidArgument beyond the current length or more than kRewindMax
+  // below the longest, or below the snapshot it began from; 0 is always allowed.
+  Result<void> rewind(SequenceId sequence, int64_t length);
+  std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence);
+
+  const LayerCache& layer(int index) const { return layers_[static_cast<size_t>(index)]; }
+  const CacheLimits& limits() const { return limits_; }
+  int64_t bytes() const { return bytes_; }
+  int32_t open_sequences() const { return open_count_; }
+  // Tokens that a new sequence could reserve now: the smallest over the ratios.
+  int64_t available_tokens() const;
+
+  // Verifies the bookkeeping (page references, reservations, lengths). Aborts on a broken invariant; for
+  // tests and idle time.
+  void check_integrity() const;
+
+ private:
+  friend class KvSnapshot;
+  friend class KvTransaction;
+
+  // Pages of one ratio, shared by all layers of that ratio.
+  struct Pages {
+    std::vector<int32_t> free;
+    std::vector<int32_t> references;          // per page
+    std::vector<std::vector<int32_t>> owned;  // per sequence: page of entries [i*E, (i+1)*E)
+    std::vector<int64_t> reserved;            // per sequence: pages it may still take from `free`
+    int64_t reserved_total = 0;
+    Buffer table;  // [sequences, page_stride] first entry address of each page
+  };
+
+  int64_t pages_needed(const RatioLayout& ratio, int64_t tokens) const;
+  Result<SequenceId> open_slot(int64_t length_max);
+  void release_page(size_t ratio, int32_t page);
+  int32_t take_page(size_t ratio, SequenceId sequence);
+  void set_page(size_t ratio, SequenceId sequence, size_t index, int32_t page);
+  int32_t writable_entry(size_t ratio, SequenceId sequence, int64_t entry);
+  void commit(std::span<const int32_t> rows);
+  // Copies rows (src[i] -> dst[i]) of the tensors that `each` names for every layer of ratio index `ratio`
+  // (-1: window rows).
+  void copy_window(std::span<const int32_t> src, std::span<const int32_t> dst);
+  void copy_state(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);
+  void copy_entries(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);
+  const int32_t* upload_indices(std::span<const int32_t> src, std::span<const int32_t> dst);
+  template <class Visit>
+  int64_t visit_snapshot_rows(int64_t length, SequenceId sequence, Visit visit);
+
+  Backend& backend_;
+  int64_t head_dim_;
+  int64_t index_head_dim_;
+  CacheLimits limits_;
+  CacheLayout layout_;
+  std::vector<LayerCache> layers_;
+  std::vector<Buffer> memory_;
+  int64_t bytes_ = 0;
+
+  std::vector<Pages> pages_;
+  std::vector<const int32_t*> page_tables_;
+  std::vector<int64_t> lengths_;
+  std::vector<int64_t> length_max_;
+  std::vector<int64_t> rewind_floor_;
+  std::vector<uint8_t> open_;
+  int32_t open_count_ = 0;
+
+  std::unique_ptr<StepPlanner> planner_;
+  std::vector<Row> staged_;
+  bool in_transaction_ = false;
+  std::vector<int32_t> tips_;  // per sequence: last committed row of the commit in progress
+  std::vector<int32_t> copy_src_;
+  std::vector<int32_t> copy_dst_;
+  Buffer copy_indices_;
+};
+
+}  // namespace ft
