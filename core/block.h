@@ -1,0 +1,41 @@
+// One V4 block: attention, then mixture of experts, each behind its hyper-connection (model.md 3.2
+// to 3.9, 3.11b). Main layers, the MTP block and the stages of a DSpark draft are all this.
+#pragma once
+
+#include "core/activations.h"
+#include "core/backend.h"
+#include "core/kv_cache.h"
+#include "core/step_plan.h"
+#include "core/weights.h"
+
+namespace ft {
+
+// What every part of a layer needs: where to compute, and on what.
+struct LayerScope {
+  Backend& backend;
+  const ModelConfig& config;
+  Activations& activations;
+  const StepPlan& plan;
+};
+
+// activations.streams = block(activations.streams) for the rows of the plan; stages their KV and compressor
+// rows in `cache`.
+void run_block(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
+
+// output = attention(input), model.md 3.3 to 3.8.
+void run_attention(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
+
+// Stages compressor inputs of `input` and the entries that these rows close (model.md 3.5). `is_index_key`:
+// the indexer's.
+void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const RatioPlan& plan,
+                    int64_t head_dim, bool is_index_key, float* state, float* entries);
+
+// selected = the compressed entries that each row attends to in a CSA layer (model.md 3.6). Reads query_low
+// and input.
+void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const RatioPlan& plan,
+                 const LayerCache& cache);
+
+// output = moe(input), model.md 3.9.
+void run_moe(const LayerScope& scope, const MoeWeights& weights);
+
+}  // namespace ft

@@ -1,0 +1,25 @@
+// The lightning indexer of CSA layers: which compressed entries a row attends to.
+#include <cmath>
+
+#include "core/block.h"
+
+namespace ft {
+
+void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const RatioPlan& plan,
+                 const LayerCache& cache) {
+  Backend& backend = scope.backend;
+  const ModelConfig& config = scope.config;
+  Activations& a = scope.activations;
+  run_compressor(scope, weights.compressor, plan, config.index_head_dim, true, cache.index_state,
+                 cache.index_keys);
+  backend.linear(a.query_low, weights.wq_b, a.index_query, LinearInput::kQ8, LinearOutput::kBF16);
+  backend.index_query(a.index_query, config.index_head_dim, scope.plan.compressed);
+  backend.linear(a.input, weights.weights_proj, a.index_weights, LinearInput::kAsIs, LinearOutput::kBF16);
+  // cI^-1/2 * HI^-1/2, the constant of model.md 3.6.3 for any head count.
+  const float scale =
+      static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.index_head_dim) * config.index_n_heads));
+  backend.index_select(a.index_query, a.index_weights, scale, cache.index_keys, config.index_head_dim,
+                       plan.view, config.index_topk, a.selected);
+}
+
+}  // namespace ft

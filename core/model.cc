@@ -1,0 +1,108 @@
+#include "core/model.h"
+
+#include <algorithm>
+
+#include "core/block.h"
+#include "core/check.h"
+
+namespace ft {
+
+namespace {
+
+std::vector<int> main_ratios(const ModelConfig& config) {
+  return {config.compress_ratios.begin(), config.compress_ratios.begin() + config.num_hidden_layers};
+}
+
+// Plans the backend's scratch before anything of the model is allocated.
+Backend& reserved(Backend& backend, const ModelConfig& config, int64_t rows) {
+  backend.reserve(config, rows);
+  return backend;
+}
+
+}  // namespace
+
+LogitsHead::LogitsHead(Backend& backend, const ModelConfig& config, const Weight& head, int64_t rows_max)
+    : backend_(backend), head_(head), rows_max_(rows_max) {
+  const int64_t d = config.hidden_size;
+  memory_ = backend.allocate(static_cast<size_t>(rows_max * (2 * d + head.rows)) * sizeof(float));
+  collapsed_ = Matrix(memory_.f32(), 0, d);
+  normed_ = Matrix(collapsed_.data + rows_max * d, 0, d);
+  logits_ = Matrix(normed_.data + rows_max * d, 0, head.rows);
+  host_.resize(static_cast<size_t>(rows_max * head.rows));
+}
+
+void LogitsHead::run(Matrix streams, const HeadCollapseWeights& collapse, Vector norm) {
+  FT_CHECK(streams.rows <= rows_max_, streams.rows, rows_max_);
+  collapsed_.rows = normed_.rows = logits_.rows = streams.rows;
+  backend_.hc_head(streams, collapse, collapsed_);
+  backend_.rms_norm(collapsed_, norm, normed_);
+  backend_.linear(normed_, head_, logits_, LinearInput::kAsIs, LinearOutput::kF32);
+}
+
+std::span<const float> LogitsHead::fetch() {
+  const auto count = static_cast<size_t>(logits_.rows * logits_.cols);
+  backend_.download(host_.data(), logits_.data, count * sizeof(float));
+  return {host_.data(), count};
+}
+
+Model::Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& limits)
+    : backend_(reserved(backend, checkpoint.config(), limits.rows)),
+      config_(checkpoint.config()),
+      weights_(checkpoint.weights()),
+      cache_(backend, config_, main_ratios(config_), limits),
+      activations_(backend, config_, limits.rows),
+      head_(backend, config_, weights_.head, limits.rows) {
+  const int64_t rows = limits.rows;
+  const int64_t tap_cols = static_cast<int64_t>(config_.dspark.target_layer_ids.size()) * config_.hidden_size;
+  if (tap_cols > 0) {
+    taps_memory_ = backend.allocate(static_cast<size_t>(rows * tap_cols) * sizeof(float));
+    taps_ = Matrix(taps_memory_.f32(), rows, tap_cols);
+  }
+  const int64_t stream_cols = config_.hc_mult * config_.hidden_size;
+  logit_streams_memory_ = backend.allocate(static_cast<size_t>(rows * stream_cols) * sizeof(float));
+  logit_streams_ = Matrix(logit_streams_memory_.f32(), rows, stream_cols);
+  logit_indices_ = backend.allocate(static_cast<size_t>(2 * rows) * sizeof(int32_t));
+  host_indices_.reserve(static_cast<size_t>(2 * rows));
+}
+
+void Model::run_layers(const StepPlan& plan, int64_t logit_count) {
+  const LayerScope scope{backend_, config_, activations_, plan};
+  backend_.embed(plan.tokens, weights_.embed, config_.hc_mult, activations_.streams);
+  const std::vector<int>& taps = config_.dspark.target_layer_ids;
+  for (int i = 0; i < config_.num_hidden_layers; ++i) {
+    run_block(scope, weights_.layers[static_cast<size_t>(i)], cache_.layer(i));
+    const auto tap = std::find(taps.begin(), taps.end(), i);
+    if (tap != taps.end()) {
+      const int64_t column = (tap - taps.begin()) * config_.hidden_size;
+      backend_.stream_mean(activations_.streams, config_.hc_mult,
+                           Matrix(taps_.data + column, plan.rows, config_.hidden_size, taps_.stride));
+    }
+  }
+  if (logit_count == 0) return;
+  const int32_t* indices = static_cast<const int32_t*>(logit_indices_.data());
+  backend_.copy_rows(logit_streams_.data, activations_.streams.data,
+                     logit_streams_.cols * static_cast<int64_t>(sizeof(float)), indices,
+                     indices + logit_count, logit_count);
+  logit_streams_.rows = logit_count;
+  head_.run(logit_streams_, weights_.head_collapse, weights_.norm);
+}
+
+ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logit_rows) {
+  activations_.set_rows(plan.rows);
+  const auto logit_count = static_cast<int64_t>(logit_rows.size());
+  FT_CHECK(logit_count <= plan.rows, logit_count, plan.rows);
+  host_indices_.assign(logit_rows.begin(), logit_rows.end());
+  for (int32_t i = 0; i < logit_count; ++i) host_indices_.push_back(i);
+  if (logit_count > 0)
+    backend_.upload(logit_indices_.data(), host_indices_.data(), host_indices_.size() * sizeof(int32_t));
+  const auto key = static_cast<uint64_t>(plan.rows) << 32 | static_cast<uint64_t>(logit_count);
+  backend_.run(key, [&] { run_layers(plan, logit_count); });
+  ForwardOutput output;
+  if (logit_count > 0) output.logits = head_.fetch();
+  output.streams = activations_.streams;
+  output.taps = taps_;
+  output.taps.rows = taps_.data == nullptr ? 0 : plan.rows;
+  return output;
+}
+
+}  // namespace ft

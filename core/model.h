@@ -1,0 +1,78 @@
+// The main V4 model: tokens in, logits out, everything through staged rows of its cache (model.md section 3).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/activations.h"
+#include "core/backend.h"
+#include "core/kv_cache.h"
+#include "core/weights.h"
+
+namespace ft {
+
+// Results of one forward call, valid until the next one.
+struct ForwardOutput {
+  std::span<const float> logits;  // host, [logit_rows.size(), V], in the order asked for
+  Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
+  Matrix
+      taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
+};
+
+// Turns streams into logits: head collapse, norm, head (model.md 3.10). Shared by the model and its drafts.
+class LogitsHead {
+ public:
+  // Up to rows_max rows at a time. `head` is [V, d].
+  LogitsHead(Backend& backend, const ModelConfig& config, const Weight& head, int64_t rows_max);
+
+  // collapsed = hc_head(streams); logits = head . rms_norm(collapsed; norm). Leaves both in backend memory.
+  void run(Matrix streams, const HeadCollapseWeights& collapse, Vector norm);
+  Matrix collapsed() const { return collapsed_; }  // [rows, d], before the norm
+  Matrix logits() const { return logits_; }        // [rows, V]
+  // The logits of the last run on the host, [rows, V]; valid until the next fetch.
+  std::span<const float> fetch();
+
+ private:
+  Backend& backend_;
+  const Weight& head_;
+  int64_t rows_max_;
+  Buffer memory_;
+  Matrix collapsed_;
+  Matrix normed_;
+  Matrix logits_;
+  std::vector<float> host_;
+};
+
+class Model {
+ public:
+  // `checkpoint` must outlive the model. Calls backend.reserve.
+  Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& limits);
+
+  // Runs the rows of `plan` (made by a transaction of cache()) and returns the logits of the plan rows
+  // `logit_rows`.
+  ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
+
+  KvCache& cache() { return cache_; }
+  Backend& backend() { return backend_; }
+  const ModelConfig& config() const { return config_; }
+  const ModelWeights& weights() const { return weights_; }
+
+ private:
+  void run_layers(const StepPlan& plan, int64_t logit_count);
+
+  Backend& backend_;
+  const ModelConfig& config_;
+  const ModelWeights& weights_;
+  KvCache cache_;
+  Activations activations_;
+  LogitsHead head_;
+  Buffer taps_memory_;
+  Matrix taps_;
+  Buffer logit_streams_memory_;
+  Matrix logit_streams_;  // streams of the rows whose logits are wanted
+  Buffer logit_indices_;  // [2*rows] int32: source and destination rows
+  std::vector<int32_t> host_indices_;
+};
+
+}  // namespace ft
