@@ -1,0 +1,63 @@
+// A generation request as the engine sees it: token ids and parameters in, tokens and a report out. Text
+// never enters here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "draft/drafter.h"
+#include "verify/sampling_params.h"
+
+namespace ft::scheduler {
+
+// How a request wants to be speculated on; absent values mean the engine's default.
+struct SpeculationParams {
+  bool enabled = true;
+  std::optional<int32_t> max_nodes;  // rows verified per step, anchor included; 1 = plain decoding
+  std::optional<draft::TreeShape> shape;
+};
+
+struct GenerateRequest {
+  std::string id;  // for logs
+  std::vector<int32_t> prompt;
+  int64_t max_tokens = 0;  // > 0; generated tokens, the stop token included
+  verify::SamplingParams sampling;
+  std::vector<int32_t> stop_tokens;  // besides the checkpoint's end token
+  bool ignore_eos = false;           // the end token is a token like any other
+  SpeculationParams speculation;
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
+std::string_view finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled", "error"
+
+// Deepest draft that the report breaks down; deeper nodes count into the last bin.
+inline constexpr int kReportDepth = 16;
+
+// What speculation did for one request (field.md: glass box).
+struct RequestReport {
+  FinishReason finish_reason = FinishReason::kStop;
+  std::string error;        // kError only
+  int32_t stop_token = -1;  // the token that ended a kStop
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // prompt tokens that came from the prefix cache
+  int64_t completion_tokens = 0;
+  int64_t steps = 0;                                           // verify steps that emitted tokens
+  int64_t drafted = 0;                                         // verified draft rows, anchors excluded
+  int64_t accepted = 0;                                        // drafted tokens that were emitted
+  std::array<int64_t, kReportDepth + 1> accepted_histogram{};  // steps by number of accepted drafts
+  std::array<int64_t, kReportDepth> drafted_at_depth{};        // steps that verified a node at depth d+1
+  std::array<int64_t, kReportDepth> accepted_at_depth{};       // steps that accepted a token at depth d+1
+  std::string_view drafter = "none";
+  double queue_ms = 0.0;
+  double prefill_ms = 0.0;
+  double draft_ms = 0.0;   // this request's steps, shared steps counted in full
+  double verify_ms = 0.0;  // forward and sampling
+  double commit_ms = 0.0;  // commit and observe
+  double total_ms = 0.0;
+};
+
+}  // namespace ft::scheduler
