@@ -148,20 +148,30 @@ class WeightVisitor {
 // Visits the tree that `config` describes; sizes the vectors (layers, experts, stages) first.
 void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor);
 
+// How many tensors the checkpoint of `config` stores (scales count), and the bytes of their data.
+struct CheckpointSize {
+  int64_t tensors = 0;
+  int64_t bytes = 0;
+};
+CheckpointSize checkpoint_size(const ModelConfig& config);
+
 // A loaded checkpoint: the tree, and what keeps its memory alive (mapped shards, widened vectors).
 class Checkpoint {
  public:
   // Loads the directory `path` (config.json, model.safetensors or the shards of
   // model.safetensors.index.json). Linear weights stay where they are mapped on the CPU; `placer.place` (the
   // backend) copies them where it needs that. Every tensor is checked for presence, dtype and shape; the
-  // error names file, tensor, value seen and value expected. `progress(done_bytes, total_bytes)` is called
-  // now and then; may be empty.
+  // error names file, tensor, value seen and value expected. A tensor of layers.* or mtp.* that the config
+  // has no place for is an error (the two contradict each other); other additional tensors are ignored. Names
+  // may carry the Hugging Face prefix "model.". `progress(done_bytes, total_bytes)` is called now and then
+  // and once at the end; may be empty. `placer` outlives the checkpoint. Call on any thread.
   static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, WeightPlacer& placer,
                                                   const std::function<void(int64_t, int64_t)>& progress = {});
   ~Checkpoint();
 
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
+  // Bytes of the weights as stored in the files.
   int64_t weight_bytes() const { return weight_bytes_; }
 
  private:
