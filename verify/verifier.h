@@ -1,0 +1,54 @@
+// The walk of one request's tree: sample the target at the anchor, descend while the target's token is in the
+// tree.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "verify/acceptance.h"
+#include "verify/constraint.h"
+#include "verify/sampler.h"
+#include "verify/sampling_params.h"
+#include "verify/token_counts.h"
+#include "verify/token_tree.h"
+
+namespace ft::verify {
+
+struct VerifyInput {
+  const TokenTree& tree;          // at least the anchor
+  std::span<const float> logits;  // [tree.size(), vocab]: row i chooses the token after node i
+  const SamplingParams& params;
+  int64_t anchor_position = 0;  // absolute position of node 0
+  const StopRule& stop;         // tokens_left >= 1
+  TokenCounts* counts =
+      nullptr;  // tokens up to and including the anchor; may be null if !params.uses_counts()
+  Constraint* constraint = nullptr;  // state after the anchor; null: unconstrained
+};
+
+struct Verified {
+  std::vector<int32_t> path;         // node indices, the anchor first: the rows to commit
+  std::vector<int32_t> emitted;      // tokens of path[1..], then one more; cut at the end of the request
+  std::vector<SampleResult> sample;  // per emitted token, in order; sample.size() may exceed emitted.size()
+  FinishReason finish = FinishReason::kNone;
+  bool degenerate =
+      false;  // the last emitted token came from a row without a usable logit, and is not to be sent
+
+  int64_t accepted() const { return static_cast<int64_t>(path.size()) - 1; }  // drafted tokens that stand
+};
+
+// Samples only the rows on the accepted path: accepted + 1 of them. One per thread; no allocation once warm,
+// except logprobs. The emitted tokens do not depend on the tree.
+class Verifier {
+ public:
+  // Walks until the target's token is not in the tree, ends the request, or a row is degenerate. `out` is
+  // overwritten. Afterwards counts and constraint have moved past every emitted token, except that the
+  // constraint does not move past a last token that ends the request.
+  void verify(const VerifyInput& input, Verified& out);
+
+ private:
+  Sampler sampler_;
+  std::vector<uint32_t> mask_;
+};
+
+}  // namespace ft::verify
