@@ -168,7 +168,12 @@ Result<void> SafetensorsFile::read_header() {
   std::vector<std::pair<HeaderEntry, const std::string*>> ranges;
   for (const auto& item : header->items()) {
     const std::string& name = item.key();
-    if (name == kMetadataKey) continue;
+    if (name == kMetadataKey) {
+      if (!item.value().is_object()) {
+        return fail(kBad, "{}: {} is {}, expected an object", path_, name, shown(item.value()));
+      }
+      continue;
+    }
     if (name.empty() || name.size() > kMaxNameBytes) {
       return fail(kBad, "{}: a tensor name has {} bytes, expected 1 to {}", path_, name.size(),
                   kMaxNameBytes);
