@@ -1,0 +1,39 @@
+// Prompt lookup: drafts what followed the last tokens when they occurred before. Needs no weights.
+//
+// The longest run of 4 to 2 tokens at the end of the history that has occurred before decides; the
+// continuations of its newest occurrences, up to 8, are merged into a tree by their tokens. An occurrence
+// that overlaps the end goes on in its own period. (Prompt lookup decoding,
+// apoorvumang/prompt-lookup-decoding; the tree of several occurrences is ours.)
+#pragma once
+
+#include <vector>
+
+#include "draft/drafter.h"
+#include "draft/ngram_index.h"
+#include "draft/tree_builder.h"
+
+namespace ft::draft {
+
+class Ngram final : public Drafter {
+ public:
+  static constexpr int kDepthMax = 8;
+
+  // Serves `sequences` open sequences.
+  explicit Ngram(int32_t sequences);
+
+  std::string_view name() const override { return "ngram"; }
+  int depth_max() const override { return kDepthMax; }
+  void open(SequenceId sequence, int64_t length_max) override;
+  // Everything is in the history of a request, so there is nothing to observe.
+  void observe(const ForwardOutput&, std::span<const ObservedRows>) override {}
+  void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
+  void close(SequenceId) override {}
+
+ private:
+  void propose_one(const ProposeRequest& request, DraftTree& tree);
+
+  std::vector<NgramIndex> indices_;  // by sequence
+  TreeBuilder builder_;
+};
+
+}  // namespace ft::draft
