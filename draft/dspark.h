@@ -1,0 +1,53 @@
+// The DSpark drafter: one block pass for all requests, then a tree per request, level by level, with the
+// Markov head (dspark.md sections 1, 2 and 6.2).
+#pragma once
+
+#include <vector>
+
+#include "draft/child_ranking.h"
+#include "draft/dspark_network.h"
+#include "draft/markov_head.h"
+#include "draft/sequence_map.h"
+#include "draft/tree_builder.h"
+
+namespace ft::draft {
+
+class Dspark final : public Drafter {
+ public:
+  // `checkpoint` must have a DSpark draft.
+  Dspark(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limits);
+
+  std::string_view name() const override { return "dspark"; }
+  int depth_max() const override { return network_.block_size(); }
+  void open(SequenceId sequence, int64_t length_max) override;
+  void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
+  void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
+  void close(SequenceId sequence) override;
+
+ private:
+  // A node whose children are wanted.
+  struct Expansion {
+    size_t block = 0;  // of the block pass
+    int32_t node = TreeBuilder::kAnchor;
+  };
+
+  void expand_level();
+  void add_children(const Expansion& expansion, std::span<const float> bias, float confidence_logit);
+
+  DsparkNetwork network_;
+  MarkovHead markov_;
+  SequenceMap sequences_;
+
+  // Scratch of observe().
+  std::vector<Row> rows_;
+  std::vector<int32_t> tap_rows_;
+  // Scratch of propose(): one entry per block.
+  std::vector<BlockAnchor> anchors_;
+  std::vector<const ProposeRequest*> requests_;
+  std::vector<TreeBuilder> builders_;
+  std::vector<Expansion> expansions_;  // of one level, all blocks
+  std::vector<int32_t> tokens_;        // theirs
+  std::vector<float> logits_;          // [V] of one node
+};
+
+}  // namespace ft::draft
