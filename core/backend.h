@@ -115,9 +115,9 @@ class Backend : public WeightPlacer {
   }
   // True if lists of a step must keep one size per row count (padded with dummies), for run() to replay.
   virtual bool fixed_shapes() const { return false; }
-  // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops). Call before the first
-  // op. rms_norm and linear may be called with up to hc_mult * rows rows (one per stream, MTP). A second call
-  // keeps the larger plan.
+  // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops). Call before the
+  // first op. rms_norm and linear may be called with up to hc_mult * rows rows (one per stream, MTP). A
+  // second call keeps the larger plan.
   virtual void reserve(const ModelConfig& config, int64_t rows) = 0;
   // destination[dst[i]] = source[src[i]] for rows of `row_bytes`; the two may be the same tensor when no
   // address is both read and written. `src`, `dst`: int32 arrays in backend memory.

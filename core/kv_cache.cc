@@ -276,9 +276,53 @@ Result<void> KvCache::rewind(SequenceId sequence, int64_t length) {
   if (length < floor && length != 0)
     return fail(ErrorCode::kInvalidArgument, "rewind to {}: rows before {} are no longer kept", length,
                 floor);
+  // Pages behind the new length go back, so that a later write never meets a full page that a snapshot
+  // shares.
+  for (size_t k = 0; k < pages_.size(); ++k) {
+    if (!reserve_rewound(k, sequence, length))
+      return fail(ErrorCode::kOverloaded, "rewind to {}: snapshots hold the pages that it would write",
+                  length);
+  }
+  for (size_t k = 0; k < pages_.size(); ++k) {
+    std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
+    for (size_t used = used_pages(k, length); owned.size() > used; owned.pop_back())
+      release_page(k, owned.back());
+  }
   current = length;
   if (length == 0) floor = 0;
   return {};
+}
+
+size_t KvCache::used_pages(size_t ratio, int64_t length) const {
+  const RatioLayout& r = layout_.ratios[ratio];
+  return static_cast<size_t>((length / r.ratio + r.entries_per_page - 1) / r.entries_per_page);
+}
+
+bool KvCache::reserve(size_t ratio, SequenceId sequence, int64_t count) {
+  Pages& pages = pages_[ratio];
+  if (pages.reserved_total + count > static_cast<int64_t>(pages.free.size())) return false;
+  at(pages.reserved, sequence) += count;
+  pages.reserved_total += count;
+  return true;
+}
+
+bool KvCache::reserve_rewound(size_t ratio, SequenceId sequence, int64_t length) {
+  Pages& pages = pages_[ratio];
+  const std::vector<int32_t>& owned = at(pages.owned, sequence);
+  int64_t freed = 0;
+  int64_t dropped = 0;
+  // The page that the new length ends in may be a snapshot's full one; writing on then takes a copy.
+  const RatioLayout& r = layout_.ratios[ratio];
+  const auto tail = static_cast<size_t>(length / r.ratio / r.entries_per_page);
+  if (length / r.ratio % r.entries_per_page != 0 && at(pages.references, owned[tail]) > 1) ++dropped;
+  for (size_t i = used_pages(ratio, length); i < owned.size(); ++i) {
+    ++dropped;
+    freed += at(pages.references, owned[i]) == 1 ? 1 : 0;
+  }
+  if (pages.reserved_total + dropped > static_cast<int64_t>(pages.free.size()) + freed) return false;
+  at(pages.reserved, sequence) += dropped;
+  pages.reserved_total += dropped;
+  return true;
 }
 
 void KvCache::release_page(size_t ratio, int32_t page) {
@@ -321,12 +365,6 @@ int32_t KvCache::writable_entry(size_t ratio, SequenceId sequence, int64_t entry
   } else if (at(pages.references, owned[index]) > 1) {
     // Copy on write: the other holders keep the page as it is.
     const int32_t old_page = owned[index];
-    // A shared full page is only written after a rewind below it; its reservation was not kept, so one may be
-    // missing.
-    if (at(pages.reserved, sequence) == 0) {
-      ++at(pages.reserved, sequence);
-      ++pages.reserved_total;
-    }
     const int32_t new_page = take_page(ratio, sequence);
     std::vector<int32_t> src;
     std::vector<int32_t> dst;
@@ -466,14 +504,24 @@ int64_t KvCache::visit_snapshot_rows(int64_t length, SequenceId sequence, Visit 
 
 std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence) {
   FT_CHECK(at(open_, sequence) != 0 && !in_transaction_, sequence);
+  // The sequence will have to copy a partly filled page that becomes shared now: reserve for that first.
+  const auto shares_partial = [&](size_t k) {
+    const RatioLayout& r = layout_.ratios[k];
+    const auto page = static_cast<size_t>(length(sequence) / r.ratio / r.entries_per_page);
+    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
+    return length(sequence) / r.ratio % r.entries_per_page != 0 && at(pages_[k].references, owned[page]) == 1;
+  };
+  for (size_t k = 0; k < pages_.size(); ++k)
+    if (shares_partial(k) && pages_[k].reserved_total == static_cast<int64_t>(pages_[k].free.size()))
+      return nullptr;
+  for (size_t k = 0; k < pages_.size(); ++k)
+    if (shares_partial(k)) reserve(k, sequence, 1);
   std::shared_ptr<KvSnapshot> snapshot(new KvSnapshot(*this));
   snapshot->length_ = length(sequence);
   for (size_t k = 0; k < pages_.size(); ++k) {
-    const RatioLayout& r = layout_.ratios[k];
-    const int64_t entries = snapshot->length_ / r.ratio;
-    const auto used = static_cast<size_t>((entries + r.entries_per_page - 1) / r.entries_per_page);
     const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
-    snapshot->pages_.emplace_back(owned.begin(), owned.begin() + static_cast<std::ptrdiff_t>(used));
+    const auto used = static_cast<std::ptrdiff_t>(used_pages(k, snapshot->length_));
+    snapshot->pages_.emplace_back(owned.begin(), owned.begin() + used);
     for (int32_t page : snapshot->pages_.back()) ++at(pages_[k].references, page);
   }
   const int64_t floats =

@@ -111,7 +111,9 @@ class KvCache {
   int64_t length(SequenceId sequence) const { return lengths_[static_cast<size_t>(sequence)]; }
   // Makes `length` the sequence's length. kInvalidArgument beyond the current length or more than kRewindMax
   // below the longest, or below the snapshot it began from; 0 is always allowed.
+  // kOverloaded if snapshots hold so many of its pages that the rest could not be written again.
   Result<void> rewind(SequenceId sequence, int64_t length);
+  // Null if the cache has no page left for the copy of a partly filled page that the snapshot would share.
   std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence);
 
   const LayerCache& layer(int index) const { return layers_[static_cast<size_t>(index)]; }
@@ -140,6 +142,9 @@ class KvCache {
   };
 
   int64_t pages_needed(const RatioLayout& ratio, int64_t tokens) const;
+  size_t used_pages(size_t ratio, int64_t length) const;  // pages with an entry of the first `length` tokens
+  bool reserve(size_t ratio, SequenceId sequence, int64_t count);
+  bool reserve_rewound(size_t ratio, SequenceId sequence, int64_t length);
   Result<SequenceId> open_slot(int64_t length_max);
   void release_page(size_t ratio, int32_t page);
   int32_t take_page(size_t ratio, SequenceId sequence);

@@ -1,0 +1,44 @@
+// A checkpoint with its backend and model, for tests that run the forward pass.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/model.h"
+#include "core/safetensors.h"
+#include "core/weights.h"
+
+namespace ft::support {
+
+// "reference", "cpu" (two threads) or "cpu1" (one).
+std::unique_ptr<Backend> make_test_backend(const std::string& name, Numerics numerics);
+
+// Loads `path`; ends the test program with the message if that fails.
+struct LoadedModel {
+  LoadedModel(const std::string& path, const std::string& backend_name, Numerics numerics, int32_t rows,
+              int32_t sequences = 2);
+
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<Model> model;
+};
+
+// The tensors of one safetensors file of golden data.
+class GoldenFile {
+ public:
+  explicit GoldenFile(const std::string& path);
+  bool has(const std::string& name) const { return file_->find(name) != nullptr; }
+  std::span<const float> f32(const std::string& name) const;
+  std::span<const int32_t> i32(const std::string& name) const;
+  // Names that begin with `prefix`.
+  std::vector<std::string> names(const std::string& prefix) const;
+  const StoredTensor& tensor(const std::string& name) const;
+
+ private:
+  std::unique_ptr<SafetensorsFile> file_;
+};
+
+}  // namespace ft::support
