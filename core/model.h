@@ -14,7 +14,8 @@ namespace ft {
 
 // Results of one forward call, valid until the next one.
 struct ForwardOutput {
-  std::span<const float> logits;  // host, [logit_rows.size(), V], in the order asked for
+  std::span<float>
+      logits;      // host, [logit_rows.size(), V], in the order asked for; the caller may change them
   Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
   Matrix
       taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
@@ -31,7 +32,7 @@ class LogitsHead {
   Matrix collapsed() const { return collapsed_; }  // [rows, d], before the norm
   Matrix logits() const { return logits_; }        // [rows, V]
   // The logits of the last run on the host, [rows, V]; valid until the next fetch.
-  std::span<const float> fetch();
+  std::span<float> fetch();
 
  private:
   Backend& backend_;

@@ -6,63 +6,36 @@
 // One thread owns all model state. submit() and TokenStream are the only crossings.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
+#include <thread>
 
 #include "core/model.h"
-#include "draft/drafter.h"
+#include "scheduler/engine_options.h"
+#include "scheduler/engine_stats.h"
 #include "scheduler/request.h"
 #include "scheduler/token_stream.h"
 
 namespace ft::scheduler {
 
-struct EngineOptions {
-  int32_t max_sequences = 8;  // requests decoded at the same time
-  int64_t context =
-      0;  // tokens of one request, prompt and completion; 0 = the checkpoint's max_position_embeddings
-  int64_t cache_tokens = 0;     // tokens of all running requests; 0 = max_sequences * context
-  int32_t batch_rows = 256;     // rows of one forward call, prefill and trees together
-  int32_t prefill_chunk = 128;  // prompt rows of one request per step, at most
-  int32_t queue_max = 64;       // requests waiting for a slot
-  draft::DrafterKind drafter = draft::DrafterKind::kAuto;
-  int32_t tree_nodes = 8;  // rows verified per request and step, anchor included
-  draft::TreeShape tree_shape = draft::TreeShape::kBestFirst;
-};
-
-// Counters since the start and gauges of now, for /metrics and tests. A copy taken at some step boundary.
-struct EngineStats {
-  int64_t requests_running = 0;
-  int64_t requests_waiting = 0;
-  int64_t requests_finished = 0;  // stop or length
-  int64_t requests_cancelled = 0;
-  int64_t requests_failed = 0;
-  int64_t prompt_tokens = 0;
-  int64_t generation_tokens = 0;
-  int64_t steps = 0;
-  int64_t drafts = 0;           // request-steps that verified at least one draft row
-  int64_t draft_tokens = 0;     // verified draft rows
-  int64_t accepted_tokens = 0;  // of these, emitted
-  std::array<int64_t, kReportDepth> accepted_at_depth{};
-  double draft_seconds = 0.0;
-  double verify_seconds = 0.0;
-  double commit_seconds = 0.0;
-  double cache_usage = 0.0;  // share of cache_tokens that running requests have reserved
-};
+class EngineLoop;
 
 class Engine {
  public:
   // Builds the model and the drafter and starts the thread. `backend` and `checkpoint` must outlive the
   // engine.
+  // Errors: a drafter that the checkpoint cannot serve, options out of range (the message names the option).
   static Result<std::unique_ptr<Engine>> create(Backend& backend, const Checkpoint& checkpoint,
                                                 const EngineOptions& options);
   // Cancels what is running, finishes every stream, joins the thread.
   ~Engine();
 
-  // Hands a request over; tokens arrive on the returned stream. Any thread. Errors: kInvalidArgument (empty
-  // prompt, token outside the vocabulary, max_tokens < 1, sampling values; the message names the field),
-  // kTooLarge (prompt + max_tokens beyond the context), kOverloaded (queue full), kUnavailable (stopping).
+  // Hands a request over; tokens (a stop token included, as the last) arrive on the returned stream. Any
+  // thread. Errors: kInvalidArgument (empty prompt, token outside the vocabulary, max_tokens < 1, sampling
+  // values; the message names the field), kTooLarge (prompt + max_tokens beyond the context), kOverloaded
+  // (queue full), kUnavailable (stopping).
   Result<std::shared_ptr<TokenStream>> submit(GenerateRequest request, std::function<void()> notify = {});
 
   EngineStats stats() const;
@@ -70,9 +43,12 @@ class Engine {
   std::string_view drafter_name() const;
 
  private:
-  class Loop;
-  explicit Engine(std::unique_ptr<Loop> loop);
-  std::unique_ptr<Loop> loop_;
+  struct Inbox;
+  Engine(std::unique_ptr<Inbox> inbox, std::unique_ptr<EngineLoop> loop);
+
+  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<EngineLoop> loop_;
+  std::jthread thread_;
 };
 
 }  // namespace ft::scheduler

@@ -1,0 +1,120 @@
+#include "scheduler/engine.h"
+
+#include <concurrentqueue/concurrentqueue.h>
+
+#include <atomic>
+#include <semaphore>
+
+#include "scheduler/engine_loop.h"
+
+namespace ft::scheduler {
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "error";
+}
+
+// What other threads see of the engine.
+struct Engine::Inbox {
+  moodycamel::ConcurrentQueue<std::unique_ptr<RequestState>> requests;
+  std::counting_semaphore<> wake{0};
+  std::atomic<int64_t> queued{0};  // submitted and neither running nor ended
+  std::atomic<bool> stopping{false};
+  SharedStats stats;
+};
+
+Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, const Checkpoint& checkpoint,
+                                               const EngineOptions& requested) {
+  const Result<EngineOptions> options = resolve(requested, checkpoint.config());
+  if (!options) return tl::make_unexpected(options.error());
+  // The drafter runs inside the same backend, whose scratch must be planned before either.
+  backend.reserve(checkpoint.config(), options->batch_rows);
+  draft::DraftLimits limits;
+  limits.sequences = options->max_sequences;
+  limits.rows = options->batch_rows;
+  limits.context = options->context;
+  auto drafter = draft::make_drafter(options->drafter, backend, checkpoint, limits);
+  if (!drafter) return tl::make_unexpected(drafter.error());
+  auto loop = std::make_unique<EngineLoop>(backend, checkpoint, *options, std::move(*drafter));
+  return std::unique_ptr<Engine>(new Engine(std::make_unique<Inbox>(), std::move(loop)));
+}
+
+Engine::Engine(std::unique_ptr<Inbox> inbox, std::unique_ptr<EngineLoop> loop)
+    : inbox_(std::move(inbox)), loop_(std::move(loop)), thread_([this] {
+        while (!inbox_->stopping.load(std::memory_order_acquire)) {
+          std::unique_ptr<RequestState> request;
+          while (inbox_->requests.try_dequeue(request)) loop_->enqueue(std::move(request));
+          const bool worked = loop_->step();
+          inbox_->queued.store(loop_->waiting() + static_cast<int64_t>(inbox_->requests.size_approx()),
+                               std::memory_order_relaxed);
+          inbox_->stats.publish(loop_->stats());
+          if (!worked) inbox_->wake.acquire();
+        }
+        std::unique_ptr<RequestState> request;
+        while (inbox_->requests.try_dequeue(request)) loop_->enqueue(std::move(request));
+        loop_->cancel_all();
+        inbox_->stats.publish(loop_->stats());
+      }) {}
+
+Engine::~Engine() {
+  inbox_->stopping.store(true, std::memory_order_release);
+  inbox_->wake.release();
+}
+
+Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std::function<void()> notify) {
+  const EngineOptions& options = loop_->options();
+  const int64_t vocab = loop_->config().vocab_size;
+  if (request.prompt.empty()) return fail(ErrorCode::kInvalidArgument, "the prompt is empty");
+  for (int32_t token : request.prompt)
+    if (token < 0 || token >= vocab)
+      return fail(ErrorCode::kInvalidArgument, "prompt token {} is outside the vocabulary of {}", token,
+                  vocab);
+  if (request.max_tokens < 1)
+    return fail(ErrorCode::kInvalidArgument, "max_tokens is {}, expected at least 1", request.max_tokens);
+  const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
+  if (prompt_tokens > options.context || request.max_tokens > options.context - prompt_tokens)
+    return fail(ErrorCode::kTooLarge, "{} prompt tokens and max_tokens {} exceed the context of {} tokens",
+                prompt_tokens, request.max_tokens, options.context);
+  if (auto valid = verify::validate(request.sampling, vocab); !valid)
+    return tl::make_unexpected(valid.error());
+  if (request.speculation.max_nodes && *request.speculation.max_nodes < 1)
+    return fail(ErrorCode::kInvalidArgument, "speculation.max_nodes is {}, expected at least 1",
+                *request.speculation.max_nodes);
+  if (inbox_->stopping.load(std::memory_order_acquire))
+    return fail(ErrorCode::kUnavailable, "the engine is stopping");
+  if (inbox_->queued.fetch_add(1, std::memory_order_relaxed) >= options.queue_max) {
+    inbox_->queued.fetch_sub(1, std::memory_order_relaxed);
+    return fail(ErrorCode::kOverloaded, "{} requests are waiting, which is the limit", options.queue_max);
+  }
+  auto state = std::make_unique<RequestState>();
+  state->stream = std::make_shared<TokenStream>(request.max_tokens, std::move(notify));
+  state->request = std::move(request);
+  state->submitted = Clock::now();
+  std::shared_ptr<TokenStream> stream = state->stream;
+  inbox_->requests.enqueue(std::move(state));
+  inbox_->wake.release();
+  return stream;
+}
+
+EngineStats Engine::stats() const {
+  return inbox_->stats.read();
+}
+
+const EngineOptions& Engine::options() const {
+  return loop_->options();
+}
+
+std::string_view Engine::drafter_name() const {
+  return loop_->drafter().name();
+}
+
+}  // namespace ft::scheduler
