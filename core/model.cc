@@ -39,7 +39,7 @@ void LogitsHead::run(Matrix streams, const HeadCollapseWeights& collapse, Vector
   backend_.linear(normed_, head_, logits_, LinearInput::kAsIs, LinearOutput::kF32);
 }
 
-std::span<float> LogitsHead::fetch() {
+std::span<const float> LogitsHead::fetch() {
   const auto count = static_cast<size_t>(logits_.rows * logits_.cols);
   backend_.download(host_.data(), logits_.data, count * sizeof(float));
   return {host_.data(), count};

@@ -14,8 +14,8 @@ namespace ft {
 
 // Results of one forward call, valid until the next one.
 struct ForwardOutput {
-  std::span<float>
-      logits;      // host, [logit_rows.size(), V], in the order asked for; the caller may change them
+  std::span<const float>
+      logits;      // host, [logit_rows.size(), V], in the order asked for
   Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
   Matrix
       taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
@@ -32,7 +32,7 @@ class LogitsHead {
   Matrix collapsed() const { return collapsed_; }  // [rows, d], before the norm
   Matrix logits() const { return logits_; }        // [rows, V]
   // The logits of the last run on the host, [rows, V]; valid until the next fetch.
-  std::span<float> fetch();
+  std::span<const float> fetch();
 
  private:
   Backend& backend_;
@@ -55,6 +55,7 @@ class Model {
   ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
 
   KvCache& cache() { return cache_; }
+  const KvCache& cache() const { return cache_; }
   Backend& backend() { return backend_; }
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }

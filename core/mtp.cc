@@ -35,7 +35,7 @@ Matrix MtpBlock::forward(const StepPlan& plan, Matrix streams) {
   return a.streams;
 }
 
-std::span<float> MtpBlock::logits(Matrix streams) {
+std::span<const float> MtpBlock::logits(Matrix streams) {
   head_.run(streams, weights_.head, weights_.norm);
   return head_.fetch();
 }

@@ -21,7 +21,7 @@ class MtpBlock {
 
   // Logits of the given output streams ([rows, n*d], rows <= limits.rows), on the host; valid until the next
   // call.
-  std::span<float> logits(Matrix streams);
+  std::span<const float> logits(Matrix streams);
 
   KvCache& cache() { return cache_; }
 

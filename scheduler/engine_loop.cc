@@ -208,15 +208,19 @@ void EngineLoop::build_rows() {
   }
 }
 
-void EngineLoop::verify(Slot& slot, std::span<float> logits) {
+void EngineLoop::verify(Slot& slot, std::span<const float> logits) {
   slot.verified.emitted.clear();
   if (slot.tree.size() == 0) return;
   RequestState& state = *slot.state;
   const int64_t vocab = model_.config().vocab_size;
-  const verify::StopRule stop{eos_, state.request.ignore_eos, state.request.stop_tokens, state.tokens_left()};
+  const verify::StopRule stop{.end_tokens = eos_,
+                              .stop_tokens = state.request.stop_tokens,
+                              .ignore_eos = state.request.ignore_eos,
+                              .tokens_left = state.tokens_left()};
   const verify::VerifyInput input{
       .tree = slot.tree,
-      .logits = Matrix(logits.data() + slot.first_logit * vocab, slot.tree.size(), vocab),
+      .logits = logits.subspan(static_cast<size_t>(slot.first_logit * vocab),
+                               static_cast<size_t>(slot.tree.size() * vocab)),
       .params = state.request.sampling,
       .anchor_position = static_cast<int64_t>(state.tokens.size()) - 1,
       .stop = stop,

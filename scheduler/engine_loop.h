@@ -60,7 +60,7 @@ class EngineLoop {
   void plan();
   void propose();
   void build_rows();
-  void verify(Slot& slot, std::span<float> logits);
+  void verify(Slot& slot, std::span<const float> logits);
   void account(Slot& slot);
   void commit_and_observe(KvTransaction transaction, const ForwardOutput& output);
   void publish(Slot& slot);
