@@ -1,0 +1,250 @@
+#include "core/cpu/attention.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/cpu/attention.cc"
+#include "hwy/foreach_target.h"  // must come before highway.h
+
+#include "core/check.h"
+#include "core/cpu/indexer.h"
+#include "core/cpu/lanes-inl.h"
+#include "hwy/contrib/math/math-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ft::cpu::HWY_NAMESPACE {
+
+constexpr int kTileKeys = 4;                          // keys scored together
+constexpr int kTileHeads = kLanes == 16 ? 4 : 2;      // heads beside them
+constexpr int kValueVectors = kLanes == 16 ? 4 : 2;   // column vectors accumulated together
+constexpr int64_t kValueKeys = 64;                    // keys per pass over the columns: 128 KiB of 512-wide rows
+
+int64_t padded_keys(int64_t count) { return (count + 15) / 16 * 16; }
+int64_t padded_width(int64_t width) { return (width + 15) / 16 * 16; }
+
+// What a unit works on.
+struct HeadBlock {
+  const float* const* keys;  // in list order
+  int64_t count;
+  int heads;
+  int64_t head_dim;
+  const float* q[kHeadBlock];
+  float* scores;  // [kHeadBlock, stride]
+  int64_t stride;
+  float* sums;    // [kHeadBlock, padded_width]
+};
+
+HWY_INLINE int64_t collect_keys(const AttentionArgs& args, int64_t row, const float** keys) {
+  int64_t count = 0;
+  const int32_t* window = args.window + row * args.window_width;
+  for (int32_t i = 0; i < args.window_width; ++i) {
+    if (window[i] >= 0) keys[count++] = args.raw + window[i] * args.head_dim;
+  }
+  if (args.selected != nullptr) {
+    const int32_t* selected = args.selected + row * args.selected_width;
+    for (int32_t i = 0; i < args.selected_width; ++i) {
+      if (selected[i] >= 0) keys[count++] = args.compressed + selected[i] * args.head_dim;
+    }
+  }
+  if (args.all_visible != nullptr) {
+    const int32_t visible = visible_count(*args.all_visible, row);
+    for (int32_t j = 0; j < visible; ++j) {
+      keys[count++] = args.compressed + entry_address(*args.all_visible, row, j) * args.head_dim;
+    }
+  }
+  return count;
+}
+
+// scores = scale * (q . key): a tile of heads by keys shares the loads of both. At the edges the last head and key are
+// repeated and the surplus is overwritten or ignored.
+HWY_INLINE void score_tile(const HeadBlock& block, int first_head, int64_t first_key, float scale) {
+  const D d;
+  const D4 d4;
+  const float* q[kTileHeads];
+  const float* keys[kTileKeys];
+  for (int h = 0; h < kTileHeads; ++h) q[h] = block.q[std::min(first_head + h, block.heads - 1)];
+  for (int k = 0; k < kTileKeys; ++k) keys[k] = block.keys[std::min(first_key + k, block.count - 1)];
+  V sum[kTileHeads][kTileKeys];
+#pragma GCC unroll 4
+  for (int h = 0; h < kTileHeads; ++h) {
+#pragma GCC unroll 4
+    for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::Zero(d);
+  }
+  int64_t c = 0;
+  for (; c + kLanes <= block.head_dim; c += kLanes) {
+    V key[kTileKeys];
+#pragma GCC unroll 4
+    for (int k = 0; k < kTileKeys; ++k) key[k] = hn::LoadU(d, keys[k] + c);
+#pragma GCC unroll 4
+    for (int h = 0; h < kTileHeads; ++h) {
+      const V query = hn::LoadU(d, q[h] + c);
+#pragma GCC unroll 4
+      for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::MulAdd(query, key[k], sum[h][k]);
+    }
+  }
+  if (c < block.head_dim) {
+    const auto mask = hn::FirstN(d, static_cast<size_t>(block.head_dim - c));
+    for (int h = 0; h < kTileHeads; ++h) {
+      const V query = hn::MaskedLoad(mask, d, q[h] + c);
+      for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::MulAdd(query, hn::MaskedLoad(mask, d, keys[k] + c), sum[h][k]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int h = 0; h < kTileHeads; ++h) {
+    if (first_head + h >= block.heads) break;
+    const V4 dots = sum_lanes4(sum[h][0], sum[h][1], sum[h][2], sum[h][3]);
+    hn::StoreU(hn::Mul(dots, hn::Set(d4, scale)), d4, block.scores + (first_head + h) * block.stride + first_key);
+  }
+}
+
+// Replaces the scores of one head by the weights of the value sum; returns Z, which counts them unrounded.
+HWY_INLINE float soften(float* scores, int64_t count, float sink, bool official) {
+  const D d;
+  const int64_t padded = padded_keys(count);
+  std::fill(scores + count, scores + padded, -std::numeric_limits<float>::infinity());
+  V top = hn::LoadU(d, scores);
+  for (int64_t i = kLanes; i < padded; i += kLanes) top = hn::Max(top, hn::LoadU(d, scores + i));
+  const V largest = hn::MaxOfLanes(d, top);
+  V total = hn::Zero(d);
+  for (int64_t i = 0; i < padded; i += kLanes) {
+    const V weight = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), largest));
+    total = hn::Add(total, weight);
+    hn::StoreU(round_if(d, weight, official), d, scores + i);
+  }
+  return sum_lanes(total) + std::exp(sink - hn::GetLane(largest));
+}
+
+// sums[h, columns] += weights[h, k] * key[k, columns] over keys [begin, end) in order.
+template <int kHeads, int kVectors>
+HWY_INLINE void add_values(const HeadBlock& block, int first_head, int64_t column, int64_t begin, int64_t end) {
+  const D d;
+  const int64_t width = padded_width(block.head_dim);
+  float* sums = block.sums + first_head * width + column;
+  const float* weights = block.scores + first_head * block.stride;
+  V sum[kHeads][kVectors];
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[h][v] = hn::LoadU(d, sums + h * width + v * kLanes);
+  }
+  for (int64_t k = begin; k < end; ++k) {
+    V value[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) value[v] = hn::LoadU(d, block.keys[k] + column + v * kLanes);
+#pragma GCC unroll 4
+    for (int h = 0; h < kHeads; ++h) {
+      const V weight = hn::Set(d, weights[h * block.stride + k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[h][v] = hn::MulAdd(weight, value[v], sum[h][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[h][v], d, sums + h * width + v * kLanes);
+  }
+}
+
+// The last columns of a width that is no multiple of the vector.
+HWY_INLINE void add_value_tail(const HeadBlock& block, int head, int64_t column, int64_t begin, int64_t end) {
+  const D d;
+  const auto mask = hn::FirstN(d, static_cast<size_t>(block.head_dim - column));
+  float* sums = block.sums + head * padded_width(block.head_dim) + column;
+  V sum = hn::LoadU(d, sums);
+  for (int64_t k = begin; k < end; ++k) {
+    sum = hn::MulAdd(hn::Set(d, block.scores[head * block.stride + k]), hn::MaskedLoad(mask, d, block.keys[k] + column), sum);
+  }
+  hn::StoreU(sum, d, sums);
+}
+
+template <int kHeads>
+HWY_INLINE void add_value_columns(const HeadBlock& block, int head, int64_t begin, int64_t end) {
+  int64_t column = 0;
+  for (; column + kValueVectors * kLanes <= block.head_dim; column += kValueVectors * kLanes) {
+    add_values<kHeads, kValueVectors>(block, head, column, begin, end);
+  }
+  for (; column + kLanes <= block.head_dim; column += kLanes) add_values<kHeads, 1>(block, head, column, begin, end);
+  if (column == block.head_dim) return;
+  for (int h = 0; h < kHeads; ++h) add_value_tail(block, head + h, column, begin, end);
+}
+
+void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end, int thread) {
+  const AttentionArgs& args = *job.args;
+  const D d;
+  const int64_t width = padded_width(args.head_dim);
+  const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.head_dim)));
+  float* scratch = job.thread_scratch + thread * attention_scratch_floats(job.key_max, args.head_dim);
+  const float** keys = reinterpret_cast<const float**>(scratch);
+  HeadBlock block;
+  block.keys = keys;
+  block.head_dim = args.head_dim;
+  block.stride = padded_keys(job.key_max);
+  block.scores = scratch + 2 * block.stride;
+  block.sums = block.scores + kHeadBlock * block.stride;
+  int64_t collected = -1;
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t row = unit / job.blocks();
+    const int first = static_cast<int>(unit % job.blocks()) * kHeadBlock;
+    if (collected != row) {
+      block.count = collect_keys(args, row, keys);
+      FT_CHECK(block.count > 0 && block.count <= job.key_max, row, block.count, job.key_max);
+      collected = row;
+    }
+    block.heads = std::min(kHeadBlock, args.head_count - first);
+    for (int h = 0; h < block.heads; ++h) block.q[h] = args.q.row(row) + (first + h) * args.head_dim;
+    for (int64_t k = 0; k < block.count; k += kTileKeys) {
+      for (int h = 0; h < block.heads; h += kTileHeads) score_tile(block, h, k, scale);
+    }
+    float total[kHeadBlock];
+    for (int h = 0; h < block.heads; ++h) {
+      total[h] = soften(block.scores + h * block.stride, block.count, args.sink.data[first + h], job.official);
+    }
+    std::fill_n(block.sums, block.heads * width, 0.0f);
+    for (int64_t k = 0; k < block.count; k += kValueKeys) {
+      const int64_t last = std::min(block.count, k + kValueKeys);
+      int h = 0;
+      for (; h + kTileHeads <= block.heads; h += kTileHeads) add_value_columns<kTileHeads>(block, h, k, last);
+      for (; h < block.heads; ++h) add_value_columns<1>(block, h, k, last);
+    }
+    for (int h = 0; h < block.heads; ++h) {
+      const float* sums = block.sums + h * width;
+      float* out = args.out.row(row) + (first + h) * args.head_dim;
+      for (int64_t c = 0; c < args.head_dim; c += kLanes) {
+        const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, args.head_dim - c)));
+        const V v = hn::Div(hn::LoadU(d, sums + c), hn::Set(d, total[h]));
+        hn::BlendedStore(round_if(d, v, job.official), mask, d, out + c);
+      }
+      const int64_t rope_dim = args.inverse.rope_dim;
+      rotate_pairs(out + args.head_dim - rope_dim, args.inverse.data + row * rope_dim, rope_dim, -1.0f, job.official);
+    }
+  }
+}
+
+int64_t attention_scratch_target(int64_t key_max, int64_t head_dim) {
+  // A pointer takes two floats.
+  return padded_keys(key_max) * (2 + kHeadBlock) + kHeadBlock * padded_width(head_dim);
+}
+
+}  // namespace ft::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ft::cpu {
+
+HWY_EXPORT(attention_scratch_target);
+HWY_EXPORT(attention_units_target);
+
+int64_t attention_key_max(const AttentionArgs& args) {
+  int64_t keys = args.window_width;
+  if (args.selected != nullptr) keys += args.selected_width;
+  if (args.all_visible != nullptr) keys += args.all_visible->visible_max;
+  return keys;
+}
+int64_t attention_scratch_floats(int64_t key_max, int64_t head_dim) {
+  return HWY_DYNAMIC_DISPATCH(attention_scratch_target)(key_max, head_dim);
+}
+void attention_units(const AttentionJob& job, int64_t begin, int64_t end, int thread) {
+  HWY_DYNAMIC_DISPATCH(attention_units_target)(job, begin, end, thread);
+}
+
+}  // namespace ft::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,431 @@
+// The backend of core/backend.h on the host: checks shapes, takes scratch, and splits each op over threads by output.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/check.h"
+#include "core/cpu/attention.h"
+#include "core/cpu/experts.h"
+#include "core/cpu/indexer.h"
+#include "core/cpu/linear.h"
+#include "core/cpu/parallel.h"
+#include "core/cpu/projections.h"
+#include "core/cpu/scratch.h"
+#include "core/cpu/streams.h"
+#include "core/cpu/target.h"
+
+namespace ft::cpu {
+namespace {
+
+// Scores of one pass of index_select. More rows than fit are taken pass by pass.
+constexpr int64_t kScoreFloatsMax = int64_t{4} << 20;
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(Numerics numerics, int threads)
+      : Backend(numerics), official_(numerics == Numerics::kOfficial), parallel_(threads) {}
+
+  std::string_view name() const override { return "cpu"; }
+  std::string description() const override {
+    return fmt::format("{}, {} thread{}", target_name(), parallel_.threads(), parallel_.threads() == 1 ? "" : "s");
+  }
+
+  const void* place(const void* host, size_t) override { return host; }
+
+  Buffer allocate(size_t bytes) override {
+    AlignedBytes memory = allocate_aligned(bytes);
+    std::memset(memory.get(), 0, bytes);
+    return Buffer(memory.release(), bytes, [](void* data) { std::free(data); });
+  }
+  void upload(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
+  void download(void* host, const void* source, size_t bytes) override { std::memcpy(host, source, bytes); }
+
+  void reserve(const ModelConfig& config, int64_t rows) override;
+  void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src, const int32_t* dst,
+                 int64_t count) override;
+
+  void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) override;
+  void gather_rows(const int32_t* ids, const Weight& table, Matrix out) override;
+  void hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
+              Matrix comb) override;
+  void hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) override;
+  void hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) override;
+  void stream_mean(Matrix streams, int stream_count, Matrix out) override;
+  void combine_streams(Matrix e, Matrix h, Matrix streams) override;
+
+  void rms_norm(Matrix x, Vector weight, Matrix y) override;
+  void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output, int groups) override;
+
+  void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
+
+  void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio, float* state,
+                             const int32_t* dst) override;
+  void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim, Vector norm,
+                Rotations rotations, bool is_index_key, float* out, const int32_t* dst) override;
+
+  void index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+                    const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) override;
+
+  void attend(const AttentionArgs& args) override;
+
+  void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
+             float* weights) override;
+  void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k, float swiglu_limit,
+           Matrix y) override;
+
+ private:
+  // Rows of x in the order that `format` wants; x itself where it is already so.
+  struct Prepared {
+    const float* data;
+    int64_t stride;
+  };
+  Prepared prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize);
+  void run_linear(const LinearJob& job);
+  void run_jobs(const std::vector<LinearJob>& jobs);
+  // fn . streams, unscaled, in scratch.
+  const float* mixes(Matrix streams, const Weight& fn);
+
+  bool official_;
+  Parallel parallel_;
+  Scratch scratch_;
+  ExpertGroups groups_;
+  std::vector<LinearJob> jobs_;
+};
+
+void CpuBackend::reserve(const ModelConfig& config, int64_t rows) {
+  rms_norm_eps_ = config.rms_norm_eps;
+  hc_eps_ = config.hc_eps;
+  hc_sinkhorn_iters_ = config.hc_sinkhorn_iters;
+  hc_mult_ = config.hc_mult;
+  FT_CHECK(hc_mult_ <= kStreamsMax, hc_mult_, kStreamsMax);
+
+  const int64_t d = config.hidden_size;
+  const int64_t pairs = rows * config.num_experts_per_tok;
+  const int64_t moe = config.moe_intermediate_size;
+  const int64_t linear = hc_mult_ * rows *
+                         padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
+                                                  config.num_attention_heads * config.head_dim}));
+  const int64_t experts = 2 * rows * d + (pairs + rows) * (4 * moe + d);
+  int64_t compressed_max = config.index_topk;
+  for (const int ratio : config.compress_ratios) {
+    if (ratio > 4) compressed_max = std::max(compressed_max, config.max_position_embeddings / ratio);
+  }
+  const int64_t keys = config.sliding_window + config.dspark.block_size + compressed_max;
+  const int64_t attention = parallel_.threads() * attention_scratch_floats(keys, config.head_dim);
+  const int64_t index = std::max(kScoreFloatsMax, config.max_position_embeddings / 4) + rows * config.index_topk +
+                        parallel_.threads() * score_scratch_floats(config.index_n_heads, config.index_head_dim);
+  // Each op rounds what it takes to cache lines; 4 KiB is more than all of that.
+  scratch_.plan(static_cast<size_t>(std::max({linear, experts, attention, index})) * sizeof(float) + 4096);
+  groups_.reserve(config.n_routed_experts, pairs);
+  jobs_.reserve(static_cast<size_t>(2 * config.n_routed_experts + 2));
+}
+
+void CpuBackend::copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
+                           const int32_t* dst, int64_t count) {
+  auto* to = static_cast<std::byte*>(destination);
+  const auto* from = static_cast<const std::byte*>(source);
+  parallel_.run(count, count * row_bytes / 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(to + dst[i] * row_bytes, from + src[i] * row_bytes, static_cast<size_t>(row_bytes));
+    }
+  });
+}
+
+void CpuBackend::gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
+  FT_CHECK(table.format == WeightFormat::kBF16 || table.format == WeightFormat::kF32, static_cast<int>(table.format));
+  FT_CHECK(out.cols == table.cols, out.cols, table.cols);
+  for (int64_t r = 0; r < out.rows; ++r) {
+    FT_CHECK(ids[r] >= 0 && ids[r] < table.rows, r, ids[r], table.rows);
+    const int64_t offset = ids[r] * table.cols;
+    float* y = out.row(r);
+    if (table.format == WeightFormat::kF32) {
+      std::copy_n(static_cast<const float*>(table.data) + offset, table.cols, y);
+    } else {
+      const auto* x = static_cast<const uint16_t*>(table.data) + offset;
+      for (int64_t c = 0; c < table.cols; ++c) y[c] = bf16_to_f32(x[c]);
+    }
+  }
+}
+
+void CpuBackend::embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) {
+  FT_CHECK(streams.cols == stream_count * table.cols, streams.cols, stream_count, table.cols);
+  gather_rows(tokens, table, Matrix(streams.data, streams.rows, table.cols, streams.stride));
+  for (int64_t r = 0; r < streams.rows; ++r) {
+    for (int s = 1; s < stream_count; ++s) std::copy_n(streams.row(r), table.cols, streams.row(r) + s * table.cols);
+  }
+}
+
+CpuBackend::Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize) {
+  const bool paired = wants_paired(format);
+  if (!paired && !quantize && k % 32 == 0) return {x.data, x.stride};
+  const int64_t stride = groups * padded_columns(k);
+  const PrepareJob job{x.data, x.stride, k, groups, paired, quantize, scratch_.take<float>(x.rows * stride)};
+  parallel_.run(x.rows, x.rows * stride / (quantize ? 4 : 8),
+                [&](int64_t begin, int64_t end, int) { prepare_rows(job, begin, end); });
+  return {job.out, stride};
+}
+
+void CpuBackend::run_linear(const LinearJob& job) {
+  parallel_.run(job.tiles(), job.cost(), [&](int64_t begin, int64_t end, int) { linear_tiles(job, begin, end); });
+}
+
+// All tiles of all jobs are one range, so that one start of the team covers experts of any size.
+void CpuBackend::run_jobs(const std::vector<LinearJob>& jobs) {
+  int64_t tiles = 0, cost = 0;
+  for (const LinearJob& job : jobs) {
+    tiles += job.tiles();
+    cost += job.cost();
+  }
+  parallel_.run(tiles, cost, [&](int64_t begin, int64_t end, int) {
+    for (const LinearJob& job : jobs) {
+      const int64_t count = job.tiles();
+      if (begin < count && end > 0) linear_tiles(job, std::max<int64_t>(begin, 0), std::min(end, count));
+      begin -= count;
+      end -= count;
+    }
+  });
+}
+
+const float* CpuBackend::mixes(Matrix streams, const Weight& fn) {
+  FT_CHECK(streams.cols == fn.cols, streams.cols, fn.cols);
+  float* z = scratch_.take<float>(streams.rows * fn.rows);
+  const Prepared x = prepare(streams, fn.cols, 1, fn.format, false);
+  run_linear({&fn, 1, x.data, x.stride, nullptr, streams.rows, z, fn.rows, false});
+  return z;
+}
+
+void CpuBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
+                        Matrix comb) {
+  scratch_.reset();
+  const int n = static_cast<int>(post.cols);
+  FT_CHECK(hc.fn.rows == (2 + n) * n && n <= kStreamsMax, hc.fn.rows, n);
+  const HyperConnectionJob job{streams, mixes(streams, hc.fn), hc.base, hc.scale, norm, y, post, comb,
+                               n, hc_sinkhorn_iters_, rms_norm_eps_, hc_eps_, official_};
+  parallel_.run(streams.rows, streams.rows * (streams.cols / 4 + 1500),
+                [&](int64_t begin, int64_t end, int) { hc_entry_rows(job, begin, end); });
+}
+
+void CpuBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) {
+  scratch_.reset();
+  const int n = static_cast<int>(head.fn.rows);
+  FT_CHECK(n <= kStreamsMax && streams.cols == n * y.cols, n, streams.cols, y.cols);
+  const HyperConnectionJob job{streams, mixes(streams, head.fn), head.base, head.scale, {}, y, {}, {},
+                               n, hc_sinkhorn_iters_, rms_norm_eps_, hc_eps_, official_};
+  parallel_.run(streams.rows, streams.rows * streams.cols / 4,
+                [&](int64_t begin, int64_t end, int) { hc_head_rows(job, begin, end); });
+}
+
+void CpuBackend::hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) {
+  FT_CHECK(post.cols <= kStreamsMax && streams.cols == post.cols * sublayer_out.cols, post.cols, streams.cols);
+  const HyperConnectionExitJob job{streams, sublayer_out, post, comb, official_};
+  parallel_.run(streams.rows, streams.rows * streams.cols / 4,
+                [&](int64_t begin, int64_t end, int) { hc_exit_rows(job, begin, end); });
+}
+
+void CpuBackend::stream_mean(Matrix streams, int stream_count, Matrix out) {
+  FT_CHECK(streams.cols == stream_count * out.cols, streams.cols, stream_count, out.cols);
+  parallel_.run(streams.rows, streams.rows * streams.cols / 4, [&](int64_t begin, int64_t end, int) {
+    stream_mean_rows(streams, stream_count, out, official_, begin, end);
+  });
+}
+
+void CpuBackend::combine_streams(Matrix e, Matrix h, Matrix streams) {
+  FT_CHECK(h.cols == streams.cols && streams.cols % e.cols == 0, e.cols, h.cols, streams.cols);
+  parallel_.run(streams.rows, streams.rows * streams.cols / 4, [&](int64_t begin, int64_t end, int) {
+    combine_rows(e, h, streams, official_, begin, end);
+  });
+}
+
+void CpuBackend::rms_norm(Matrix x, Vector weight, Matrix y) {
+  FT_CHECK(x.cols == weight.size && y.cols == x.cols, x.cols, weight.size, y.cols);
+  parallel_.run(x.rows, x.rows * x.cols / 4, [&](int64_t begin, int64_t end, int) {
+    rms_norm_rows(x, weight, y, rms_norm_eps_, official_, begin, end);
+  });
+}
+
+void CpuBackend::linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output, int groups) {
+  FT_CHECK(x.cols == groups * weight.cols && y.cols == weight.rows && weight.rows % groups == 0 && x.rows == y.rows,
+           x.rows, x.cols, y.rows, y.cols, weight.rows, weight.cols, groups);
+  FT_CHECK(weight.format != WeightFormat::kFp4Row || weight.cols % 32 == 0, weight.cols);
+  scratch_.reset();
+  const bool has_scale = weight.format == WeightFormat::kFp8Block || weight.format == WeightFormat::kFp4Row;
+  const Prepared in =
+      prepare(x, weight.cols, groups, weight.format, official_ && has_scale && input == LinearInput::kQ8);
+  run_linear({&weight, groups, in.data, in.stride, nullptr, x.rows, y.data, y.stride,
+              official_ && output == LinearOutput::kBF16});
+}
+
+void CpuBackend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
+  FT_CHECK(q.cols % head_dim == 0 && rotations.rope_dim <= head_dim, q.cols, head_dim, rotations.rope_dim);
+  parallel_.run(q.rows * (q.cols / head_dim), q.rows * q.cols / 4, [&](int64_t begin, int64_t end, int) {
+    query_heads(q, head_dim, rotations, rms_norm_eps_, official_, begin, end);
+  });
+}
+
+void CpuBackend::store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
+  FT_CHECK(x.cols == norm.size, x.cols, norm.size);
+  const StoreKvJob job{x, norm, rotations, raw, dst, rms_norm_eps_, official_};
+  parallel_.run(x.rows, x.rows * x.cols / 2,
+                [&](int64_t begin, int64_t end, int) { store_kv_rows(job, begin, end); });
+}
+
+void CpuBackend::store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
+                                       float* state, const int32_t* dst) {
+  const int64_t width = k.cols;
+  FT_CHECK(g.cols == width && ape.size == ratio * width, g.cols, width, ape.size, ratio);
+  for (int64_t r = 0; r < k.rows; ++r) {
+    float* out = state + dst[r] * 2 * width;
+    const float* offset = ape.data + positions[r] % ratio * width;
+    const float* gate = g.row(r);
+    std::copy_n(k.row(r), width, out);
+    for (int64_t c = 0; c < width; ++c) out[width + c] = gate[c] + offset[c];
+  }
+}
+
+void CpuBackend::compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
+                          Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst) {
+  FT_CHECK(norm.size == head_dim, norm.size, head_dim);
+  const CompressJob job{state, sources, ratio, head_dim, norm, rotations, is_index_key, out, dst, rms_norm_eps_,
+                        official_};
+  parallel_.run(count, count * head_dim * std::max(ratio, 8),
+                [&](int64_t begin, int64_t end, int) { compress_entries(job, begin, end); });
+}
+
+void CpuBackend::index_query(Matrix q, int64_t head_dim, Rotations rotations) {
+  FT_CHECK(q.cols % head_dim == 0 && (head_dim & (head_dim - 1)) == 0, q.cols, head_dim);
+  parallel_.run(q.rows * (q.cols / head_dim), q.rows * q.cols, [&](int64_t begin, int64_t end, int) {
+    index_query_heads(q, head_dim, rotations, official_, begin, end);
+  });
+}
+
+void CpuBackend::index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+                              const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) {
+  FT_CHECK(q.cols == weights.cols * head_dim && q.rows == weights.rows, q.cols, weights.cols, head_dim);
+  scratch_.reset();
+  const bool scored = scores != nullptr || view.visible_max > top_k;
+  const int64_t stride = (std::max(view.visible_max, 1) + 15) / 16 * 16;
+  const int64_t pass_rows = std::clamp<int64_t>(kScoreFloatsMax / stride, 1, q.rows);
+  ScoreJob job{q, weights, weight_scale, keys, head_dim, &view, 0, (view.visible_max + kScoreChunk - 1) / kScoreChunk,
+               nullptr, stride, nullptr, official_};
+  if (scored) {
+    job.scores = scratch_.take<float>(pass_rows * stride);
+    job.thread_scratch =
+        scratch_.take<float>(parallel_.threads() * score_scratch_floats(weights.cols, head_dim));
+  }
+  for (int64_t first = 0; first < q.rows; first += pass_rows) {
+    const int64_t rows = std::min(pass_rows, q.rows - first);
+    if (scored) {
+      job.first_row = first;
+      const int64_t units = rows * job.chunks;
+      parallel_.run(units, units * kScoreChunk * q.cols / 32,
+                    [&](int64_t begin, int64_t end, int thread) { score_units(job, begin, end, thread); });
+    }
+    parallel_.run(rows, rows * view.visible_max * 4, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t row = first + i;
+        const int32_t visible = visible_count(view, row);
+        const int32_t taken = std::min(visible, top_k);
+        int32_t* out = selected + row * top_k;
+        const float* row_scores = job.scores + i * stride;
+        if (visible > top_k) {
+          select_largest(row_scores, visible, top_k, out);
+        } else {
+          for (int32_t j = 0; j < visible; ++j) out[j] = j;
+        }
+        for (int32_t s = 0; s < taken; ++s) out[s] = entry_address(view, row, out[s]);
+        std::fill(out + taken, out + top_k, -1);
+        if (scores != nullptr) std::copy_n(row_scores, visible, scores->row(row));
+      }
+    });
+  }
+}
+
+void CpuBackend::attend(const AttentionArgs& args) {
+  FT_CHECK(args.q.cols == args.head_count * args.head_dim && args.sink.size == args.head_count, args.q.cols,
+           args.head_count, args.head_dim, args.sink.size);
+  scratch_.reset();
+  AttentionJob job{&args, attention_key_max(args), nullptr, official_};
+  job.thread_scratch =
+      scratch_.take<float>(parallel_.threads() * attention_scratch_floats(job.key_max, args.head_dim));
+  parallel_.run(job.units(), args.q.rows * args.q.cols * job.key_max / 16,
+                [&](int64_t begin, int64_t end, int thread) { attention_units(job, begin, end, thread); });
+}
+
+void CpuBackend::route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
+                       float* weights) {
+  const int64_t experts = moe.gate.rows;
+  FT_CHECK(x.cols == moe.gate.cols && k <= experts, x.cols, moe.gate.cols, k, experts);
+  scratch_.reset();
+  float* scores = scratch_.take<float>(x.rows * experts);
+  const Prepared in = prepare(x, x.cols, 1, moe.gate.format, false);
+  run_linear({&moe.gate, 1, in.data, in.stride, nullptr, x.rows, scores, experts, false});
+  const RouteJob job{&moe, tokens, scores, k, route_scale, ids, weights};
+  parallel_.run(x.rows, x.rows * experts * (k + 2),
+                [&](int64_t begin, int64_t end, int) { route_rows(job, begin, end); });
+}
+
+void CpuBackend::moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
+                     float swiglu_limit, Matrix y) {
+  scratch_.reset();
+  const int64_t expert_count = static_cast<int64_t>(moe.experts.size());
+  const int64_t rows = x.rows, pairs = rows * k, all = pairs + rows;
+  const int64_t d = x.cols, width = moe.shared.w1.rows;
+  const WeightFormat format = moe.shared.w1.format;
+  groups_.build(ids, weights, rows, k, expert_count);
+
+  // Routed and shared experts may differ in format, but all quantised formats read the same prepared rows.
+  const Prepared in = prepare(x, d, 1, format, official_);
+  float* gate = scratch_.take<float>(all * width);
+  float* up = scratch_.take<float>(all * width);
+  jobs_.clear();
+  const auto add_inputs = [&](const ExpertWeights& expert, const int32_t* x_rows, int64_t count, int64_t first) {
+    jobs_.push_back({&expert.w1, 1, in.data, in.stride, x_rows, count, gate + first * width, width, official_});
+    jobs_.push_back({&expert.w3, 1, in.data, in.stride, x_rows, count, up + first * width, width, official_});
+  };
+  for (int64_t e = 0; e < expert_count; ++e) {
+    const int32_t first = groups_.first[e], count = groups_.first[e + 1] - first;
+    if (count > 0) add_inputs(moe.experts[e], groups_.row.data() + first, count, first);
+  }
+  add_inputs(moe.shared, nullptr, rows, pairs);
+  run_jobs(jobs_);
+
+  const int64_t padded = padded_columns(width);
+  float* hidden = scratch_.take<float>(all * padded);
+  const GatedUnitJob unit{gate, up, width, groups_.weight.data(), pairs, swiglu_limit, official_};
+  const PrepareJob pack{gate, width, width, 1, wants_paired(format), official_, hidden};
+  parallel_.run(all, all * width, [&](int64_t begin, int64_t end, int) {
+    gated_unit_rows(unit, begin, end);
+    prepare_rows(pack, begin, end);
+  });
+
+  float* down = scratch_.take<float>(all * d);
+  jobs_.clear();
+  const auto add_output = [&](const ExpertWeights& expert, int64_t count, int64_t first) {
+    jobs_.push_back({&expert.w2, 1, hidden + first * padded, padded, nullptr, count, down + first * d, d, official_});
+  };
+  for (int64_t e = 0; e < expert_count; ++e) {
+    const int32_t first = groups_.first[e], count = groups_.first[e + 1] - first;
+    if (count > 0) add_output(moe.experts[e], count, first);
+  }
+  add_output(moe.shared, rows, pairs);
+  run_jobs(jobs_);
+
+  const ExpertSumJob sum{down, groups_.pair_of.data(), pairs, k, y, official_};
+  parallel_.run(rows, rows * (k + 1) * d / 8,
+                [&](int64_t begin, int64_t end, int) { expert_sum_rows(sum, begin, end); });
+}
+
+}  // namespace
+}  // namespace ft::cpu
+
+namespace ft {
+
+std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads) {
+  FT_CHECK(threads >= 0, threads);
+  return std::make_unique<cpu::CpuBackend>(numerics, threads);
+}
+
+}  // namespace ft

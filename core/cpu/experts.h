@@ -1,0 +1,58 @@
+// Row kernels of the mixture of experts: routing, the gated unit, the weighted sum (model.md 3.9).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/weights.h"
+
+namespace ft::cpu {
+
+struct RouteJob {
+  const MoeWeights* moe;
+  const int32_t* tokens;
+  float* scores;  // [m, E]: gate . x on entry; sqrt(softplus) of it on return
+  int k;
+  float route_scale;
+  int32_t* ids;
+  float* weights;
+};
+void route_rows(const RouteJob& job, int64_t begin, int64_t end);
+
+// (row, slot) pairs of a batch ordered by expert, so that each activated expert's weights are read once.
+// Pair p of expert e lies in [first[e], first[e+1]); the pairs of an expert are in row order.
+struct ExpertGroups {
+  std::vector<int32_t> first;    // [E+1]
+  std::vector<int32_t> row;      // [pairs] the row that a pair reads
+  std::vector<float> weight;     // [pairs] its route weight
+  std::vector<int32_t> pair_of;  // [m, k] where each (row, slot) went
+
+  // Makes room, so that build() does not allocate.
+  void reserve(int64_t expert_count, int64_t pairs);
+  void build(const int32_t* ids, const float* weights, int64_t rows, int k, int64_t expert_count);
+};
+
+// h = rb(weight * silu(min(gate, limit)) * clamp(up, +-limit)), in place of gate. `weight` null = 1 (shared expert).
+struct GatedUnitJob {
+  float* gate;      // [rows, width]
+  const float* up;  // [rows, width]
+  int64_t width;
+  const float* weight;     // of the first `weighted` rows; the rows behind them are the shared expert's
+  int64_t weighted;
+  float limit;
+  bool official;
+};
+void gated_unit_rows(const GatedUnitJob& job, int64_t begin, int64_t end);
+
+// y[r, :] = rb(sum over slots of down[pair_of[r, slot], :], in slot order, + down[pairs + r, :]).
+struct ExpertSumJob {
+  const float* down;  // [pairs + m, d]
+  const int32_t* pair_of;
+  int64_t pairs;
+  int k;
+  Matrix y;
+  bool official;
+};
+void expert_sum_rows(const ExpertSumJob& job, int64_t begin, int64_t end);
+
+}  // namespace ft::cpu

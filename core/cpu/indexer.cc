@@ -1,0 +1,132 @@
+#include "core/cpu/indexer.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/cpu/indexer.cc"
+#include "hwy/foreach_target.h"  // must come before highway.h
+
+#include "core/cpu/lanes-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ft::cpu::HWY_NAMESPACE {
+
+// Lanes are heads: q is transposed to [head_dim, heads], so a key's columns are broadcast and no lanes need folding
+// until all heads are weighed. Keys share the loads of q.
+constexpr int kKeys = 4;
+constexpr int kHeadVectors = kLanes == 16 ? 4 : 2;
+
+struct Query {
+  const float* transposed;  // [head_dim, padded]
+  const float* weights;     // [padded], zero behind the last head
+  int64_t padded;
+  int64_t head_dim;
+};
+
+template <int kVectors>
+HWY_INLINE void weigh_heads(const Query& query, const float* const* keys, int64_t first_head, bool official,
+                            V (&total)[kKeys]) {
+  const D d;
+  V dot[kKeys][kVectors];
+#pragma GCC unroll 4
+  for (int k = 0; k < kKeys; ++k) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) dot[k][v] = hn::Zero(d);
+  }
+  const float* q = query.transposed + first_head;
+  for (int64_t c = 0; c < query.head_dim; ++c, q += query.padded) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const V heads = hn::LoadU(d, q + v * kLanes);
+#pragma GCC unroll 4
+      for (int k = 0; k < kKeys; ++k) dot[k][v] = hn::MulAdd(heads, hn::Set(d, keys[k][c]), dot[k][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const V weight = hn::LoadU(d, query.weights + first_head + v * kLanes);
+#pragma GCC unroll 4
+    for (int k = 0; k < kKeys; ++k) {
+      const V relu = hn::Max(round_if(d, dot[k][v], official), hn::Zero(d));
+      total[k] = hn::Add(total[k], round_if(d, hn::Mul(weight, relu), official));
+    }
+  }
+}
+
+HWY_INLINE void score_keys(const Query& query, const float* const* keys, bool official, float* scores) {
+  const D d;
+  V total[kKeys];
+  for (int k = 0; k < kKeys; ++k) total[k] = hn::Zero(d);
+  int64_t head = 0;
+  for (; head + kHeadVectors * kLanes <= query.padded; head += kHeadVectors * kLanes) {
+    weigh_heads<kHeadVectors>(query, keys, head, official, total);
+  }
+  for (; head < query.padded; head += kLanes) weigh_heads<1>(query, keys, head, official, total);
+  const D4 d4;
+  hn::StoreU(round_if(d4, sum_lanes4(total[0], total[1], total[2], total[3]), official), d4, scores);
+}
+
+int64_t padded_heads(int64_t heads) { return (heads + kLanes - 1) / kLanes * kLanes; }
+
+int64_t score_scratch_target(int64_t head_count, int64_t head_dim) {
+  return padded_heads(head_count) * (head_dim + 1);
+}
+
+void score_units_target(const ScoreJob& job, int64_t begin, int64_t end, int thread) {
+  const int64_t heads = job.weights.cols;
+  const int64_t padded = padded_heads(heads);
+  float* scratch = job.thread_scratch + thread * score_scratch_target(heads, job.head_dim);
+  float* weights = scratch + padded * job.head_dim;
+  const Query query{scratch, weights, padded, job.head_dim};
+  int64_t prepared = -1;
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t i = unit / job.chunks;
+    const int64_t row = job.first_row + i;
+    const int32_t visible = visible_count(*job.view, row);
+    const int32_t first = static_cast<int32_t>(unit % job.chunks) * kScoreChunk;
+    if (first >= visible) continue;
+    if (prepared != row) {
+      const float* q = job.q.row(row);
+      std::fill_n(scratch, padded * (job.head_dim + 1), 0.0f);
+      for (int64_t h = 0; h < heads; ++h) {
+        const float w = job.weights.row(row)[h] * job.weight_scale;
+        weights[h] = job.official ? ft::round_bf16(w) : w;
+        for (int64_t c = 0; c < job.head_dim; ++c) scratch[c * padded + h] = q[h * job.head_dim + c];
+      }
+      prepared = row;
+    }
+    const int32_t last = std::min(visible, first + kScoreChunk);
+    float* scores = job.scores + i * job.score_stride;
+    for (int32_t j = first; j < last; j += kKeys) {
+      const float* keys[kKeys];
+      for (int32_t k = 0; k < kKeys; ++k) {
+        keys[k] = job.keys + entry_address(*job.view, row, std::min(j + k, last - 1)) * job.head_dim;
+      }
+      if (j + kKeys <= last) {
+        score_keys(query, keys, job.official, scores + j);
+      } else {
+        float rest[kKeys];
+        score_keys(query, keys, job.official, rest);
+        std::copy_n(rest, last - j, scores + j);
+      }
+    }
+  }
+}
+
+}  // namespace ft::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ft::cpu {
+
+HWY_EXPORT(score_scratch_target);
+HWY_EXPORT(score_units_target);
+
+int64_t score_scratch_floats(int64_t head_count, int64_t head_dim) {
+  return HWY_DYNAMIC_DISPATCH(score_scratch_target)(head_count, head_dim);
+}
+void score_units(const ScoreJob& job, int64_t begin, int64_t end, int thread) {
+  HWY_DYNAMIC_DISPATCH(score_units_target)(job, begin, end, thread);
+}
+
+}  // namespace ft::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,44 @@
+#include "core/cpu/scratch.h"
+
+#include "core/check.h"
+
+namespace ft::cpu {
+namespace {
+
+size_t whole_lines(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+AlignedBytes allocate_aligned(size_t bytes) {
+  const size_t rounded = whole_lines(bytes == 0 ? 1 : bytes);
+  void* data = std::aligned_alloc(kAlignment, rounded);
+  FT_CHECK(data != nullptr, rounded);
+  return AlignedBytes(static_cast<std::byte*>(data));
+}
+
+void Scratch::plan(size_t bytes) {
+  overflow_.clear();
+  used_ = wanted_ = 0;
+  if (bytes <= capacity_) return;
+  block_ = allocate_aligned(bytes);
+  capacity_ = whole_lines(bytes);
+}
+
+void Scratch::reset() {
+  if (wanted_ > capacity_) plan(wanted_);
+  used_ = wanted_ = 0;
+}
+
+void* Scratch::take_bytes(size_t bytes) {
+  const size_t size = whole_lines(bytes);
+  wanted_ += size;
+  if (used_ + size > capacity_) {
+    overflow_.push_back(allocate_aligned(size));
+    return overflow_.back().get();
+  }
+  void* data = block_.get() + used_;
+  used_ += size;
+  return data;
+}
+
+}  // namespace ft::cpu
