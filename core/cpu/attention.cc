@@ -2,24 +2,27 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/attention.cc"
-#include "hwy/foreach_target.h"  // must come before highway.h
-
 #include "core/check.h"
 #include "core/cpu/indexer.h"
 #include "core/cpu/lanes-inl.h"
 #include "hwy/contrib/math/math-inl.h"
+#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-constexpr int kTileKeys = 4;                          // keys scored together
-constexpr int kTileHeads = kLanes == 16 ? 4 : 2;      // heads beside them
-constexpr int kValueVectors = kLanes == 16 ? 4 : 2;   // column vectors accumulated together
-constexpr int64_t kValueKeys = 64;                    // keys per pass over the columns: 128 KiB of 512-wide rows
+constexpr int kTileKeys = 4;                         // keys scored together
+constexpr int kTileHeads = kLanes == 16 ? 4 : 2;     // heads beside them
+constexpr int kValueVectors = kLanes == 16 ? 4 : 2;  // column vectors accumulated together
+constexpr int64_t kValueKeys = 64;  // keys per pass over the columns: 128 KiB of 512-wide rows
 
-int64_t padded_keys(int64_t count) { return (count + 15) / 16 * 16; }
-int64_t padded_width(int64_t width) { return (width + 15) / 16 * 16; }
+int64_t padded_keys(int64_t count) {
+  return (count + 15) / 16 * 16;
+}
+int64_t padded_width(int64_t width) {
+  return (width + 15) / 16 * 16;
+}
 
 // What a unit works on.
 struct HeadBlock {
@@ -30,7 +33,7 @@ struct HeadBlock {
   const float* q[kHeadBlock];
   float* scores;  // [kHeadBlock, stride]
   int64_t stride;
-  float* sums;    // [kHeadBlock, padded_width]
+  float* sums;  // [kHeadBlock, padded_width]
 };
 
 HWY_INLINE int64_t collect_keys(const AttentionArgs& args, int64_t row, const float** keys) {
@@ -54,8 +57,8 @@ HWY_INLINE int64_t collect_keys(const AttentionArgs& args, int64_t row, const fl
   return count;
 }
 
-// scores = scale * (q . key): a tile of heads by keys shares the loads of both. At the edges the last head and key are
-// repeated and the surplus is overwritten or ignored.
+// scores = scale * (q . key): a tile of heads by keys shares the loads of both. At the edges the last head
+// and key are repeated and the surplus is overwritten or ignored.
 HWY_INLINE void score_tile(const HeadBlock& block, int first_head, int64_t first_key, float scale) {
   const D d;
   const D4 d4;
@@ -85,14 +88,16 @@ HWY_INLINE void score_tile(const HeadBlock& block, int first_head, int64_t first
     const auto mask = hn::FirstN(d, static_cast<size_t>(block.head_dim - c));
     for (int h = 0; h < kTileHeads; ++h) {
       const V query = hn::MaskedLoad(mask, d, q[h] + c);
-      for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::MulAdd(query, hn::MaskedLoad(mask, d, keys[k] + c), sum[h][k]);
+      for (int k = 0; k < kTileKeys; ++k)
+        sum[h][k] = hn::MulAdd(query, hn::MaskedLoad(mask, d, keys[k] + c), sum[h][k]);
     }
   }
 #pragma GCC unroll 4
   for (int h = 0; h < kTileHeads; ++h) {
     if (first_head + h >= block.heads) break;
     const V4 dots = sum_lanes4(sum[h][0], sum[h][1], sum[h][2], sum[h][3]);
-    hn::StoreU(hn::Mul(dots, hn::Set(d4, scale)), d4, block.scores + (first_head + h) * block.stride + first_key);
+    hn::StoreU(hn::Mul(dots, hn::Set(d4, scale)), d4,
+               block.scores + (first_head + h) * block.stride + first_key);
   }
 }
 
@@ -115,7 +120,8 @@ HWY_INLINE float soften(float* scores, int64_t count, float sink, bool official)
 
 // sums[h, columns] += weights[h, k] * key[k, columns] over keys [begin, end) in order.
 template <int kHeads, int kVectors>
-HWY_INLINE void add_values(const HeadBlock& block, int first_head, int64_t column, int64_t begin, int64_t end) {
+HWY_INLINE void add_values(const HeadBlock& block, int first_head, int64_t column, int64_t begin,
+                           int64_t end) {
   const D d;
   const int64_t width = padded_width(block.head_dim);
   float* sums = block.sums + first_head * width + column;
@@ -151,7 +157,8 @@ HWY_INLINE void add_value_tail(const HeadBlock& block, int head, int64_t column,
   float* sums = block.sums + head * padded_width(block.head_dim) + column;
   V sum = hn::LoadU(d, sums);
   for (int64_t k = begin; k < end; ++k) {
-    sum = hn::MulAdd(hn::Set(d, block.scores[head * block.stride + k]), hn::MaskedLoad(mask, d, block.keys[k] + column), sum);
+    sum = hn::MulAdd(hn::Set(d, block.scores[head * block.stride + k]),
+                     hn::MaskedLoad(mask, d, block.keys[k] + column), sum);
   }
   hn::StoreU(sum, d, sums);
 }
@@ -162,7 +169,8 @@ HWY_INLINE void add_value_columns(const HeadBlock& block, int head, int64_t begi
   for (; column + kValueVectors * kLanes <= block.head_dim; column += kValueVectors * kLanes) {
     add_values<kHeads, kValueVectors>(block, head, column, begin, end);
   }
-  for (; column + kLanes <= block.head_dim; column += kLanes) add_values<kHeads, 1>(block, head, column, begin, end);
+  for (; column + kLanes <= block.head_dim; column += kLanes)
+    add_values<kHeads, 1>(block, head, column, begin, end);
   if (column == block.head_dim) return;
   for (int h = 0; h < kHeads; ++h) add_value_tail(block, head + h, column, begin, end);
 }
@@ -196,7 +204,8 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
     }
     float total[kHeadBlock];
     for (int h = 0; h < block.heads; ++h) {
-      total[h] = soften(block.scores + h * block.stride, block.count, args.sink.data[first + h], job.official);
+      total[h] =
+          soften(block.scores + h * block.stride, block.count, args.sink.data[first + h], job.official);
     }
     std::fill_n(block.sums, block.heads * width, 0.0f);
     for (int64_t k = 0; k < block.count; k += kValueKeys) {
@@ -214,7 +223,8 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
         hn::BlendedStore(round_if(d, v, job.official), mask, d, out + c);
       }
       const int64_t rope_dim = args.inverse.rope_dim;
-      rotate_pairs(out + args.head_dim - rope_dim, args.inverse.data + row * rope_dim, rope_dim, -1.0f, job.official);
+      rotate_pairs(out + args.head_dim - rope_dim, args.inverse.data + row * rope_dim, rope_dim, -1.0f,
+                   job.official);
     }
   }
 }

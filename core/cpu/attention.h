@@ -12,8 +12,8 @@ inline constexpr int kHeadBlock = 8;
 
 struct AttentionJob {
   const AttentionArgs* args;
-  int64_t key_max;         // longest key list of the call
-  float* thread_scratch;   // attention_scratch_floats() per thread
+  int64_t key_max;        // longest key list of the call
+  float* thread_scratch;  // attention_scratch_floats() per thread
   bool official;
 
   int64_t blocks() const { return (args->head_count + kHeadBlock - 1) / kHeadBlock; }

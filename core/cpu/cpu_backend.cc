@@ -1,4 +1,5 @@
-// The backend of core/backend.h on the host: checks shapes, takes scratch, and splits each op over threads by output.
+// The backend of core/backend.h on the host: checks shapes, takes scratch, and splits each op over threads by
+// output.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -28,7 +29,8 @@ class CpuBackend final : public Backend {
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
-    return fmt::format("{}, {} thread{}", target_name(), parallel_.threads(), parallel_.threads() == 1 ? "" : "s");
+    return fmt::format("{}, {} thread{}", target_name(), parallel_.threads(),
+                       parallel_.threads() == 1 ? "" : "s");
   }
 
   const void* place(const void* host, size_t) override { return host; }
@@ -38,12 +40,14 @@ class CpuBackend final : public Backend {
     std::memset(memory.get(), 0, bytes);
     return Buffer(memory.release(), bytes, [](void* data) { std::free(data); });
   }
-  void upload(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
+  void upload(void* destination, const void* host, size_t bytes) override {
+    std::memcpy(destination, host, bytes);
+  }
   void download(void* host, const void* source, size_t bytes) override { std::memcpy(host, source, bytes); }
 
   void reserve(const ModelConfig& config, int64_t rows) override;
-  void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src, const int32_t* dst,
-                 int64_t count) override;
+  void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
+                 const int32_t* dst, int64_t count) override;
 
   void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) override;
   void gather_rows(const int32_t* ids, const Weight& table, Matrix out) override;
@@ -55,15 +59,16 @@ class CpuBackend final : public Backend {
   void combine_streams(Matrix e, Matrix h, Matrix streams) override;
 
   void rms_norm(Matrix x, Vector weight, Matrix y) override;
-  void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output, int groups) override;
+  void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
+              int groups) override;
 
   void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
   void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
 
-  void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio, float* state,
-                             const int32_t* dst) override;
-  void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim, Vector norm,
-                Rotations rotations, bool is_index_key, float* out, const int32_t* dst) override;
+  void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
+                             float* state, const int32_t* dst) override;
+  void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
+                Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst) override;
 
   void index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
   void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
@@ -73,8 +78,8 @@ class CpuBackend final : public Backend {
 
   void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
              float* weights) override;
-  void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k, float swiglu_limit,
-           Matrix y) override;
+  void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
+           float swiglu_limit, Matrix y) override;
 
  private:
   // Rows of x in the order that `format` wants; x itself where it is already so.
@@ -105,9 +110,10 @@ void CpuBackend::reserve(const ModelConfig& config, int64_t rows) {
   const int64_t d = config.hidden_size;
   const int64_t pairs = rows * config.num_experts_per_tok;
   const int64_t moe = config.moe_intermediate_size;
-  const int64_t linear = hc_mult_ * rows *
-                         padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
-                                                  config.num_attention_heads * config.head_dim}));
+  const int64_t linear =
+      hc_mult_ * rows *
+      padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
+                               config.num_attention_heads * config.head_dim}));
   const int64_t experts = 2 * rows * d + (pairs + rows) * (4 * moe + d);
   int64_t compressed_max = config.index_topk;
   for (const int ratio : config.compress_ratios) {
@@ -115,8 +121,9 @@ void CpuBackend::reserve(const ModelConfig& config, int64_t rows) {
   }
   const int64_t keys = config.sliding_window + config.dspark.block_size + compressed_max;
   const int64_t attention = parallel_.threads() * attention_scratch_floats(keys, config.head_dim);
-  const int64_t index = std::max(kScoreFloatsMax, config.max_position_embeddings / 4) + rows * config.index_topk +
-                        parallel_.threads() * score_scratch_floats(config.index_n_heads, config.index_head_dim);
+  const int64_t index =
+      std::max(kScoreFloatsMax, config.max_position_embeddings / 4) + rows * config.index_topk +
+      parallel_.threads() * score_scratch_floats(config.index_n_heads, config.index_head_dim);
   // Each op rounds what it takes to cache lines; 4 KiB is more than all of that.
   scratch_.plan(static_cast<size_t>(std::max({linear, experts, attention, index})) * sizeof(float) + 4096);
   groups_.reserve(config.n_routed_experts, pairs);
@@ -135,7 +142,8 @@ void CpuBackend::copy_rows(void* destination, const void* source, int64_t row_by
 }
 
 void CpuBackend::gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
-  FT_CHECK(table.format == WeightFormat::kBF16 || table.format == WeightFormat::kF32, static_cast<int>(table.format));
+  FT_CHECK(table.format == WeightFormat::kBF16 || table.format == WeightFormat::kF32,
+           static_cast<int>(table.format));
   FT_CHECK(out.cols == table.cols, out.cols, table.cols);
   for (int64_t r = 0; r < out.rows; ++r) {
     FT_CHECK(ids[r] >= 0 && ids[r] < table.rows, r, ids[r], table.rows);
@@ -154,11 +162,13 @@ void CpuBackend::embed(const int32_t* tokens, const Weight& table, int stream_co
   FT_CHECK(streams.cols == stream_count * table.cols, streams.cols, stream_count, table.cols);
   gather_rows(tokens, table, Matrix(streams.data, streams.rows, table.cols, streams.stride));
   for (int64_t r = 0; r < streams.rows; ++r) {
-    for (int s = 1; s < stream_count; ++s) std::copy_n(streams.row(r), table.cols, streams.row(r) + s * table.cols);
+    for (int s = 1; s < stream_count; ++s)
+      std::copy_n(streams.row(r), table.cols, streams.row(r) + s * table.cols);
   }
 }
 
-CpuBackend::Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize) {
+CpuBackend::Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, WeightFormat format,
+                                         bool quantize) {
   const bool paired = wants_paired(format);
   if (!paired && !quantize && k % 32 == 0) return {x.data, x.stride};
   const int64_t stride = groups * padded_columns(k);
@@ -169,7 +179,8 @@ CpuBackend::Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, Weight
 }
 
 void CpuBackend::run_linear(const LinearJob& job) {
-  parallel_.run(job.tiles(), job.cost(), [&](int64_t begin, int64_t end, int) { linear_tiles(job, begin, end); });
+  parallel_.run(job.tiles(), job.cost(),
+                [&](int64_t begin, int64_t end, int) { linear_tiles(job, begin, end); });
 }
 
 // All tiles of all jobs are one range, so that one start of the team covers experts of any size.
@@ -202,8 +213,9 @@ void CpuBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector
   scratch_.reset();
   const int n = static_cast<int>(post.cols);
   FT_CHECK(hc.fn.rows == (2 + n) * n && n <= kStreamsMax, hc.fn.rows, n);
-  const HyperConnectionJob job{streams, mixes(streams, hc.fn), hc.base, hc.scale, norm, y, post, comb,
-                               n, hc_sinkhorn_iters_, rms_norm_eps_, hc_eps_, official_};
+  const HyperConnectionJob job{
+      streams, mixes(streams, hc.fn), hc.base,       hc.scale, norm,     y, post, comb,
+      n,       hc_sinkhorn_iters_,    rms_norm_eps_, hc_eps_,  official_};
   parallel_.run(streams.rows, streams.rows * (streams.cols / 4 + 1500),
                 [&](int64_t begin, int64_t end, int) { hc_entry_rows(job, begin, end); });
 }
@@ -212,14 +224,16 @@ void CpuBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix
   scratch_.reset();
   const int n = static_cast<int>(head.fn.rows);
   FT_CHECK(n <= kStreamsMax && streams.cols == n * y.cols, n, streams.cols, y.cols);
-  const HyperConnectionJob job{streams, mixes(streams, head.fn), head.base, head.scale, {}, y, {}, {},
-                               n, hc_sinkhorn_iters_, rms_norm_eps_, hc_eps_, official_};
+  const HyperConnectionJob job{
+      streams, mixes(streams, head.fn), head.base,     head.scale, {},       y, {}, {},
+      n,       hc_sinkhorn_iters_,      rms_norm_eps_, hc_eps_,    official_};
   parallel_.run(streams.rows, streams.rows * streams.cols / 4,
                 [&](int64_t begin, int64_t end, int) { hc_head_rows(job, begin, end); });
 }
 
 void CpuBackend::hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) {
-  FT_CHECK(post.cols <= kStreamsMax && streams.cols == post.cols * sublayer_out.cols, post.cols, streams.cols);
+  FT_CHECK(post.cols <= kStreamsMax && streams.cols == post.cols * sublayer_out.cols, post.cols,
+           streams.cols);
   const HyperConnectionExitJob job{streams, sublayer_out, post, comb, official_};
   parallel_.run(streams.rows, streams.rows * streams.cols / 4,
                 [&](int64_t begin, int64_t end, int) { hc_exit_rows(job, begin, end); });
@@ -234,9 +248,8 @@ void CpuBackend::stream_mean(Matrix streams, int stream_count, Matrix out) {
 
 void CpuBackend::combine_streams(Matrix e, Matrix h, Matrix streams) {
   FT_CHECK(h.cols == streams.cols && streams.cols % e.cols == 0, e.cols, h.cols, streams.cols);
-  parallel_.run(streams.rows, streams.rows * streams.cols / 4, [&](int64_t begin, int64_t end, int) {
-    combine_rows(e, h, streams, official_, begin, end);
-  });
+  parallel_.run(streams.rows, streams.rows * streams.cols / 4,
+                [&](int64_t begin, int64_t end, int) { combine_rows(e, h, streams, official_, begin, end); });
 }
 
 void CpuBackend::rms_norm(Matrix x, Vector weight, Matrix y) {
@@ -246,8 +259,10 @@ void CpuBackend::rms_norm(Matrix x, Vector weight, Matrix y) {
   });
 }
 
-void CpuBackend::linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output, int groups) {
-  FT_CHECK(x.cols == groups * weight.cols && y.cols == weight.rows && weight.rows % groups == 0 && x.rows == y.rows,
+void CpuBackend::linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
+                        int groups) {
+  FT_CHECK(x.cols == groups * weight.cols && y.cols == weight.rows && weight.rows % groups == 0 &&
+               x.rows == y.rows,
            x.rows, x.cols, y.rows, y.cols, weight.rows, weight.cols, groups);
   FT_CHECK(weight.format != WeightFormat::kFp4Row || weight.cols % 32 == 0, weight.cols);
   scratch_.reset();
@@ -285,11 +300,12 @@ void CpuBackend::store_compressor_rows(Matrix k, Matrix g, Vector ape, const int
   }
 }
 
-void CpuBackend::compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
-                          Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst) {
+void CpuBackend::compress(const float* state, const int32_t* sources, int64_t count, int ratio,
+                          int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key, float* out,
+                          const int32_t* dst) {
   FT_CHECK(norm.size == head_dim, norm.size, head_dim);
-  const CompressJob job{state, sources, ratio, head_dim, norm, rotations, is_index_key, out, dst, rms_norm_eps_,
-                        official_};
+  const CompressJob job{state,        sources, ratio, head_dim,      norm,     rotations,
+                        is_index_key, out,     dst,   rms_norm_eps_, official_};
   parallel_.run(count, count * head_dim * std::max(ratio, 8),
                 [&](int64_t begin, int64_t end, int) { compress_entries(job, begin, end); });
 }
@@ -301,15 +317,27 @@ void CpuBackend::index_query(Matrix q, int64_t head_dim, Rotations rotations) {
   });
 }
 
-void CpuBackend::index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
-                              const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) {
+void CpuBackend::index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
+                              int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
+                              Matrix* scores) {
   FT_CHECK(q.cols == weights.cols * head_dim && q.rows == weights.rows, q.cols, weights.cols, head_dim);
+  if (q.rows == 0) return;
   scratch_.reset();
   const bool scored = scores != nullptr || view.visible_max > top_k;
   const int64_t stride = (std::max(view.visible_max, 1) + 15) / 16 * 16;
   const int64_t pass_rows = std::clamp<int64_t>(kScoreFloatsMax / stride, 1, q.rows);
-  ScoreJob job{q, weights, weight_scale, keys, head_dim, &view, 0, (view.visible_max + kScoreChunk - 1) / kScoreChunk,
-               nullptr, stride, nullptr, official_};
+  ScoreJob job{q,
+               weights,
+               weight_scale,
+               keys,
+               head_dim,
+               &view,
+               0,
+               (view.visible_max + kScoreChunk - 1) / kScoreChunk,
+               nullptr,
+               stride,
+               nullptr,
+               official_};
   if (scored) {
     job.scores = scratch_.take<float>(pass_rows * stride);
     job.thread_scratch =
@@ -354,8 +382,8 @@ void CpuBackend::attend(const AttentionArgs& args) {
                 [&](int64_t begin, int64_t end, int thread) { attention_units(job, begin, end, thread); });
 }
 
-void CpuBackend::route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
-                       float* weights) {
+void CpuBackend::route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
+                       int32_t* ids, float* weights) {
   const int64_t experts = moe.gate.rows;
   FT_CHECK(x.cols == moe.gate.cols && k <= experts, x.cols, moe.gate.cols, k, experts);
   scratch_.reset();
@@ -381,8 +409,10 @@ void CpuBackend::moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const 
   float* gate = scratch_.take<float>(all * width);
   float* up = scratch_.take<float>(all * width);
   jobs_.clear();
-  const auto add_inputs = [&](const ExpertWeights& expert, const int32_t* x_rows, int64_t count, int64_t first) {
-    jobs_.push_back({&expert.w1, 1, in.data, in.stride, x_rows, count, gate + first * width, width, official_});
+  const auto add_inputs = [&](const ExpertWeights& expert, const int32_t* x_rows, int64_t count,
+                              int64_t first) {
+    jobs_.push_back(
+        {&expert.w1, 1, in.data, in.stride, x_rows, count, gate + first * width, width, official_});
     jobs_.push_back({&expert.w3, 1, in.data, in.stride, x_rows, count, up + first * width, width, official_});
   };
   for (int64_t e = 0; e < expert_count; ++e) {
@@ -404,7 +434,8 @@ void CpuBackend::moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const 
   float* down = scratch_.take<float>(all * d);
   jobs_.clear();
   const auto add_output = [&](const ExpertWeights& expert, int64_t count, int64_t first) {
-    jobs_.push_back({&expert.w2, 1, hidden + first * padded, padded, nullptr, count, down + first * d, d, official_});
+    jobs_.push_back(
+        {&expert.w2, 1, hidden + first * padded, padded, nullptr, count, down + first * d, d, official_});
   };
   for (int64_t e = 0; e < expert_count; ++e) {
     const int32_t first = groups_.first[e], count = groups_.first[e + 1] - first;

@@ -1,8 +1,10 @@
-// Weights as stored, turned into float32 vectors in registers, 32 columns at a time. Included once per instruction set.
+// Weights as stored, turned into float32 vectors in registers, 32 columns at a time. Included once per
+// instruction set.
 //
-// Columns come in "paired" order inside each group of 32: the 16 even columns, then the 16 odd ones. It is the order in
-// which packed formats fall apart without shuffles (the low nibbles of 16 bytes are the even columns, the low halves of
-// 16 words too); activations are brought into the same order once per call (prepare.h). Float32 weights stay in order.
+// Columns come in "paired" order inside each group of 32: the 16 even columns, then the 16 odd ones. It is
+// the order in which packed formats fall apart without shuffles (the low nibbles of 16 bytes are the even
+// columns, the low halves of 16 words too); activations are brought into the same order once per call
+// (prepare.h). Float32 weights stay in order.
 #if defined(FT_CORE_CPU_DECODE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FT_CORE_CPU_DECODE_INL_H_
 #undef FT_CORE_CPU_DECODE_INL_H_
@@ -20,12 +22,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-inline constexpr int kGroup = 32;                  // columns decoded together
-inline constexpr int kVectors = kGroup / kLanes;   // vectors they fill
-inline constexpr int kBlockGroups = 4;             // groups per 128 columns, the width of an fp8 scale tile
+inline constexpr int kGroup = 32;                 // columns decoded together
+inline constexpr int kVectors = kGroup / kLanes;  // vectors they fill
+inline constexpr int kBlockGroups = 4;            // groups per 128 columns, the width of an fp8 scale tile
 
-// Each format has: its bytes per group; scale(row_scales, block), what one row needs for the 128 columns of a block;
-// decode of one group of a block; scale_row, the scales of an output row.
+// Each format has: its bytes per group; scale(row_scales, block), what one row needs for the 128 columns of a
+// block; decode of one group of a block; scale_row, the scales of an output row.
 
 struct DecodeF32 {
   static constexpr int kGroupBytes = 4 * kGroup;
@@ -54,8 +56,8 @@ struct DecodeBf16 {
   static const uint8_t* scale_row(const uint8_t*, int64_t, int64_t) { return nullptr; }
 };
 
-// e4m3 through float16: sign and the seven bits below it, moved to the sign and the exponent of a half, are the value
-// times 2^-8 (subnormals included), and the hardware widens halves. The scale takes the 2^8 back.
+// e4m3 through float16: sign and the seven bits below it, moved to the sign and the exponent of a half, are
+// the value times 2^-8 (subnormals included), and the hardware widens halves. The scale takes the 2^8 back.
 struct DecodeFp8 {
   static constexpr int kGroupBytes = kGroup;
   struct Scale {
@@ -97,7 +99,8 @@ struct DecodeFp8 {
   }
 };
 
-// e2m1: a table of the sixteen values, multiplied by the scale of the group before the look-up where one vector holds it.
+// e2m1: a table of the sixteen values, multiplied by the scale of the group before the look-up where one
+// vector holds it.
 struct DecodeFp4 {
   static constexpr int kGroupBytes = kGroup / 2;
   struct Scale {
@@ -141,7 +144,9 @@ struct DecodeFp4 {
     for (int v = 0; v < kVectors; ++v) w[v] = hn::Mul(hn::Load(d, values + v * kLanes), factor);
 #endif
   }
-  static const uint8_t* scale_row(const uint8_t* scales, int64_t row, int64_t cols) { return scales + row * (cols / kGroup); }
+  static const uint8_t* scale_row(const uint8_t* scales, int64_t row, int64_t cols) {
+    return scales + row * (cols / kGroup);
+  }
 };
 
 }  // namespace ft::cpu::HWY_NAMESPACE

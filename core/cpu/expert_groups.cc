@@ -10,7 +10,8 @@ void ExpertGroups::reserve(int64_t expert_count, int64_t pairs) {
   pair_of.reserve(static_cast<size_t>(pairs));
 }
 
-void ExpertGroups::build(const int32_t* ids, const float* weights, int64_t rows, int k, int64_t expert_count) {
+void ExpertGroups::build(const int32_t* ids, const float* weights, int64_t rows, int k,
+                         int64_t expert_count) {
   const int64_t pairs = rows * k;
   row.resize(static_cast<size_t>(pairs));
   weight.resize(static_cast<size_t>(pairs));

@@ -32,12 +32,13 @@ struct ExpertGroups {
   void build(const int32_t* ids, const float* weights, int64_t rows, int k, int64_t expert_count);
 };
 
-// h = rb(weight * silu(min(gate, limit)) * clamp(up, +-limit)), in place of gate. `weight` null = 1 (shared expert).
+// h = rb(weight * silu(min(gate, limit)) * clamp(up, +-limit)), in place of gate. `weight` null = 1 (shared
+// expert).
 struct GatedUnitJob {
   float* gate;      // [rows, width]
   const float* up;  // [rows, width]
   int64_t width;
-  const float* weight;     // of the first `weighted` rows; the rows behind them are the shared expert's
+  const float* weight;  // of the first `weighted` rows; the rows behind them are the shared expert's
   int64_t weighted;
   float limit;
   bool official;

@@ -2,16 +2,15 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/indexer.cc"
-#include "hwy/foreach_target.h"  // must come before highway.h
-
 #include "core/cpu/lanes-inl.h"
+#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// Lanes are heads: q is transposed to [head_dim, heads], so a key's columns are broadcast and no lanes need folding
-// until all heads are weighed. Keys share the loads of q.
+// Lanes are heads: q is transposed to [head_dim, heads], so a key's columns are broadcast and no lanes need
+// folding until all heads are weighed. Keys share the loads of q.
 constexpr int kKeys = 4;
 constexpr int kHeadVectors = kLanes == 16 ? 4 : 2;
 
@@ -65,7 +64,9 @@ HWY_INLINE void score_keys(const Query& query, const float* const* keys, bool of
   hn::StoreU(round_if(d4, sum_lanes4(total[0], total[1], total[2], total[3]), official), d4, scores);
 }
 
-int64_t padded_heads(int64_t heads) { return (heads + kLanes - 1) / kLanes * kLanes; }
+int64_t padded_heads(int64_t heads) {
+  return (heads + kLanes - 1) / kLanes * kLanes;
+}
 
 int64_t score_scratch_target(int64_t head_count, int64_t head_dim) {
   return padded_heads(head_count) * (head_dim + 1);

@@ -24,15 +24,15 @@ inline int32_t entry_address(const CompressedView& view, int64_t row, int32_t j)
 inline constexpr int32_t kScoreChunk = 128;
 
 struct ScoreJob {
-  Matrix q;              // [m, HI*cI]
-  Matrix weights;        // [m, HI]
+  Matrix q;        // [m, HI*cI]
+  Matrix weights;  // [m, HI]
   float weight_scale;
   const float* keys;
   int64_t head_dim;
   const CompressedView* view;
-  int64_t first_row;     // unit u is row first_row + u / chunks, entries [u % chunks * kScoreChunk, ...)
+  int64_t first_row;  // unit u is row first_row + u / chunks, entries [u % chunks * kScoreChunk, ...)
   int64_t chunks;
-  float* scores;         // row first_row + i writes scores + i * score_stride
+  float* scores;  // row first_row + i writes scores + i * score_stride
   int64_t score_stride;
   float* thread_scratch;  // score_scratch_floats() per thread
   bool official;
@@ -40,8 +40,8 @@ struct ScoreJob {
 int64_t score_scratch_floats(int64_t head_count, int64_t head_dim);
 void score_units(const ScoreJob& job, int64_t begin, int64_t end, int thread);
 
-// Writes the indices of the `k` largest of scores[0..count), ascending; ties go to the smaller index. k <= count.
-// Radix selection: linear in count, no ordering of the rest. -0 counts as 0.
+// Writes the indices of the `k` largest of scores[0..count), ascending; ties go to the smaller index. k <=
+// count. Radix selection: linear in count, no ordering of the rest. -0 counts as 0.
 void select_largest(const float* scores, int32_t count, int32_t k, int32_t* indices);
 
 }  // namespace ft::cpu

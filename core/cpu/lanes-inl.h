@@ -1,4 +1,5 @@
-// Vector pieces that several kernels share: roundings, quantisers, sums, rotation. Included once per instruction set.
+// Vector pieces that several kernels share: roundings, quantisers, sums, rotation. Included once per
+// instruction set.
 #if defined(FT_CORE_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FT_CORE_CPU_LANES_INL_H_
 #undef FT_CORE_CPU_LANES_INL_H_
@@ -42,8 +43,8 @@ HWY_INLINE hn::Vec<Tag> round_if(Tag d, hn::Vec<Tag> v, bool official) {
   return official ? round_bf16(d, v) : v;
 }
 
-// The sums of the lanes of four vectors, as the four lanes of one. Each sum is formed by the same tree of halves,
-// whatever its place.
+// The sums of the lanes of four vectors, as the four lanes of one. Each sum is formed by the same tree of
+// halves, whatever its place.
 HWY_INLINE V4 fold4(V4 a0, V4 a1, V4 a2, V4 a3) {
   const D4 d;
   const V4 s01 = hn::Add(hn::InterleaveLower(d, a0, a1), hn::InterleaveUpper(d, a0, a1));
@@ -122,22 +123,25 @@ HWY_INLINE void rms_norm_row(const float* x, const float* w, int64_t n, float ep
   scale_row(x, w, 1.0f / std::sqrt(mean + eps), n, official, y);
 }
 
-// Turns the pairs of x[0..n) by the (cos, sin) pairs at `angles`; `sign` -1 turns back. Rounds in official mode.
+// Turns the pairs of x[0..n) by the (cos, sin) pairs at `angles`; `sign` -1 turns back. Rounds in official
+// mode.
 HWY_INLINE void rotate_pairs(float* x, const float* angles, int64_t n, float sign, bool official) {
   const D d;
   const DU du;
-  const V alternate = hn::BitCast(
-      d, hn::ShiftLeft<31>(hn::Xor(hn::And(hn::Iota(du, 0), hn::Set(du, 1u)), hn::Set(du, sign > 0 ? 1u : 0u))));
+  const V alternate = hn::BitCast(d, hn::ShiftLeft<31>(hn::Xor(hn::And(hn::Iota(du, 0), hn::Set(du, 1u)),
+                                                               hn::Set(du, sign > 0 ? 1u : 0u))));
   const auto turn = [&](V v, V angle) HWY_ATTR {
     const V c = hn::DupEven(angle);
     const V s = hn::Xor(hn::DupOdd(angle), alternate);  // -sin for even lanes, +sin for odd ones
     return round_if(d, hn::MulAdd(hn::Shuffle2301(v), s, hn::Mul(v, c)), official);
   };
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) hn::StoreU(turn(hn::LoadU(d, x + i), hn::LoadU(d, angles + i)), d, x + i);
+  for (; i + kLanes <= n; i += kLanes)
+    hn::StoreU(turn(hn::LoadU(d, x + i), hn::LoadU(d, angles + i)), d, x + i);
   if (i < n) {
     const auto mask = hn::FirstN(d, static_cast<size_t>(n - i));
-    hn::BlendedStore(turn(hn::MaskedLoad(mask, d, x + i), hn::MaskedLoad(mask, d, angles + i)), mask, d, x + i);
+    hn::BlendedStore(turn(hn::MaskedLoad(mask, d, x + i), hn::MaskedLoad(mask, d, angles + i)), mask, d,
+                     x + i);
   }
 }
 
@@ -145,13 +149,14 @@ HWY_INLINE float max_magnitude(const float* x, int64_t n) {
   const D d;
   V a = hn::Zero(d);
   for (int64_t i = 0; i < n; i += kLanes) {
-    a = hn::Max(a, hn::Abs(hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(n - i, kLanes))), d, x + i)));
+    a = hn::Max(a, hn::Abs(hn::MaskedLoad(
+                       hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(n - i, kLanes))), d, x + i)));
   }
   return hn::GetLane(hn::MaxOfLanes(d, a));
 }
 
-// A small float format with `kMantissa` mantissa bits, smallest normal exponent `kMinExponent` and largest value kMax:
-// e4m3 and e2m1 are two of them.
+// A small float format with `kMantissa` mantissa bits, smallest normal exponent `kMinExponent` and largest
+// value kMax: e4m3 and e2m1 are two of them.
 struct E4m3 {
   static constexpr int kMantissa = 3, kMinExponent = -6;
   static constexpr float kMax = 448.0f;
@@ -163,8 +168,8 @@ struct E2m1 {
   static int scale_exponent(float amax) { return q4_exponent(amax); }
 };
 
-// Round to nearest even in the format, saturating. Adding a constant whose last bit is the spacing of the format at
-// v's exponent rounds v to that spacing, ties to even; subtracting it leaves the rounded value.
+// Round to nearest even in the format, saturating. Adding a constant whose last bit is the spacing of the
+// format at v's exponent rounds v to that spacing, ties to even; subtracting it leaves the rounded value.
 template <class Format>
 HWY_INLINE V round_to(V v) {
   const D d;
@@ -201,7 +206,8 @@ HWY_INLINE void quantize_row(const float* x, int64_t n, int64_t group, float* y)
 }
 
 // Sylvester-Hadamard transform of x[0..n) scaled by n^-1/2, n a power of two; rounds once in official mode.
-// A step of distance h adds and subtracts lanes i and i^h: between vectors for h >= lanes, by a shuffle below.
+// A step of distance h adds and subtracts lanes i and i^h: between vectors for h >= lanes, by a shuffle
+// below.
 HWY_INLINE void hadamard_row(float* x, int64_t n, bool official) {
   const D d;
   const float norm = 1.0f / std::sqrt(static_cast<float>(n));

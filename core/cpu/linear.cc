@@ -2,25 +2,28 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/linear.cc"
-#include "hwy/foreach_target.h"  // must come before highway.h
-
 #include <cstring>
 
 #include "core/check.h"
 #include "core/cpu/decode-inl.h"
+#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// 1024 columns: long enough that folding the lanes costs nothing beside them, short enough that float32 sums stay sharp.
+// 1024 columns: long enough that folding the lanes costs nothing beside them, short enough that float32 sums
+// stay sharp.
 constexpr int64_t kChunkBlocks = 8;
 
 // Rows that share a decoded vector, and outputs beside them, so that the accumulators stay in registers.
 constexpr int kRowsMax = kLanes == 16 ? 8 : 4;
-constexpr int outputs_for(int rows) { return kLanes == 16 ? (rows <= 4 ? 4 : 2) : (rows <= 2 ? 4 : 2); }
+constexpr int outputs_for(int rows) {
+  return kLanes == 16 ? (rows <= 4 ? 4 : 2) : (rows <= 2 ? 4 : 2);
+}
 
-// What one tile reads: four output rows (the last repeated at the end of a matrix) and up to kRowsMax activation rows.
+// What one tile reads: four output rows (the last repeated at the end of a matrix) and up to kRowsMax
+// activation rows.
 struct Tile {
   const uint8_t* data[kTileOutputs];
   const uint8_t* scale[kTileOutputs];
@@ -115,21 +118,32 @@ void run_tile(const LinearJob& job, const Tile& tile, int64_t row, int64_t outpu
 }
 
 template <class Decode>
-void run_rows(int64_t rows, const LinearJob& job, const Tile& tile, int64_t row, int64_t output, int64_t count) {
+void run_rows(int64_t rows, const LinearJob& job, const Tile& tile, int64_t row, int64_t output,
+              int64_t count) {
   switch (rows) {
-    case 1: return run_tile<Decode, 1>(job, tile, row, output, count);
-    case 2: return run_tile<Decode, 2>(job, tile, row, output, count);
-    case 3: return run_tile<Decode, 3>(job, tile, row, output, count);
-    case 4: return run_tile<Decode, 4>(job, tile, row, output, count);
-    default: break;
+    case 1:
+      return run_tile<Decode, 1>(job, tile, row, output, count);
+    case 2:
+      return run_tile<Decode, 2>(job, tile, row, output, count);
+    case 3:
+      return run_tile<Decode, 3>(job, tile, row, output, count);
+    case 4:
+      return run_tile<Decode, 4>(job, tile, row, output, count);
+    default:
+      break;
   }
   if constexpr (kRowsMax == 8) {
     switch (rows) {
-      case 5: return run_tile<Decode, 5>(job, tile, row, output, count);
-      case 6: return run_tile<Decode, 6>(job, tile, row, output, count);
-      case 7: return run_tile<Decode, 7>(job, tile, row, output, count);
-      case 8: return run_tile<Decode, 8>(job, tile, row, output, count);
-      default: break;
+      case 5:
+        return run_tile<Decode, 5>(job, tile, row, output, count);
+      case 6:
+        return run_tile<Decode, 6>(job, tile, row, output, count);
+      case 7:
+        return run_tile<Decode, 7>(job, tile, row, output, count);
+      case 8:
+        return run_tile<Decode, 8>(job, tile, row, output, count);
+      default:
+        break;
     }
   }
 }
@@ -156,7 +170,8 @@ void run_tiles(const LinearJob& job, int64_t begin, int64_t end) {
       tile.scale[o] = Decode::scale_row(weight.scale, output, weight.cols);
       if (tile.has_tail) {
         std::memset(tails[o], 0, sizeof tails[o]);
-        std::memcpy(tails[o], tile.data[o] + tile.whole_groups * Decode::kGroupBytes, static_cast<size_t>(tail_bytes));
+        std::memcpy(tails[o], tile.data[o] + tile.whole_groups * Decode::kGroupBytes,
+                    static_cast<size_t>(tail_bytes));
       }
       tile.tail[o] = tails[o];
     }
@@ -173,10 +188,14 @@ void run_tiles(const LinearJob& job, int64_t begin, int64_t end) {
 
 void linear_tiles_target(const LinearJob& job, int64_t begin, int64_t end) {
   switch (job.weight->format) {
-    case WeightFormat::kF32: return run_tiles<DecodeF32>(job, begin, end);
-    case WeightFormat::kBF16: return run_tiles<DecodeBf16>(job, begin, end);
-    case WeightFormat::kFp8Block: return run_tiles<DecodeFp8>(job, begin, end);
-    case WeightFormat::kFp4Row: return run_tiles<DecodeFp4>(job, begin, end);
+    case WeightFormat::kF32:
+      return run_tiles<DecodeF32>(job, begin, end);
+    case WeightFormat::kBF16:
+      return run_tiles<DecodeBf16>(job, begin, end);
+    case WeightFormat::kFp8Block:
+      return run_tiles<DecodeFp8>(job, begin, end);
+    case WeightFormat::kFp4Row:
+      return run_tiles<DecodeFp4>(job, begin, end);
   }
 }
 

@@ -13,13 +13,18 @@ namespace ft::cpu {
 inline constexpr int64_t kTileOutputs = 4;
 
 // The order of columns that a format wants in its activations (decode-inl.h).
-inline bool wants_paired(WeightFormat format) { return format != WeightFormat::kF32; }
+inline bool wants_paired(WeightFormat format) {
+  return format != WeightFormat::kF32;
+}
 
 // Columns of a prepared row of `cols` columns: whole groups of 32, the rest zero.
-inline int64_t padded_columns(int64_t cols) { return (cols + 31) / 32 * 32; }
+inline int64_t padded_columns(int64_t cols) {
+  return (cols + 31) / 32 * 32;
+}
 
 // Activations made ready for a weight format: `groups` runs of padded_columns(k) per row, one after another.
-// paired: each group of 32 columns holds its even columns, then its odd ones. quantize: q8() of the row first.
+// paired: each group of 32 columns holds its even columns, then its odd ones. quantize: q8() of the row
+// first.
 struct PrepareJob {
   const float* x;
   int64_t x_stride;
@@ -35,13 +40,13 @@ void prepare_rows(const PrepareJob& job, int64_t begin_row, int64_t end_row);
 struct LinearJob {
   const Weight* weight;
   int64_t groups;
-  const float* x;          // prepared rows
+  const float* x;  // prepared rows
   int64_t x_stride;
-  const int32_t* x_rows;   // row r reads x + x_rows[r]*x_stride; null = r
+  const int32_t* x_rows;  // row r reads x + x_rows[r]*x_stride; null = r
   int64_t rows;
-  float* y;                // row r writes y + r*y_stride
+  float* y;  // row r writes y + r*y_stride
   int64_t y_stride;
-  bool round;              // to bf16
+  bool round;  // to bf16
 
   int64_t outputs_per_group() const { return weight->rows / groups; }
   int64_t tiles() const { return groups * ((outputs_per_group() + kTileOutputs - 1) / kTileOutputs); }
@@ -50,8 +55,9 @@ struct LinearJob {
 };
 
 // Computes tiles [begin, end) of the job, for all its rows.
-// y[r, o] is the sum over chunks of 1024 columns of: lanes of one accumulator per (r, o), filled in column order by fused
-// multiply-adds, then folded. Nothing in that depends on the rows of the call or on the tiles asked for.
+// y[r, o] is the sum over chunks of 1024 columns of: lanes of one accumulator per (r, o), filled in column
+// order by fused multiply-adds, then folded. Nothing in that depends on the rows of the call or on the tiles
+// asked for.
 void linear_tiles(const LinearJob& job, int64_t begin, int64_t end);
 
 }  // namespace ft::cpu

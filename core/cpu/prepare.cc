@@ -2,11 +2,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/prepare.cc"
-#include "hwy/foreach_target.h"  // must come before highway.h
-
 #include <cstring>
 
 #include "core/cpu/lanes-inl.h"
+#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -2,23 +2,25 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/projections.cc"
-#include "hwy/foreach_target.h"  // must come before highway.h
-
 #include "core/cpu/lanes-inl.h"
 #include "hwy/contrib/math/math-inl.h"
+#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-void rms_norm_rows_target(Matrix x, Vector weight, Matrix y, float eps, bool official, int64_t begin, int64_t end) {
+void rms_norm_rows_target(Matrix x, Vector weight, Matrix y, float eps, bool official, int64_t begin,
+                          int64_t end) {
   for (int64_t r = begin; r < end; ++r) rms_norm_row(x.row(r), weight.data, x.cols, eps, official, y.row(r));
 }
 
-const float* angles_of(const Rotations& rotations, int64_t row) { return rotations.data + row * rotations.rope_dim; }
+const float* angles_of(const Rotations& rotations, int64_t row) {
+  return rotations.data + row * rotations.rope_dim;
+}
 
-void query_heads_target(Matrix q, int64_t head_dim, Rotations rotations, float eps, bool official, int64_t begin,
-                        int64_t end) {
+void query_heads_target(Matrix q, int64_t head_dim, Rotations rotations, float eps, bool official,
+                        int64_t begin, int64_t end) {
   const D d;
   const int64_t heads = q.cols / head_dim;
   for (int64_t item = begin; item < end; ++item) {
@@ -37,8 +39,8 @@ void query_heads_target(Matrix q, int64_t head_dim, Rotations rotations, float e
       const V v = hn::Mul(hn::MaskedLoad(mask, d, head + c), hn::Set(d, factor));
       hn::BlendedStore(round_if(d, v, official), mask, d, head + c);
     }
-    rotate_pairs(head + head_dim - rotations.rope_dim, angles_of(rotations, item / heads), rotations.rope_dim, 1.0f,
-                 official);
+    rotate_pairs(head + head_dim - rotations.rope_dim, angles_of(rotations, item / heads), rotations.rope_dim,
+                 1.0f, official);
   }
 }
 
@@ -47,15 +49,15 @@ void index_query_heads_target(Matrix q, int64_t head_dim, Rotations rotations, b
   const int64_t heads = q.cols / head_dim;
   for (int64_t item = begin; item < end; ++item) {
     float* head = q.row(item / heads) + item % heads * head_dim;
-    rotate_pairs(head + head_dim - rotations.rope_dim, angles_of(rotations, item / heads), rotations.rope_dim, 1.0f,
-                 official);
+    rotate_pairs(head + head_dim - rotations.rope_dim, angles_of(rotations, item / heads), rotations.rope_dim,
+                 1.0f, official);
     hadamard_row(head, head_dim, official);
     if (official) quantize_row<E2m1>(head, head_dim, 32, head);
   }
 }
 
-// The end that window rows and compressed entries share: norm, rotation, quantisation of the columns before the
-// rotated ones.
+// The end that window rows and compressed entries share: norm, rotation, quantisation of the columns before
+// the rotated ones.
 HWY_INLINE void finish_kv_row(const float* x, Vector norm, const float* angles, int64_t rope_dim, float eps,
                               bool official, float* out) {
   const int64_t plain = norm.size - rope_dim;
@@ -66,13 +68,14 @@ HWY_INLINE void finish_kv_row(const float* x, Vector norm, const float* angles, 
 
 void store_kv_rows_target(const StoreKvJob& job, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
-    finish_kv_row(job.x.row(r), job.norm, angles_of(job.rotations, r), job.rotations.rope_dim, job.eps, job.official,
-                  job.raw + job.dst[r] * job.x.cols);
+    finish_kv_row(job.x.row(r), job.norm, angles_of(job.rotations, r), job.rotations.rope_dim, job.eps,
+                  job.official, job.raw + job.dst[r] * job.x.cols);
   }
 }
 
 // Softmax-pooling of one vector of channels over the source rows, in source order.
-HWY_INLINE V pool_channels(const CompressJob& job, const int32_t* sources, int64_t channel, hn::Mask<D> mask) {
+HWY_INLINE V pool_channels(const CompressJob& job, const int32_t* sources, int64_t channel,
+                           hn::Mask<D> mask) {
   const D d;
   const bool overlap = job.ratio == 4;
   const int count = overlap ? 2 * job.ratio : job.ratio;
@@ -102,7 +105,8 @@ void compress_entries_target(const CompressJob& job, int64_t begin, int64_t end)
     float* out = job.out + job.dst[i] * job.head_dim;
     for (int64_t c = 0; c < job.head_dim; c += kLanes) {
       const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, job.head_dim - c)));
-      hn::BlendedStore(round_if(d, pool_channels(job, job.sources + i * count, c, mask), job.official), mask, d, out + c);
+      hn::BlendedStore(round_if(d, pool_channels(job, job.sources + i * count, c, mask), job.official), mask,
+                       d, out + c);
     }
     if (job.is_index_key) {
       const int64_t rope_dim = job.rotations.rope_dim;
@@ -111,7 +115,8 @@ void compress_entries_target(const CompressJob& job, int64_t begin, int64_t end)
       hadamard_row(out, job.head_dim, job.official);
       if (job.official) quantize_row<E2m1>(out, job.head_dim, 32, out);
     } else {
-      finish_kv_row(out, job.norm, angles_of(job.rotations, i), job.rotations.rope_dim, job.eps, job.official, out);
+      finish_kv_row(out, job.norm, angles_of(job.rotations, i), job.rotations.rope_dim, job.eps, job.official,
+                    out);
     }
   }
 }
@@ -135,7 +140,8 @@ void query_heads(Matrix q, int64_t head_dim, Rotations rotations, float eps, boo
                  int64_t end) {
   HWY_DYNAMIC_DISPATCH(query_heads_target)(q, head_dim, rotations, eps, official, begin, end);
 }
-void index_query_heads(Matrix q, int64_t head_dim, Rotations rotations, bool official, int64_t begin, int64_t end) {
+void index_query_heads(Matrix q, int64_t head_dim, Rotations rotations, bool official, int64_t begin,
+                       int64_t end) {
   HWY_DYNAMIC_DISPATCH(index_query_heads_target)(q, head_dim, rotations, official, begin, end);
 }
 void store_kv_rows(const StoreKvJob& job, int64_t begin, int64_t end) {

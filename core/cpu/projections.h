@@ -11,8 +11,10 @@ namespace ft::cpu {
 void rms_norm_rows(Matrix x, Vector weight, Matrix y, float eps, bool official, int64_t begin, int64_t end);
 
 // Items are heads: row r, head h is item r * (q.cols / head_dim) + h.
-void query_heads(Matrix q, int64_t head_dim, Rotations rotations, float eps, bool official, int64_t begin, int64_t end);
-void index_query_heads(Matrix q, int64_t head_dim, Rotations rotations, bool official, int64_t begin, int64_t end);
+void query_heads(Matrix q, int64_t head_dim, Rotations rotations, float eps, bool official, int64_t begin,
+                 int64_t end);
+void index_query_heads(Matrix q, int64_t head_dim, Rotations rotations, bool official, int64_t begin,
+                       int64_t end);
 
 struct StoreKvJob {
   Matrix x;

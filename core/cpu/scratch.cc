@@ -5,7 +5,9 @@
 namespace ft::cpu {
 namespace {
 
-size_t whole_lines(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+size_t whole_lines(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 

@@ -25,8 +25,8 @@ class Scratch {
   void plan(size_t bytes);
   // Starts the next op: all that was taken before is free again.
   void reset();
-  // Uninitialised memory for `count` T, aligned to a cache line, valid until reset(). An op that takes more than was
-  // planned gets memory of its own, and the plan grows with the next reset.
+  // Uninitialised memory for `count` T, aligned to a cache line, valid until reset(). An op that takes more
+  // than was planned gets memory of its own, and the plan grows with the next reset.
   template <class T>
   T* take(int64_t count) {
     return static_cast<T*>(take_bytes(static_cast<size_t>(count) * sizeof(T)));

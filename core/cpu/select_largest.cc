@@ -16,8 +16,8 @@ uint32_t order_key(float value) {
 }  // namespace
 
 void select_largest(const float* scores, int32_t count, int32_t k, int32_t* indices) {
-  // Fix the key of the k-th largest digit by digit from the top: `prefix` holds the digits known so far, `wanted` how
-  // many entries that match it are still to be taken.
+  // Fix the key of the k-th largest digit by digit from the top: `prefix` holds the digits known so far,
+  // `wanted` how many entries that match it are still to be taken.
   uint32_t prefix = 0;
   int32_t wanted = k;
   constexpr int kBits[] = {11, 11, 10};

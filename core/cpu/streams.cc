@@ -2,18 +2,20 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/streams.cc"
-#include "hwy/foreach_target.h"  // must come before highway.h
-
 #include "core/cpu/lanes-inl.h"
+#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-inline float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+inline float sigmoid(float x) {
+  return 1.0f / (1.0f + std::exp(-x));
+}
 
 HWY_INLINE float stream_rho(const HyperConnectionJob& job, int64_t row) {
-  const float mean = sum_squares(job.streams.row(row), job.streams.cols, false) / static_cast<float>(job.streams.cols);
+  const float mean =
+      sum_squares(job.streams.row(row), job.streams.cols, false) / static_cast<float>(job.streams.cols);
   return 1.0f / std::sqrt(mean + job.rms_norm_eps);
 }
 
@@ -132,7 +134,8 @@ void hc_exit_rows_target(const HyperConnectionExitJob& job, int64_t begin, int64
   }
 }
 
-void stream_mean_rows_target(Matrix streams, int stream_count, Matrix out, bool official, int64_t begin, int64_t end) {
+void stream_mean_rows_target(Matrix streams, int stream_count, Matrix out, bool official, int64_t begin,
+                             int64_t end) {
   const float share = 1.0f / static_cast<float>(stream_count);
   for (int64_t r = begin; r < end; ++r) {
     const float* x = streams.row(r);
@@ -178,7 +181,8 @@ void hc_head_rows(const HyperConnectionJob& job, int64_t begin, int64_t end) {
 void hc_exit_rows(const HyperConnectionExitJob& job, int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(hc_exit_rows_target)(job, begin, end);
 }
-void stream_mean_rows(Matrix streams, int stream_count, Matrix out, bool official, int64_t begin, int64_t end) {
+void stream_mean_rows(Matrix streams, int stream_count, Matrix out, bool official, int64_t begin,
+                      int64_t end) {
   HWY_DYNAMIC_DISPATCH(stream_mean_rows_target)(streams, stream_count, out, official, begin, end);
 }
 void combine_rows(Matrix e, Matrix h, Matrix streams, bool official, int64_t begin, int64_t end) {

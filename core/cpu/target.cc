@@ -3,13 +3,14 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/target.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
-
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-const char* target_name_target() { return hwy::TargetName(HWY_TARGET); }
+const char* target_name_target() {
+  return hwy::TargetName(HWY_TARGET);
+}
 
 }  // namespace ft::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -19,7 +20,9 @@ namespace ft::cpu {
 
 HWY_EXPORT(target_name_target);
 
-const char* target_name() { return HWY_DYNAMIC_DISPATCH(target_name_target)(); }
+const char* target_name() {
+  return HWY_DYNAMIC_DISPATCH(target_name_target)();
+}
 
 }  // namespace ft::cpu
 #endif  // HWY_ONCE
