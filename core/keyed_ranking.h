@@ -36,6 +36,9 @@ class KeyedRanking {
                                     double temperature, NoiseKey key, int64_t count);
 
  private:
+  void rank_greedily(std::span<const float> logits, float largest, int64_t count);
+  void rank_with_noise(std::span<const float> logits, float largest, double temperature, NoiseKey key,
+                       int64_t count);
   void offer(int32_t token, double score, int64_t count);
 
   std::vector<RankedToken> best_;

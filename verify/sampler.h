@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/keyed_ranking.h"
+#include "verify/candidate_set.h"
 #include "verify/sampling_params.h"
 #include "verify/token_counts.h"
 
@@ -69,6 +70,7 @@ class Sampler {
   void fill_logprobs(std::span<const float> logits, int32_t top, SampleResult& out);
 
   KeyedRanking ranking_;
+  CandidateSet candidates_;
   std::vector<float> processed_;
 };
 

@@ -21,18 +21,20 @@ struct VerifyInput {
   const SamplingParams& params;
   int64_t anchor_position = 0;  // absolute position of node 0
   const StopRule& stop;         // tokens_left >= 1
-  TokenCounts* counts =
-      nullptr;  // tokens up to and including the anchor; may be null if !params.uses_counts()
-  Constraint* constraint = nullptr;  // state after the anchor; null: unconstrained
+  // Tokens up to and including the anchor; may be null if !params.uses_counts().
+  TokenCounts* counts = nullptr;
+  // Its state after the anchor; null: unconstrained.
+  Constraint* constraint = nullptr;
 };
 
 struct Verified {
-  std::vector<int32_t> path;         // node indices, the anchor first: the rows to commit
-  std::vector<int32_t> emitted;      // tokens of path[1..], then one more; cut at the end of the request
-  std::vector<SampleResult> sample;  // per emitted token, in order; sample.size() may exceed emitted.size()
+  std::vector<int32_t> path;          // node indices, the anchor first: the rows to commit
+  std::vector<int32_t> emitted;       // tokens of path[1..], then one more: as many as path
+  std::vector<SampleResult> samples;  // per emitted token
   FinishReason finish = FinishReason::kNone;
-  bool degenerate =
-      false;  // the last emitted token came from a row without a usable logit, and is not to be sent
+  // The last emitted token is not to be sent: its row had no usable logit, or the constraint refused what its
+  // own mask allowed. The request cannot go on.
+  bool degenerate = false;
 
   int64_t accepted() const { return static_cast<int64_t>(path.size()) - 1; }  // drafted tokens that stand
 };
