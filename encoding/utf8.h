@@ -37,9 +37,11 @@ void append_utf8(std::string& out, char32_t code_point);
 class Utf8Stream {
  public:
   // Complete text available after these bytes; ill-formed bytes come out as U+FFFD at once, a prefix of a
-  // well-formed character (at most 3 bytes) is kept for later.
+  // well-formed character (at most 3 bytes) or the first two bytes of an encoded surrogate are kept for
+  // later.
   std::string feed(std::string_view bytes);
-  // The end: one U+FFFD if a torn character is left, else nothing. The stream is then empty again.
+  // The end: one U+FFFD if a torn character is left (two for a torn surrogate), else nothing. The stream is
+  // then empty again.
   std::string flush();
 
  private:
