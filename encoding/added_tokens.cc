@@ -1,0 +1,116 @@
+#include "encoding/added_tokens.h"
+
+#include <algorithm>
+
+#include "encoding/utf8.h"
+
+namespace ft::encoding {
+
+bool AddedTokens::add(std::string_view content, TokenId id) {
+  if (content.empty()) return false;
+  uint32_t at = 0;
+  for (const char byte : content) {
+    const Node* next = child(nodes_[at], byte);
+    if (next != nullptr) {
+      at = static_cast<uint32_t>(next - nodes_.data());
+    } else {
+      const uint32_t created = static_cast<uint32_t>(nodes_.size());
+      nodes_[at].children.emplace_back(byte, created);
+      nodes_.emplace_back();
+      at = created;
+    }
+  }
+  if (nodes_[at].id >= 0) return false;
+  nodes_[at].id = id;
+  starts_[static_cast<uint8_t>(content.front())] = true;
+  return true;
+}
+
+const AddedTokens::Node* AddedTokens::child(const Node& node, char byte) const {
+  for (const auto& [label, index] : node.children) {
+    if (label == byte) return &nodes_[index];
+  }
+  return nullptr;
+}
+
+AddedTokens::Match AddedTokens::longest_at(std::string_view text, size_t at, size_t limit) const {
+  Match match{at, at, -1};
+  const Node* node = &nodes_[0];
+  for (size_t i = at; i < limit; ++i) {
+    node = child(*node, text[i]);
+    if (node == nullptr) break;
+    if (node->id >= 0) match = {at, i + 1, node->id};
+  }
+  return match;
+}
+
+std::vector<AddedTokens::Match> AddedTokens::find(std::string_view text,
+                                                  std::span<const ByteRange> client) const {
+  std::vector<Match> matches;
+  size_t range = 0;
+  for (size_t at = 0; at < text.size();) {
+    while (range < client.size() && client[range].end <= at) ++range;
+    const size_t limit = range < client.size() ? std::min(client[range].begin, text.size()) : text.size();
+    if (limit <= at) {  // inside client text, where no match can begin
+      at = client[range].end;
+      continue;
+    }
+    if (!starts_[static_cast<uint8_t>(text[at])]) {
+      ++at;
+      continue;
+    }
+    const Match match = longest_at(text, at, limit);
+    if (match.end == at) {
+      ++at;
+      continue;
+    }
+    matches.push_back(match);
+    at = match.end;
+  }
+  return matches;
+}
+
+std::vector<size_t> AddedTokens::begins(std::string_view text) const {
+  std::vector<size_t> out;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (!starts_[static_cast<uint8_t>(text[at])]) continue;
+    if (longest_at(text, at, text.size()).end > at) out.push_back(at);
+  }
+  return out;
+}
+
+std::optional<TokenId> AddedTokens::id_of(std::string_view content) const {
+  const Node* node = &nodes_[0];
+  for (const char byte : content) {
+    node = child(*node, byte);
+    if (node == nullptr) return std::nullopt;
+  }
+  if (node->id < 0) return std::nullopt;
+  return node->id;
+}
+
+CleanText clean_text(std::string_view text, std::span<const ByteRange> client) {
+  CleanText out;
+  out.text.reserve(text.size());
+  out.client.assign(client.begin(), client.end());
+  size_t begin = 0, end = 0;  // the first ranges whose begin, whose end is not yet moved
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Step step = read_utf8(text, at);
+    const bool character = step.kind == Utf8Step::Kind::kCharacter;
+    const size_t next = at + step.length;
+    const size_t out_at = out.text.size();
+    out.text += character ? text.substr(at, step.length) : kReplacementCharacter;
+    for (; begin < client.size() && client[begin].begin < next; ++begin) {
+      out.client[begin].begin = out_at + (character ? client[begin].begin - at : 0);
+    }
+    for (; end < client.size() && client[end].end <= next; ++end) {
+      out.client[end].end = character ? out_at + (client[end].end - at) : out.text.size();
+    }
+    at = next;
+  }
+  for (; begin < client.size(); ++begin) out.client[begin].begin = out.text.size();
+  for (; end < client.size(); ++end) out.client[end].end = out.text.size();
+  return out;
+}
+
+}  // namespace ft::encoding

@@ -1,0 +1,59 @@
+// Finds control strings ("<｜User｜>", "</think>", ...) in text, with client text protected against forging
+// them.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "encoding/tokenizer.h"
+
+namespace ft::encoding {
+
+// A set of added tokens as a byte trie. Immutable once filled.
+class AddedTokens {
+ public:
+  struct Match {
+    size_t begin, end;
+    TokenId id;
+  };
+
+  // Adds a token; false if the content is empty or already present.
+  bool add(std::string_view content, TokenId id);
+
+  // Leftmost matches in `text`, longest at their place, none of which holds a byte of a `client` range
+  // (ascending, disjoint): a match that would is passed over, and the scan goes on with the next byte.
+  std::vector<Match> find(std::string_view text, std::span<const ByteRange> client) const;
+
+  // Offset of every place in `text` where some token begins, overlapping ones included.
+  std::vector<size_t> begins(std::string_view text) const;
+
+  std::optional<TokenId> id_of(std::string_view content) const;
+
+ private:
+  struct Node {
+    TokenId id = -1;  // of the token that ends here, or -1
+    std::vector<std::pair<char, uint32_t>> children;
+  };
+  const Node* child(const Node& node, char byte) const;
+  // Longest token at `at` that ends at or before `limit`; length 0 if none.
+  Match longest_at(std::string_view text, size_t at, size_t limit) const;
+
+  std::vector<Node> nodes_{1};
+  bool starts_[256] = {};  // bytes with which some token begins
+};
+
+// Well-formed text with the client ranges that belong to it.
+struct CleanText {
+  std::string text;
+  std::vector<ByteRange> client;
+};
+
+// `text` with each maximal ill-formed subpart replaced by U+FFFD, the ranges moved along. A range that holds
+// a byte of such a subpart holds all of its replacement.
+CleanText clean_text(std::string_view text, std::span<const ByteRange> client);
+
+}  // namespace ft::encoding

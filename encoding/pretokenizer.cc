@@ -1,0 +1,142 @@
+#include "encoding/pretokenizer.h"
+
+#include <cstddef>
+#include <cstdint>
+
+#include "encoding/unicode_category.h"
+#include "encoding/utf8.h"
+
+namespace ft::encoding {
+
+const std::string_view kPretokenizerPatterns[3] = {
+    "\\p{N}{1,3}",
+    "[一-龥぀-ゟ゠-ヿ]+",
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+    "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+};
+
+namespace {
+
+bool is_ascii_letter(char32_t c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+bool is_newline(char32_t c) {
+  return c == '\r' || c == '\n';
+}
+bool is_cjk(char32_t c) {
+  return (c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF);
+}
+
+// One character at a byte offset, with what the patterns ask about it.
+struct Char {
+  char32_t code_point = 0;
+  uint32_t length = 0;  // 0: the end
+  CharClass cls = CharClass::kOther;
+
+  bool end() const { return length == 0; }
+  bool letter_or_mark() const { return cls == CharClass::kLetter || cls == CharClass::kMark; }
+  bool punctuation_or_symbol() const { return cls == CharClass::kPunctuation || cls == CharClass::kSymbol; }
+  bool ascii_punctuation() const { return code_point < 0x80 && punctuation_or_symbol(); }
+};
+
+Char char_at(std::string_view text, size_t at) {
+  if (at >= text.size()) return {};
+  const Utf8Step step = read_utf8(text, at);
+  return {step.code_point, step.length, char_class(step.code_point)};
+}
+
+// End of the run of characters from `at` on that satisfy `in_run`.
+template <class Predicate>
+size_t run_end(std::string_view text, size_t at, Predicate in_run) {
+  while (true) {
+    const Char c = char_at(text, at);
+    if (c.end() || !in_run(c)) return at;
+    at += c.length;
+  }
+}
+
+// Alternatives 4 to 6 for a whitespace run that begins at `at`: through its last newline; else all of it at
+// the end of the piece; else all but its last character, which may belong to what follows.
+size_t white_space_end(std::string_view text, size_t at) {
+  size_t end = at, last_begin = at, after_newline = at;
+  while (true) {
+    const Char c = char_at(text, end);
+    if (c.end() || !is_white_space(c.code_point)) break;
+    last_begin = end;
+    end += c.length;
+    if (is_newline(c.code_point)) after_newline = end;
+  }
+  if (after_newline > at) return after_newline;
+  if (end == text.size() || last_begin == at) return end;
+  return last_begin;
+}
+
+// End of the match of the third pattern at `at`, or `at` if there is none.
+size_t match_end(std::string_view text, size_t at) {
+  const auto letters = [](const Char& c) { return c.letter_or_mark(); };
+  const auto signs = [](const Char& c) { return c.punctuation_or_symbol(); };
+  const Char c = char_at(text, at);
+  const size_t next_at = at + c.length;
+  const Char next = char_at(text, next_at);
+  if (c.ascii_punctuation() && is_ascii_letter(next.code_point)) {
+    return run_end(text, next_at, [](const Char& x) { return is_ascii_letter(x.code_point); });
+  }
+  if (c.letter_or_mark()) return run_end(text, next_at, letters);
+  if (!is_newline(c.code_point) && !c.punctuation_or_symbol() && next.letter_or_mark()) {
+    return run_end(text, next_at, letters);
+  }
+  if (c.punctuation_or_symbol() || (c.code_point == ' ' && next.punctuation_or_symbol())) {
+    const size_t end = run_end(text, next_at, signs);
+    return run_end(text, end, [](const Char& x) { return is_newline(x.code_point); });
+  }
+  if (is_white_space(c.code_point)) return white_space_end(text, at);
+  return at;
+}
+
+// Third pattern on one piece of the second; characters that nothing matches gather in gap pieces.
+void split_words(std::string_view text, std::vector<std::string_view>& out) {
+  size_t gap = 0, at = 0;
+  while (at < text.size()) {
+    const size_t end = match_end(text, at);
+    if (end == at) {
+      at += char_at(text, at).length;
+      continue;
+    }
+    if (at > gap) out.push_back(text.substr(gap, at - gap));
+    out.push_back(text.substr(at, end - at));
+    gap = at = end;
+  }
+  if (text.size() > gap) out.push_back(text.substr(gap));
+}
+
+}  // namespace
+
+// The first two patterns match disjoint sets of characters, so they are applied in one pass: maximal runs of
+// numbers, of CJK characters and of the rest. Numbers in groups of three cannot be cut further by the third
+// pattern.
+std::vector<std::string_view> split_pieces(std::string_view text) {
+  std::vector<std::string_view> out;
+  const auto number = [](const Char& c) { return c.cls == CharClass::kNumber; };
+  const auto cjk = [](const Char& c) { return is_cjk(c.code_point); };
+  const auto rest = [&](const Char& c) { return !number(c) && !cjk(c); };
+  for (size_t at = 0; at < text.size();) {
+    const Char c = char_at(text, at);
+    if (number(c)) {
+      size_t end = at;
+      for (int digits = 0; digits < 3; ++digits) {
+        const Char digit = char_at(text, end);
+        if (digit.end() || !number(digit)) break;
+        end += digit.length;
+      }
+      out.push_back(text.substr(at, end - at));
+      at = end;
+      continue;
+    }
+    const size_t end = cjk(c) ? run_end(text, at, cjk) : run_end(text, at, rest);
+    split_words(text.substr(at, end - at), out);
+    at = end;
+  }
+  return out;
+}
+
+}  // namespace ft::encoding

@@ -1,0 +1,95 @@
+#include "encoding/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#include "encoding/bpe_tokenizer.h"
+#include "encoding/ordered_json.h"
+#include "encoding/sentencepiece_tokenizer.h"
+#include "encoding/utf8.h"
+
+namespace ft::encoding {
+namespace {
+
+namespace fs = std::filesystem;
+
+EncodingResult<std::string> read_file(const fs::path& path) {
+  std::error_code status;
+  if (!fs::is_regular_file(path, status)) {
+    return fail(ErrorKind::kFileNotFound, fmt::format("{}: no such file", path.string()));
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file) return fail(ErrorKind::kFileNotFound, fmt::format("{}: cannot be read", path.string()));
+  return bytes;
+}
+
+EncodingResult<Json> read_json(const fs::path& path) {
+  const EncodingResult<std::string> text = read_file(path);
+  if (!text) return tl::unexpected<EncodingError>(text.error());
+  EncodingResult<Json> value = Json::parse(*text);
+  if (!value)
+    return fail(ErrorKind::kInvalidFile, fmt::format("{}: {}", path.string(), value.error().message));
+  return value;
+}
+
+template <class T>
+EncodingResult<std::unique_ptr<Tokenizer>> named(const fs::path& path,
+                                                 EncodingResult<std::unique_ptr<T>> loaded) {
+  if (!loaded) return fail(loaded.error().kind, fmt::format("{}: {}", path.string(), loaded.error().message));
+  return std::unique_ptr<Tokenizer>(std::move(*loaded));
+}
+
+EncodingResult<std::unique_ptr<Tokenizer>> load_bpe(const fs::path& path) {
+  const EncodingResult<Json> root = read_json(path);
+  if (!root) return tl::unexpected<EncodingError>(root.error());
+  return named(path, BpeTokenizer::from_json(*root));
+}
+
+EncodingResult<std::unique_ptr<Tokenizer>> load_sentencepiece(const fs::path& path) {
+  const EncodingResult<std::string> model = read_file(path);
+  if (!model) return tl::unexpected<EncodingError>(model.error());
+  const fs::path config_path = path.parent_path() / "tokenizer_config.json";
+  std::error_code status;
+  Json config;
+  if (fs::exists(config_path, status)) {
+    EncodingResult<Json> read = read_json(config_path);
+    if (!read) return tl::unexpected<EncodingError>(read.error());
+    config = std::move(*read);
+  }
+  return named(path, SentencepieceTokenizer::from_bytes(*model, config));
+}
+
+}  // namespace
+
+EncodingResult<std::string> Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
+  std::string bytes;
+  for (const TokenId id : ids) {
+    if (id < 0 || id >= vocab_size()) {
+      return fail(ErrorKind::kOutOfRange, fmt::format("token id {} is not in [0, {})", id, vocab_size()));
+    }
+    if (!skip_special || !is_special(id)) bytes += token_bytes(id);
+  }
+  return replace_ill_formed(bytes);
+}
+
+EncodingResult<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path) {
+  std::error_code status;
+  if (fs::is_directory(path, status)) {
+    const fs::path json = fs::path(path) / "tokenizer.json", model = fs::path(path) / "tokenizer.model";
+    if (fs::exists(json, status)) return load_bpe(json);
+    if (fs::exists(model, status)) return load_sentencepiece(model);
+    return fail(ErrorKind::kFileNotFound,
+                fmt::format("{}: neither tokenizer.json nor tokenizer.model is there", path));
+  }
+  const std::string extension = fs::path(path).extension().string();
+  if (extension == ".json") return load_bpe(path);
+  if (extension == ".model") return load_sentencepiece(path);
+  if (!fs::exists(path, status)) return fail(ErrorKind::kFileNotFound, fmt::format("{}: no such file", path));
+  return fail(ErrorKind::kInvalidFile, fmt::format("{}: a tokenizer is a .json or a .model file", path));
+}
+
+}  // namespace ft::encoding
