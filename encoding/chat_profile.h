@@ -10,14 +10,14 @@
 
 namespace ft::encoding {
 
-inline constexpr std::string_view kBos = "<｜begin▁of▁sentence｜>";
-inline constexpr std::string_view kEos = "<｜end▁of▁sentence｜>";
-inline constexpr std::string_view kUser = "<｜User｜>";
-inline constexpr std::string_view kAssistant = "<｜Assistant｜>";
-inline constexpr std::string_view kLatestReminder = "<｜latest_reminder｜>";
-inline constexpr std::string_view kThinkOpen = "<think>";
-inline constexpr std::string_view kThinkClose = "</think>";
-inline constexpr std::string_view kDsml = "｜DSML｜";
+inline constexpr std::string_view kBosToken = "<｜begin▁of▁sentence｜>";
+inline constexpr std::string_view kEosToken = "<｜end▁of▁sentence｜>";
+inline constexpr std::string_view kUserToken = "<｜User｜>";
+inline constexpr std::string_view kAssistantToken = "<｜Assistant｜>";
+inline constexpr std::string_view kReminderToken = "<｜latest_reminder｜>";
+inline constexpr std::string_view kThinkOpenToken = "<think>";
+inline constexpr std::string_view kThinkCloseToken = "</think>";
+inline constexpr std::string_view kDsmlToken = "｜DSML｜";
 inline constexpr std::string_view kToolResultOpen = "<tool_result>";
 inline constexpr std::string_view kToolResultClose = "</tool_result>";
 

@@ -40,4 +40,8 @@ struct Prompt {
 // kUnpairedSurrogate for arguments that hold one.
 EncodingResult<Prompt> encode_chat(const Json& messages, const ChatOptions& options);
 
+// Whether the tokenizer has every control token that a chat needs (BOS, EOS, <｜User｜>, <｜Assistant｜>,
+// <think>, </think>, ｜DSML｜) as one token; kInvalidFile naming the first that it lacks.
+EncodingResult<void> check_chat_tokens(const Tokenizer& tokenizer);
+
 }  // namespace ft::encoding
