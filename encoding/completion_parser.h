@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,26 +83,57 @@ class CompletionParser {
 
  private:
   enum class State {
-    kStart,      // thinking, tolerant: a repeated "<think>" may come
-    kReasoning,  //
-    kContent,
-    kBlockOpen,   // right after the block's opening marker: nothing of the block seen yet
+    kStart,       // tolerant thinking: a repeated "<think>" may come
+    kReasoning,   //
+    kContent,     //
     kBetween,     // in the block, outside a call
     kHead,        // after an invoke opener, up to the first parameter or the invoke close
     kParamHead,   // after a parameter opener, up to the end of its attributes
     kValue,       // in a parameter's value
-    kAfterParam,  // after a parameter's close tag, up to the next parameter or the invoke close
+    kAfterParam,  // after a parameter's close, up to the next parameter or the invoke close
     kAfterBlock,  // after the block's end
-    kDone,        // EOS seen
+    kDone,        // after EOS
   };
-  bool step(std::vector<ParserEvent>& out, bool at_end);
-  void refuse(ErrorKind kind, std::string message);
+  enum class Marker;
+  using Kind = ParserEvent::Kind;
+
+  // One step of the state; false when it needs more text. Each looks for the markers of its state in
+  // `buffer_`.
+  bool step();
+  bool read_start();
+  bool read_text(Kind kind);
+  bool read_between();
+  bool read_head();
+  bool read_param_head();
+  bool read_value();
+  bool read_after_param();
+  bool read_rest();
+
+  std::optional<Marker> take_until(std::span<const Marker> markers, std::string& before);
+  void emit(Kind kind, std::string_view text);
+  void open_call(std::string_view name);
+  void argument(std::string_view key, bool string);
+  void close_call();
+  void enter(State state);
+  void after_call_marker(Marker marker);
+  void end_torn_call(TextEnd end);
+  bool refuse(ErrorKind kind, std::string message);
+  void check_end(TextEnd end);
+  void check_specials();
 
   ParserOptions options_;
   State state_;
-  std::string buffer_;
+  std::string buffer_;   // text not yet consumed
+  size_t searched_ = 0;  // bytes of the buffer in which no marker of the state begins
+  std::vector<ParserEvent> events_;
   std::optional<EncodingError> error_;
+  int calls_ = 0;  // begun so far
   int complete_calls_ = 0;
+  bool call_open_ = false;  // begun and not ended; false while a call without a readable name is skipped
+  std::vector<std::string> keys_;  // parameters of the open call
+  bool value_is_string_ = false;
+  bool value_skipped_ = false;
+  std::string reasoning_, content_;  // strict mode only, to be checked at the end
 };
 
 struct ToolCall {
