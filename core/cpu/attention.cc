@@ -1,12 +1,15 @@
 #include "core/cpu/attention.h"
 
+// clang-format off: every include below must come after foreach_target.h
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/attention.cc"
+#include "hwy/foreach_target.h"
+// clang-format on
+
 #include "core/check.h"
 #include "core/cpu/indexer.h"
 #include "core/cpu/lanes-inl.h"
 #include "hwy/contrib/math/math-inl.h"
-#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,9 +1,12 @@
 #include "core/cpu/indexer.h"
 
+// clang-format off: every include below must come after foreach_target.h
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/indexer.cc"
+#include "hwy/foreach_target.h"
+// clang-format on
+
 #include "core/cpu/lanes-inl.h"
-#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

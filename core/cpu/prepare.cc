@@ -1,11 +1,14 @@
 #include "core/cpu/linear.h"
 
+// clang-format off: every include below must come after foreach_target.h
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/prepare.cc"
+#include "hwy/foreach_target.h"
+// clang-format on
+
 #include <cstring>
 
 #include "core/cpu/lanes-inl.h"
-#include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,8 +1,11 @@
 #include "core/cpu/target.h"
 
+// clang-format off: every include below must come after foreach_target.h
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/target.cc"
-#include "hwy/foreach_target.h"  // must come before highway.h
+#include "hwy/foreach_target.h"
+// clang-format on
+
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
