@@ -30,7 +30,7 @@ struct TokenEvent {
 class TokenStream {
  public:
   // `notify` is called on the engine thread after each step that pushed something, and at the end; it must
-  // not block.
+  // not block, and must own what it touches: the last call may come after a reader has seen finished().
   TokenStream(int64_t tokens_max, std::function<void()> notify)
       : events_(static_cast<size_t>(tokens_max) + 1), notify_(std::move(notify)) {}
 

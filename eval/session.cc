@@ -1,0 +1,120 @@
+#include "eval/session.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "encoding/chat_template.h"
+
+namespace ft::eval {
+
+namespace {
+
+using nlohmann::json;
+
+Result<std::string> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return fail(ErrorCode::kNotFound, "{}: cannot be opened", path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return std::move(text).str();
+}
+
+Result<std::vector<int32_t>> token_list(const json& value, const std::string& where) {
+  if (!value.is_array()) return fail(ErrorCode::kInvalidFile, "{}: expected a list of token ids", where);
+  std::vector<int32_t> tokens;
+  for (const json& token : value) {
+    if (!token.is_number_integer() || token.get<int64_t>() < 0 || token.get<int64_t>() > INT32_MAX)
+      return fail(ErrorCode::kInvalidFile, "{}: {} is not a token id", where, token.dump());
+    tokens.push_back(token.get<int32_t>());
+  }
+  return tokens;
+}
+
+Result<std::vector<int32_t>> prompt_tokens(const std::string& line, const std::string& where,
+                                           const ModelConfig& config, const encoding::Tokenizer* tokenizer) {
+  const json prompt = json::parse(line, nullptr, false);
+  if (!prompt.is_object()) return fail(ErrorCode::kInvalidFile, "{}: not a JSON object", where);
+  if (prompt.contains("tokens")) return token_list(prompt["tokens"], where + ": tokens");
+  if (tokenizer == nullptr)
+    return fail(ErrorCode::kInvalidFile, "{}: text needs a tokenizer beside the model", where);
+  if (prompt.contains("prompt")) {
+    if (!prompt["prompt"].is_string())
+      return fail(ErrorCode::kInvalidFile, "{}: prompt is not a string", where);
+    return tokenizer->encode(prompt["prompt"].get<std::string>());
+  }
+  if (!prompt.contains("messages"))
+    return fail(ErrorCode::kInvalidFile, "{}: has none of tokens, prompt, messages", where);
+  const json thinking = prompt.value("thinking", json(false));
+  if (!thinking.is_boolean()) return fail(ErrorCode::kInvalidFile, "{}: thinking is not a boolean", where);
+  // The messages keep the order of their members, which tool schemas depend on.
+  const auto ordered = encoding::Json::parse(line);
+  if (!ordered) return fail(ErrorCode::kInvalidFile, "{}: {}", where, ordered.error().message);
+  encoding::ChatOptions options;
+  options.thinking_mode = thinking.get<bool>() ? "thinking" : "chat";
+  options.profile = config.has_dspark() ? &encoding::kFlash0731 : &encoding::kPreview;
+  const auto text = encoding::encode_chat(ordered->get("messages"), options);
+  if (!text) return fail(ErrorCode::kInvalidFile, "{}: {}", where, text.error().message);
+  return tokenizer->encode(text->text, text->client);
+}
+
+}  // namespace
+
+Result<Numerics> parse_numerics(const std::string& mode) {
+  if (mode == "exact") return Numerics::kExact;
+  if (mode == "official") return Numerics::kOfficial;
+  return fail(ErrorCode::kInvalidArgument, "mode is \"{}\", expected exact or official", mode);
+}
+
+Result<Session> open_session(const SessionOptions& options) {
+  const Result<Numerics> numerics = parse_numerics(options.mode);
+  if (!numerics) return tl::make_unexpected(numerics.error());
+  const Result<BackendChoice> choice = parse_backend_choice(options.backend);
+  if (!choice) return tl::make_unexpected(choice.error());
+  std::string why;
+  auto backend = make_backend(*choice, *numerics, options.threads, &why);
+  if (!backend) return tl::make_unexpected(backend.error());
+  Session session;
+  session.backend = std::move(*backend);
+  auto checkpoint = Checkpoint::load(options.model, *session.backend);
+  if (!checkpoint) return tl::make_unexpected(checkpoint.error());
+  session.checkpoint = std::move(*checkpoint);
+  return session;
+}
+
+Result<std::unique_ptr<encoding::Tokenizer>> open_tokenizer(const std::string& model) {
+  auto tokenizer = encoding::load_tokenizer(model);
+  if (!tokenizer) return fail(ErrorCode::kInvalidFile, "{}", tokenizer.error().message);
+  return std::move(*tokenizer);
+}
+
+Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& path) {
+  const Result<std::string> text = read_file(path);
+  if (!text) return tl::make_unexpected(text.error());
+  const json lists = json::parse(*text, nullptr, false);
+  if (!lists.is_array()) return fail(ErrorCode::kInvalidFile, "{}: not a JSON list of token-id lists", path);
+  std::vector<std::vector<int32_t>> sequences;
+  for (size_t i = 0; i < lists.size(); ++i) {
+    auto tokens = token_list(lists[i], fmt::format("{}: list {}", path, i));
+    if (!tokens) return tl::make_unexpected(tokens.error());
+    sequences.push_back(std::move(*tokens));
+  }
+  return sequences;
+}
+
+Result<std::vector<std::vector<int32_t>>> read_prompts(const std::string& path, const ModelConfig& config,
+                                                       const encoding::Tokenizer* tokenizer) {
+  std::ifstream file(path);
+  if (!file) return fail(ErrorCode::kNotFound, "{}: cannot be opened", path);
+  std::vector<std::vector<int32_t>> prompts;
+  std::string line;
+  for (int64_t number = 1; std::getline(file, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    auto tokens = prompt_tokens(line, fmt::format("{}:{}", path, number), config, tokenizer);
+    if (!tokens) return tl::make_unexpected(tokens.error());
+    prompts.push_back(std::move(*tokens));
+  }
+  return prompts;
+}
+
+}  // namespace ft::eval

@@ -1,0 +1,46 @@
+// What most commands begin with: a backend, a loaded checkpoint, and files of prompts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/backend_factory.h"
+#include "core/error.h"
+#include "core/weights.h"
+#include "encoding/tokenizer.h"
+
+namespace ft::eval {
+
+struct SessionOptions {
+  std::string model;             // checkpoint directory
+  std::string backend = "auto";  // auto, cpu, cuda, reference
+  std::string mode = "official";
+  int threads = 0;  // CPU threads, 0 = all cores
+};
+
+// A checkpoint loaded for a backend. The backend outlives the checkpoint.
+struct Session {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Checkpoint> checkpoint;
+
+  const ModelConfig& config() const { return checkpoint->config(); }
+};
+
+Result<Session> open_session(const SessionOptions& options);
+Result<Numerics> parse_numerics(const std::string& mode);
+
+// The tokenizer beside a checkpoint.
+Result<std::unique_ptr<encoding::Tokenizer>> open_tokenizer(const std::string& model);
+
+// A file of token-id lists, `[[1, 2], [3]]`. Errors name the file and the list.
+Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& path);
+
+// A file of prompts, one JSON object per line: {"tokens": [...]} or {"prompt": "..."} (control strings in the
+// text count as such) or {"messages": [...], "thinking": bool}. Other members are ignored. Errors name the
+// file and the line. `tokenizer` may be null if every line has tokens; `config` picks the chat profile.
+Result<std::vector<std::vector<int32_t>>> read_prompts(const std::string& path, const ModelConfig& config,
+                                                       const encoding::Tokenizer* tokenizer);
+
+}  // namespace ft::eval
