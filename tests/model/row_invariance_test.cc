@@ -174,7 +174,7 @@ TEST_P(RowInvariance, rewind_and_snapshot) {
 
 INSTANTIATE_TEST_SUITE_P(Models, RowInvariance,
                          ::testing::Combine(::testing::Values("tiny-v4", "tiny-v4-r128"),
-                                            ::testing::Values("reference"),
+                                            ::testing::Values("reference", "cpu", "cpu1"),
                                             ::testing::Values(Numerics::kExact, Numerics::kOfficial)),
                          [](const auto& case_info) {
                            std::string name =
