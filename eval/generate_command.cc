@@ -84,7 +84,7 @@ Result<std::vector<Completion>> generate(scheduler::Engine& engine, const Genera
       request.ignore_eos = options.ignore_eos;
       auto stream = engine.submit(std::move(request), [progress] { progress->release(); });
       if (!stream) {
-        for (const Running& request : running) request.stream->cancel();
+        for (const Running& started_request : running) started_request.stream->cancel();
         return fail(stream.error().code, "{}: prompt {}: {}", options.prompts, next, stream.error().message);
       }
       running.push_back({next++, std::move(*stream)});

@@ -290,8 +290,8 @@ void EngineLoop::publish(Slot& slot) {
     event.token = slot.verified.emitted[i];
     event.step = step;
     if (state.request.sampling.logprobs >= 0) {
-      event.logprob = slot.verified.sample[i].logprob;
-      for (const verify::TokenLogprob& top : slot.verified.sample[i].top_logprobs)
+      event.logprob = slot.verified.samples[i].logprob;
+      for (const verify::TokenLogprob& top : slot.verified.samples[i].top_logprobs)
         event.top.push_back({top.token, top.logprob});
     }
     stream.push(std::move(event));
