@@ -1,0 +1,30 @@
+// The command `draft`: what the drafts of a checkpoint compute after given sequences, for comparison with
+// other implementations.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/weights.h"
+
+namespace ft::eval {
+
+// For each sequence i (T tokens), prefills the target, takes its greedy next token as the anchor at position
+// T and writes to the safetensors file `out_path`
+//   with a DSpark draft of block size g: anchor.i I32 [1], base_logits.i [g, V], logits.i [g, V] (with the
+//   Markov
+//     bias along the greedy path), confidence.i [g] (raw logits), tokens.i I32 [g] (greedy drafts);
+//   with an MTP block: mtp_input_ids.i I32 [T] (token t + 1 of row t, the last one the anchor) and
+//   mtp_logits.i
+//     [T, V] (row t from the streams at t and that token).
+// Floats are F32. Prefill runs in chunks of `chunk` rows. kInvalidArgument if the checkpoint has neither
+// draft, or for an empty sequence or a token outside the vocabulary; kTooLarge beyond
+// max_position_embeddings; what write_safetensors returns.
+Result<void> run_draft(Backend& backend, const Checkpoint& checkpoint,
+                       std::span<const std::vector<int32_t>> sequences, const std::string& out_path,
+                       int32_t chunk = 128);
+
+}  // namespace ft::eval

@@ -1,0 +1,171 @@
+// The engine from outside: what it refuses, how requests end, and that nothing is lost.
+#include "scheduler/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "tests/support/loaded_model.h"
+
+namespace ft::scheduler {
+namespace {
+
+// The nano model on the CPU, loaded once: engines only borrow it.
+class EngineTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    backend_ = make_cpu_backend(Numerics::kOfficial, 1).release();
+    checkpoint_ = Checkpoint::load(FT_MODELS "/v4-nano-dspark", *backend_).value().release();
+  }
+  static void TearDownTestSuite() {
+    delete checkpoint_;
+    delete backend_;
+  }
+
+  static EngineOptions options() {
+    EngineOptions options;
+    options.max_sequences = 2;
+    options.context = 256;
+    options.queue_max = 2;
+    return options;
+  }
+  static std::unique_ptr<Engine> engine(const EngineOptions& options) {
+    return Engine::create(*backend_, *checkpoint_, options).value();
+  }
+  static GenerateRequest request(int64_t max_tokens) {
+    GenerateRequest request;
+    request.prompt = {0,   4,    350,  292,  1823, 1850, 1862,
+                      489, 1823, 1850, 1861, 1858, 5,    7};  // "What is 19 - 17?"
+    request.max_tokens = max_tokens;
+    request.sampling.temperature = 0.0;
+    return request;
+  }
+  static std::vector<int32_t> read(TokenStream& stream) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!stream.finished() && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_TRUE(stream.finished());
+    std::vector<int32_t> tokens;
+    TokenEvent event;
+    while (stream.pop(event)) tokens.push_back(event.token);
+    return tokens;
+  }
+
+  static Backend* backend_;
+  static Checkpoint* checkpoint_;
+};
+Backend* EngineTest::backend_ = nullptr;
+Checkpoint* EngineTest::checkpoint_ = nullptr;
+
+TEST_F(EngineTest, answers_and_reports) {
+  auto running = engine(options());
+  const auto stream = running->submit(request(64)).value();
+  const std::vector<int32_t> tokens = read(*stream);
+  EXPECT_EQ(tokens, (std::vector<int32_t>{1850, 1862, 489, 1823, 1850, 1861, 326, 1823, 1852,
+                                          1}));  // "19 - 17 = 2", end
+  const RequestReport& report = stream->report();
+  EXPECT_EQ(report.finish_reason, FinishReason::kStop);
+  EXPECT_EQ(report.stop_token, 1);
+  EXPECT_EQ(report.prompt_tokens, 14);
+  EXPECT_EQ(report.completion_tokens, 10);
+  EXPECT_EQ(report.drafter, "dspark");
+  EXPECT_GT(report.accepted, 0);
+  EXPECT_LT(report.steps, 9);
+  const EngineStats stats = running->stats();
+  EXPECT_EQ(stats.prompt_tokens, 14);
+}
+
+TEST_F(EngineTest, ends_at_max_tokens_and_at_stop_tokens_inside_an_accepted_path) {
+  auto running = engine(options());
+  for (int64_t limit = 1; limit <= 9; ++limit) {
+    const auto stream = running->submit(request(limit)).value();
+    EXPECT_EQ(read(*stream).size(), static_cast<size_t>(limit));
+    EXPECT_EQ(stream->report().finish_reason, FinishReason::kLength);
+  }
+  GenerateRequest stopping = request(64);
+  stopping.stop_tokens = {1861};
+  const auto stream = running->submit(stopping).value();
+  EXPECT_EQ(read(*stream), (std::vector<int32_t>{1850, 1862, 489, 1823, 1850, 1861}));
+  EXPECT_EQ(stream->report().stop_token, 1861);
+}
+
+TEST_F(EngineTest, refuses_what_cannot_work) {
+  auto running = engine(options());
+  const auto code = [&](auto change) {
+    GenerateRequest changed = request(8);
+    change(changed);
+    const auto result = running->submit(std::move(changed));
+    return result ? std::optional<ErrorCode>() : result.error().code;
+  };
+  EXPECT_EQ(code([](GenerateRequest& r) { r.prompt.clear(); }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code([](GenerateRequest& r) { r.prompt[0] = -1; }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code([](GenerateRequest& r) { r.prompt[0] = 2048; }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code([](GenerateRequest& r) { r.max_tokens = 0; }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code([](GenerateRequest& r) { r.max_tokens = INT64_MAX; }), ErrorCode::kTooLarge);
+  EXPECT_EQ(code([](GenerateRequest& r) { r.prompt.resize(257, 4); }), ErrorCode::kTooLarge);
+  EXPECT_EQ(code([](GenerateRequest& r) { r.sampling.top_p = 0.0; }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code([](GenerateRequest& r) { r.speculation.max_nodes = 0; }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code([](GenerateRequest&) {}), std::nullopt);
+  EngineOptions bad = options();
+  bad.drafter = draft::DrafterKind::kMtp;
+  const auto refused = Engine::create(*backend_, *checkpoint_, bad);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(EngineTest, a_full_queue_refuses_and_the_queued_are_served) {
+  auto running = engine(options());
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  int refused = 0;
+  for (int i = 0; i < 12; ++i) {
+    GenerateRequest endless = request(200);
+    endless.ignore_eos = true;
+    auto stream = running->submit(std::move(endless));
+    if (stream) {
+      streams.push_back(std::move(*stream));
+    } else {
+      EXPECT_EQ(stream.error().code, ErrorCode::kOverloaded);
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0);
+  for (auto& stream : streams) EXPECT_EQ(read(*stream).size(), 200u);
+}
+
+TEST_F(EngineTest, cancelled_requests_free_their_place_whether_queued_or_running) {
+  auto running = engine(options());
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 4; ++i) {
+    GenerateRequest endless = request(240);
+    endless.ignore_eos = true;
+    auto stream = running->submit(std::move(endless));
+    if (stream) streams.push_back(std::move(*stream));
+  }
+  ASSERT_GE(streams.size(), 2u);
+  for (auto& stream : streams) stream->cancel();
+  for (auto& stream : streams) {
+    read(*stream);
+    EXPECT_TRUE(stream->report().finish_reason == FinishReason::kCancelled ||
+                stream->report().finish_reason == FinishReason::kLength);
+  }
+  EXPECT_EQ(read(*running->submit(request(4)).value()).size(), 4u);
+  EXPECT_EQ(running->stats().requests_waiting, 0);
+}
+
+TEST_F(EngineTest, destruction_ends_every_stream) {
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  {
+    auto running = engine(options());
+    for (int i = 0; i < 3; ++i) {
+      GenerateRequest endless = request(240);
+      endless.ignore_eos = true;
+      auto stream = running->submit(std::move(endless));
+      if (stream) streams.push_back(std::move(*stream));
+    }
+  }
+  for (auto& stream : streams) EXPECT_TRUE(stream->finished());
+}
+
+}  // namespace
+}  // namespace ft::scheduler
