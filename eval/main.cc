@@ -7,6 +7,7 @@
 #include <functional>
 #include <iostream>
 
+#include "eval/bench_decode.h"
 #include "eval/draft_command.h"
 #include "eval/encoding_commands.h"
 #include "eval/generate_command.h"
@@ -128,6 +129,28 @@ int main(int argc, char** argv) {
       return report(run_draft(*session->backend, *session->checkpoint, *sequences, draft_out));
     };
   });
+
+  CLI::App* bench = app.add_subcommand("bench", "measurements, as ratios within one run");
+  bench->require_subcommand(1);
+  BenchDecodeOptions decode;
+  CLI::App* decode_command =
+      bench->add_subcommand("decode", "tokens per second of drafters and backends on the same prompts");
+  decode_command->add_option("--model", decode.model, "checkpoint directory")->required();
+  decode_command->add_option("--prompts", decode.prompts, "JSON Lines of prompts")->required();
+  decode_command->add_option("--mode", decode.mode, "official or exact")->capture_default_str();
+  decode_command
+      ->add_option("--arm", decode.arms, "backend/drafter/nodes, several; the first is the baseline")
+      ->capture_default_str();
+  decode_command->add_option("--threads", decode.threads, "CPU threads, 0 = all cores")
+      ->capture_default_str();
+  decode_command->add_option("--concurrency", decode.concurrency, "requests at a time")
+      ->capture_default_str();
+  decode_command->add_option("--max-tokens", decode.max_tokens, "tokens generated per prompt")
+      ->capture_default_str();
+  decode_command->add_option("--temperature", decode.temperature, "0 = greedy")->capture_default_str();
+  decode_command->add_option("--rounds", decode.rounds, "every arm once per round")->capture_default_str();
+  decode_command->add_option("--json", decode.json, "also write the figures here");
+  decode_command->callback([&] { run = [&] { return report(run_bench_decode(decode)); }; });
 
   try {
     app.parse(argc, argv);
