@@ -27,6 +27,11 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+double tokens_per_second(const GenerateSummary& total, int32_t concurrency) {
+  if (concurrency > 1) return static_cast<double>(total.tokens) / total.seconds;
+  return static_cast<double>(total.tokens - total.requests) / total.decode_seconds;
+}
+
 Result<std::unique_ptr<Arm>> make_arm(const std::string& name, const BenchDecodeOptions& options,
                                       std::vector<std::vector<int32_t>>& prompts) {
   const size_t first = name.find('/');
@@ -81,8 +86,7 @@ Result<void> run_bench_decode(const BenchDecodeOptions& options) {
     for (const auto& arm : arms) {
       const auto completions = generate(*arm->engine, arm->options, prompts, &arm->last);
       if (!completions) return tl::make_unexpected(completions.error());
-      if (round > 0)
-        arm->tokens_per_second.push_back(static_cast<double>(arm->last.tokens) / arm->last.seconds);
+      if (round > 0) arm->tokens_per_second.push_back(tokens_per_second(arm->last, options.concurrency));
       // The reference backend sums in float64: its bits, and at a near tie its tokens, are its own.
       if (arm->options.session.backend != arms[0]->options.session.backend) continue;
       std::vector<std::vector<int32_t>> tokens;

@@ -104,6 +104,7 @@ Result<std::vector<Completion>> generate(scheduler::Engine& engine, const Genera
     total.steps += report.steps;
     total.drafted += report.drafted;
     total.accepted += report.accepted;
+    total.decode_seconds += (report.draft_ms + report.verify_ms + report.commit_ms) / 1e3;
   }
   if (summary != nullptr) *summary = total;
   return completions;
