@@ -14,8 +14,7 @@ namespace ft {
 
 // Results of one forward call, valid until the next one.
 struct ForwardOutput {
-  std::span<const float>
-      logits;      // host, [logit_rows.size(), V], in the order asked for
+  std::span<const float> logits;  // host, [logit_rows.size(), V], in the order asked for
   Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
   Matrix
       taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
