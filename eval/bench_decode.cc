@@ -29,7 +29,7 @@ double median(std::vector<double> values) {
 
 double tokens_per_second(const GenerateSummary& total, int32_t concurrency) {
   if (concurrency > 1) return static_cast<double>(total.tokens) / total.seconds;
-  return static_cast<double>(total.tokens - total.requests) / total.decode_seconds;
+  return static_cast<double>(total.tokens - total.requests) / total.decode_seconds();
 }
 
 Result<std::unique_ptr<Arm>> make_arm(const std::string& name, const BenchDecodeOptions& options,

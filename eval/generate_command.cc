@@ -104,7 +104,9 @@ Result<std::vector<Completion>> generate(scheduler::Engine& engine, const Genera
     total.steps += report.steps;
     total.drafted += report.drafted;
     total.accepted += report.accepted;
-    total.decode_seconds += (report.draft_ms + report.verify_ms + report.commit_ms) / 1e3;
+    total.draft_seconds += report.draft_ms / 1e3;
+    total.verify_seconds += report.verify_ms / 1e3;
+    total.commit_seconds += report.commit_ms / 1e3;
   }
   if (summary != nullptr) *summary = total;
   return completions;

@@ -21,7 +21,7 @@ struct GenerateOptions {
   double top_p = 1.0;
   uint64_t seed = 0;  // prompt i samples with seed + i
   std::string drafter = "auto";
-  int32_t tree_nodes = 8;  // rows verified per step, anchor included
+  int32_t tree_nodes = 6;  // rows verified per step, anchor included
   std::string tree = "best-first";
   int32_t concurrency = 8;
   bool ignore_eos = false;
@@ -42,8 +42,11 @@ struct GenerateSummary {
   int64_t drafted = 0;
   int64_t accepted = 0;
   double seconds = 0.0;  // wall clock, prompts included
-  double decode_seconds =
-      0.0;  // of the requests' verify steps, each counted in full; wall clock at concurrency 1
+  // Of the requests' verify steps; a step that several requests share counts in full for each.
+  double draft_seconds = 0.0;
+  double verify_seconds = 0.0;
+  double commit_seconds = 0.0;
+  double decode_seconds() const { return draft_seconds + verify_seconds + commit_seconds; }
 
   double mean_accepted_length() const {
     return steps == 0 ? 0.0 : 1.0 + static_cast<double>(accepted) / static_cast<double>(steps);

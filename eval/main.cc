@@ -35,13 +35,19 @@ void add_session(CLI::App* command, SessionOptions& session) {
 }
 
 void print_summary(const GenerateOptions& options, const GenerateSummary& total) {
-  fmt::print(stderr,
-             "{} requests, {} tokens in {:.2f} s ({:.1f} tokens/s); drafter {}, at most {} nodes: {} steps, "
-             "{} drafted, "
-             "{} accepted, mean accepted length {:.3f}\n",
+  const auto per_step_ms = [&](double seconds) {
+    return total.steps == 0 ? 0.0 : 1e3 * seconds / static_cast<double>(total.steps);
+  };
+  fmt::print(stderr, "{} requests, {} tokens in {:.2f} s ({:.1f} tokens/s); drafter {}, at most {} nodes\n",
              total.requests, total.tokens, total.seconds, static_cast<double>(total.tokens) / total.seconds,
-             options.drafter, options.tree_nodes, total.steps, total.drafted, total.accepted,
-             total.mean_accepted_length());
+             options.drafter, options.tree_nodes);
+  fmt::print(stderr,
+             "{} steps, {} drafted, {} accepted, mean accepted length {:.3f}; per step draft {:.2f} ms, "
+             "verify {:.2f} ms, "
+             "commit {:.2f} ms\n",
+             total.steps, total.drafted, total.accepted, total.mean_accepted_length(),
+             per_step_ms(total.draft_seconds), per_step_ms(total.verify_seconds),
+             per_step_ms(total.commit_seconds));
 }
 
 }  // namespace
