@@ -15,7 +15,8 @@ ChatOptions options_of(const Json& item) {
   if (const Json* bos = kwargs.find("add_default_bos_token")) options.add_default_bos_token = bos->as_bool();
   if (const Json* context = kwargs.find("context")) options.context = *context;
   const Json& effort = kwargs.get("reasoning_effort");
-  if (!effort.is_null()) options.reasoning_effort = effort.is_string() ? effort.as_string() : effort.dump();
+  if (!effort.is_null())
+    options.reasoning_effort.emplace(effort.is_string() ? effort.as_string() : effort.dump());
   if (const Json* profile = item.find("profile")) options.profile = find_profile(profile->as_string());
   return options;
 }
