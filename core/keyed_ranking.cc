@@ -108,8 +108,9 @@ void KeyedRanking::rank_with_noise(std::span<const float> logits, float largest,
   std::array<uint32_t, kBlock> words;
   for (size_t begin = 0; begin < logits.size(); begin += kBlock) {
     const size_t size = std::min(kBlock, logits.size() - begin);
+    const size_t padded_size = (size + 15) / 16 * 16;  // the step of fill_noise_words
     const float* x = logits.data() + begin;
-    if (size < kBlock) {
+    if (size < padded_size) {
       padded.fill(-kInfinity);
       std::copy_n(x, size, padded.begin());
       x = padded.data();
@@ -117,7 +118,7 @@ void KeyedRanking::rank_with_noise(std::span<const float> logits, float largest,
 
     float limit = threshold();
     Int4 reachable{};
-    for (size_t i = 0; i < kBlock; i += 4) {
+    for (size_t i = 0; i < padded_size; i += 4) {
       const Float4 logit = load4(x + i);
       const Float4 finite = logit > kLargest ? Float4{} + kLargest : logit;
       const Float4 scaled = (finite - largest) * scale;
@@ -126,9 +127,9 @@ void KeyedRanking::rank_with_noise(std::span<const float> logits, float largest,
     }
     if (!any(reachable)) continue;
 
-    fill_noise_words(key, static_cast<uint32_t>(begin), words, lanes);
+    fill_noise_words(key, static_cast<uint32_t>(begin), std::span(words).first(padded_size), lanes);
     reachable = Int4{};
-    for (size_t i = 0; i < kBlock; i += 4) {
+    for (size_t i = 0; i < padded_size; i += 4) {
       const Float4 bound = load4(upper.data() + i) + gumbel_bound(load4(words.data() + i));
       store4(bound, upper.data() + i);
       reachable |= bound >= limit;

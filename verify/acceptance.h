@@ -24,8 +24,8 @@ enum class FinishReason : uint8_t { kNone, kStop, kLength };
 
 // When a request ends.
 struct StopRule {
-  std::span<const int32_t> end_tokens;   // the model's own; tokens like any other if ignore_eos
-  std::span<const int32_t> stop_tokens;  // the request's; always in effect
+  std::span<const int32_t> end_tokens = {};   // the model's own; tokens like any other if ignore_eos
+  std::span<const int32_t> stop_tokens = {};  // the request's; always in effect
   bool ignore_eos = false;
   int64_t tokens_left = 0;  // how many tokens the request may still emit, >= 0
 

@@ -12,13 +12,13 @@ namespace ft::verify {
 
 // Distributions are rows of `vocab` probabilities in double, each summing to 1.
 struct ChainInput {
-  std::span<const int32_t> draft;              // x_1..x_l, x_k drawn from row k-1 of draft_probability
-  std::span<const double> target_probability;  // [l + 1, vocab]
-  std::span<const double> draft_probability;   // [l, vocab]
+  std::span<const int32_t> draft = {};              // x_1..x_l, x_k drawn from row k-1 of draft_probability
+  std::span<const double> target_probability = {};  // [l + 1, vocab]
+  std::span<const double> draft_probability = {};   // [l, vocab]
   int64_t vocab = 0;
   // The noise of x_k is at position key.position + k - 1, streams kAcceptance and kResidual. The draft must
   // have been drawn from other noise (kDraft, for instance).
-  NoiseKey key;
+  NoiseKey key = {};
 };
 
 struct ChainAccepted {

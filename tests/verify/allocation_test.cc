@@ -1,0 +1,82 @@
+// The step path of verification allocates nothing once warm: every operator new of this program is counted.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <new>
+#include <random>
+
+#include "verify/verifier.h"
+
+namespace {
+int64_t allocations = 0;
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+  ++allocations;
+  if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace ft::verify {
+namespace {
+
+TEST(Allocation, NoneInAWarmStep) {
+  constexpr size_t kVocab = 3000;
+  std::mt19937_64 rng(1);
+  TokenTree tree;
+  tree.reserve(8);
+  std::vector<float> logits(8 * kVocab);
+  Sampler sampler;
+  Verifier verifier;
+  Verified verified;
+  SampleResult sample;
+  std::vector<RankedChild> children;
+  TokenCounts counts;
+  counts.reserve(kVocab);
+  SamplingParams plain;
+  SamplingParams narrowed;
+  narrowed.top_k = 50;
+  narrowed.top_p = 0.9;
+  narrowed.min_p = 0.01;
+  SamplingParams nucleus;
+  nucleus.top_p = 0.95;
+  nucleus.frequency_penalty = 0.5;
+  nucleus.logit_bias = {{3, 1.0f}};
+  SamplingParams greedy;
+  greedy.temperature = 0;
+
+  const auto step = [&](int64_t position) {
+    for (float& logit : logits) logit = std::normal_distribution<float>(0, 2)(rng);
+    for (const SamplingParams* params : {&plain, &narrowed, &nucleus, &greedy}) {
+      tree.start(0);
+      int32_t node = 0;
+      for (int64_t depth = 0; depth < 7; ++depth) {  // the target's own tokens: the whole path is walked
+        sampler.rank_children(std::span(logits).subspan(static_cast<size_t>(depth) * kVocab, kVocab), *params,
+                              &counts, position + depth + 1, {}, 4, children);
+        node = tree.add(children[0].token, node, 0.1f);
+      }
+      verifier.verify({.tree = tree,
+                       .logits = logits,
+                       .params = *params,
+                       .anchor_position = position,
+                       .stop = {.tokens_left = 100},
+                       .counts = &counts},
+                      verified);
+      sampler.sample(std::span(logits).first(kVocab), *params, &counts, position, {}, sample);
+    }
+  };
+  for (int64_t position = 0; position < 50; ++position) step(position);
+  const int64_t before = allocations;
+  ASSERT_GT(before, 0);
+  for (int64_t position = 50; position < 100; ++position) step(position);
+  EXPECT_EQ(allocations, before);
+}
+
+}  // namespace
+}  // namespace ft::verify
