@@ -18,21 +18,22 @@ constexpr float kFirstOfNoise = 0.5f;
 
 }  // namespace
 
-float first_child_share(float probability, double temperature) {
-  if (temperature == 0.0) return std::min(probability, kFirstMax);
+float first_child_share(float probability, bool greedy) {
+  if (greedy) return std::min(probability, kFirstMax);
   return std::min(kFirstOfNoise + (1.0f - kFirstOfNoise) * probability, kFirstMax);
 }
 
-void share_remainder(float first, double temperature, std::span<const RankedChild> children,
+void share_remainder(float first, bool greedy, std::span<const RankedChild> children,
                      std::span<float> shares) {
   float remaining = 1.0f;
   float unranked = 1.0f;  // probability under the draft of everything after the children so far
   for (size_t j = 0; j < children.size(); ++j) {
     float part = first;
     if (j > 0)
-      part = temperature == 0.0 ? std::min(children[j].probability / std::max(unranked, 1e-6f), 1.0f)
-                                : kNextOfNoise;
+      part = greedy ? std::min(children[j].probability / std::max(unranked, 1e-6f), 1.0f) : kNextOfNoise;
     shares[j] = remaining * part;
+    // Whatever the first is worth, the order of the children stands.
+    if (j > 0) shares[j] = std::min(shares[j], shares[j - 1]);
     remaining -= shares[j];
     unranked -= children[j].probability;
   }

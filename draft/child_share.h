@@ -12,11 +12,12 @@ namespace ft::draft {
 inline constexpr size_t kBranchMax = 3;
 
 // For a draft without a confidence head: the share of the first child from its probability under the draft.
-float first_child_share(float probability, double temperature);
+float first_child_share(float probability, bool greedy);
 
 // shares[0] = first; each further child gets a part of what the ones before have left: shares[j] =
-// (1 - sum of shares before j) * rho_j (dspark.md 6.2). `shares` has at least children.size() elements.
-void share_remainder(float first, double temperature, std::span<const RankedChild> children,
+// (1 - sum of shares before j) * rho_j (dspark.md 6.2), and never more than the child before. `shares` has at
+// least children.size() elements.
+void share_remainder(float first, bool greedy, std::span<const RankedChild> children,
                      std::span<float> shares);
 
 }  // namespace ft::draft

@@ -123,11 +123,11 @@ void Dspark::add_children(const Expansion& expansion, std::span<const float> bia
   std::array<RankedChild, kBranchMax> children;
   const size_t wanted = request.shape == TreeShape::kChain ? 1 : children.size();
   const Ranking ranking{request.temperature, {request.seed, request.position + row + 1}};
-  const size_t count = rank_children(logits_, ranking, std::span(children).first(wanted));
+  const size_t count = ranking_.rank(logits_, ranking, std::span(children).first(wanted));
   // The confidence is a function of the token before, so it speaks of the first child (dspark.md 1.6, 6.2).
   const float confidence = sigmoid(network_.hidden_confidence(expansion.block, row) + confidence_logit);
   std::array<float, kBranchMax> shares;
-  share_remainder(confidence, request.temperature, std::span(children).first(count), shares);
+  share_remainder(confidence, ranking.greedy(), std::span(children).first(count), shares);
   for (size_t i = 0; i < count; ++i) builder.add(expansion.node, children[i].token, shares[i]);
 }
 

@@ -45,6 +45,7 @@ class Dspark final : public Drafter {
   std::vector<BlockAnchor> anchors_;
   std::vector<const ProposeRequest*> requests_;
   std::vector<TreeBuilder> builders_;
+  ChildRanking ranking_;
   std::vector<Expansion> expansions_;  // of one level, all blocks
   std::vector<int32_t> tokens_;        // theirs
   std::vector<float> logits_;          // [V] of one node

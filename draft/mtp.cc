@@ -173,11 +173,11 @@ void Mtp::add_children(std::span<const float> logits) {
     const size_t wanted = request.shape == TreeShape::kChain ? 1 : children.size();
     const Ranking ranking{request.temperature, {request.seed, request.position + builder.depth() + 1}};
     const size_t count =
-        rank_children(logits.subspan(i * vocab, vocab), ranking, std::span(children).first(wanted));
+        ranking_.rank(logits.subspan(i * vocab, vocab), ranking, std::span(children).first(wanted));
     if (count == 0) continue;
     std::array<float, kBranchMax> shares;
-    const float first = first_child_share(children[0].probability, request.temperature);
-    share_remainder(first, request.temperature, std::span(children).first(count), shares);
+    const float first = first_child_share(children[0].probability, ranking.greedy());
+    share_remainder(first, ranking.greedy(), std::span(children).first(count), shares);
     for (size_t k = 0; k < count; ++k) builder.add(expansion.node, children[k].token, shares[k]);
   }
   for (size_t i = 0; i < requests_.size(); ++i) builders_[i].descend();

@@ -61,6 +61,7 @@ class Mtp final : public Drafter {
   std::vector<const ProposeRequest*> requests_;
   std::vector<SequenceId> own_;  // sequence of each request
   std::vector<TreeBuilder> builders_;
+  ChildRanking ranking_;
   std::vector<Expansion> expansions_;  // of one level, all requests
 };
 

@@ -16,7 +16,7 @@ namespace {
 
 std::vector<int32_t> ranked(std::span<const float> logits, const Ranking& ranking, size_t count) {
   std::vector<RankedChild> best(count);
-  best.resize(rank_children(logits, ranking, best));
+  best.resize(ChildRanking().rank(logits, ranking, best));
   std::vector<int32_t> tokens;
   for (const RankedChild& child : best) tokens.push_back(child.token);
   return tokens;
@@ -93,7 +93,7 @@ TEST(ChildRanking, probabilities_are_the_softmax_at_the_temperature) {
     double sum = 0.0;
     for (float logit : logits) sum += std::exp(logit / t);
     std::vector<RankedChild> best(8);
-    ASSERT_EQ(rank_children(logits, {temperature, {3, 4}}, best), 8u);
+    ASSERT_EQ(ChildRanking().rank(logits, {temperature, {3, 4}}, best), 8u);
     for (const RankedChild& child : best)
       EXPECT_NEAR(child.probability, std::exp(logits[static_cast<size_t>(child.token)] / t) / sum, 1e-4)
           << temperature;
@@ -103,17 +103,19 @@ TEST(ChildRanking, probabilities_are_the_softmax_at_the_temperature) {
 TEST(ChildShare, first_children_keep_their_share_and_the_rest_is_split) {
   const std::vector<RankedChild> children = {{5, 0.6f}, {6, 0.3f}, {7, 0.05f}};
   std::vector<float> shares(3);
-  share_remainder(0.8f, 0.0, children, shares);
+  share_remainder(0.8f, true, children, shares);
   EXPECT_FLOAT_EQ(shares[0], 0.8f);
   EXPECT_NEAR(shares[1], 0.2f * 0.3f / 0.4f, 1e-6);
   EXPECT_NEAR(shares[2], (0.2f - shares[1]) * 0.05f / 0.1f, 1e-6);
-  for (double temperature : {0.0, 0.7, 1.0}) {
-    share_remainder(1.0f, temperature, children, shares);
+  for (bool greedy : {true, false}) {
+    share_remainder(1.0f, greedy, children, shares);
     EXPECT_FLOAT_EQ(shares[0], 1.0f);
     EXPECT_FLOAT_EQ(shares[1] + shares[2], 0.0f);
-    share_remainder(0.1f, temperature, children, shares);
+    share_remainder(0.1f, greedy, children, shares);
     EXPECT_LE(shares[0] + shares[1] + shares[2], 1.0f);
     EXPECT_GT(shares[1], 0.0f);
+    EXPECT_LE(shares[1], shares[0]);
+    EXPECT_LE(shares[2], shares[1]);
   }
 }
 
