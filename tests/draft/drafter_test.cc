@@ -1,0 +1,77 @@
+#include "draft/drafter.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/loaded_model.h"
+
+namespace ft::draft {
+namespace {
+
+TEST(DrafterKind, parses_the_names_of_the_flag) {
+  EXPECT_EQ(*parse_drafter_kind("auto"), DrafterKind::kAuto);
+  EXPECT_EQ(*parse_drafter_kind("dspark"), DrafterKind::kDspark);
+  EXPECT_EQ(*parse_drafter_kind("mtp"), DrafterKind::kMtp);
+  EXPECT_EQ(*parse_drafter_kind("ngram"), DrafterKind::kNgram);
+  EXPECT_EQ(*parse_drafter_kind("none"), DrafterKind::kNone);
+  for (const char* name : {"", "MTP", "dspark ", "eagle"}) {
+    const auto kind = parse_drafter_kind(name);
+    ASSERT_FALSE(kind) << name;
+    EXPECT_EQ(kind.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(kind.error().message.find(fmt::format("\"{}\"", name)), std::string::npos)
+        << kind.error().message;
+  }
+}
+
+TEST(MakeDrafter, takes_what_the_checkpoint_carries_or_says_what_is_missing) {
+  struct Case {
+    const char* model;
+    DrafterKind kind;
+    const char* want;  // a name, or a part of the message
+  };
+  const Case cases[] = {
+      {"tiny-v4", DrafterKind::kAuto, "mtp"},
+      {"tiny-v4", DrafterKind::kMtp, "mtp"},
+      {"tiny-v4", DrafterKind::kDspark, "no DSpark draft (mtp.0.main_proj)"},
+      {"tiny-v4", DrafterKind::kNgram, "ngram"},
+      {"tiny-v4", DrafterKind::kNone, "none"},
+      {"tiny-v4-dspark", DrafterKind::kAuto, "dspark"},
+      {"tiny-v4-dspark", DrafterKind::kDspark, "dspark"},
+      {"tiny-v4-dspark", DrafterKind::kMtp, "no MTP block (mtp.0.e_proj)"},
+      {"tiny-v4-dspark", DrafterKind::kNone, "none"},
+  };
+  const auto backend = make_reference_backend(Numerics::kExact);
+  for (const Case& c : cases) {
+    const auto checkpoint = Checkpoint::load(std::string(FT_TEST_DATA "/goldens/") + c.model, *backend);
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+    DraftLimits limits;
+    limits.context = 100;
+    const auto drafter = make_drafter(c.kind, *backend, **checkpoint, limits);
+    if (drafter) {
+      EXPECT_EQ((*drafter)->name(), c.want) << c.model;
+    } else {
+      EXPECT_EQ(drafter.error().code, ErrorCode::kInvalidArgument);
+      EXPECT_NE(drafter.error().message.find(c.want), std::string::npos) << drafter.error().message;
+    }
+  }
+}
+
+TEST(None, proposes_nothing) {
+  const auto backend = make_reference_backend(Numerics::kExact);
+  const auto checkpoint = Checkpoint::load(FT_TEST_DATA "/goldens/tiny-v4", *backend);
+  ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+  DraftLimits limits;
+  limits.context = 100;
+  const auto drafter = make_drafter(DrafterKind::kNone, *backend, **checkpoint, limits);
+  ASSERT_TRUE(drafter);
+  EXPECT_EQ((*drafter)->depth_max(), 0);
+  (*drafter)->open(0, 100);
+  ProposeRequest request;
+  request.nodes_max = 5;
+  DraftTree tree;
+  tree.nodes.resize(2);  // left over from another step
+  (*drafter)->propose(std::span(&request, 1), std::span(&tree, 1));
+  EXPECT_TRUE(tree.nodes.empty());
+}
+
+}  // namespace
+}  // namespace ft::draft
