@@ -18,7 +18,7 @@ struct EngineOptions {
   int32_t prefill_chunk = 128;  // prompt rows of one request per step, at most
   int32_t queue_max = 64;       // requests waiting for a slot
   draft::DrafterKind drafter = draft::DrafterKind::kAuto;
-  int32_t tree_nodes = 8;  // rows verified per request and step, anchor included
+  int32_t tree_nodes = 6;  // rows verified per request and step, anchor included: a whole DSpark block
   draft::TreeShape tree_shape = draft::TreeShape::kBestFirst;
 };
 
