@@ -224,7 +224,7 @@ class Backend : public WeightPlacer {
 // Scalar loops with float64 accumulation: the specification that the others are tested against.
 std::unique_ptr<Backend> make_reference_backend(Numerics numerics);
 
-// Highway SIMD on `threads` OpenMP threads (0 = all cores); weights are read as stored.
+// Highway SIMD on `threads` threads (0 = all cores); weights are read as stored.
 std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads);
 
 // The first CUDA device. kUnavailable with the reason when this build or machine has none.

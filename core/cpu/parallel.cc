@@ -1,22 +1,92 @@
 #include "core/cpu/parallel.h"
 
-#include <omp.h>
-
 #include <algorithm>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace ft::cpu {
 
-Parallel::Parallel(int threads) : threads_(threads > 0 ? threads : std::max(1, omp_get_num_procs())) {}
+namespace {
 
-void Parallel::split(int64_t count, void (*body)(void*, int64_t, int64_t, int), void* context) const {
-#pragma omp parallel num_threads(threads_)
-  {
-    // The runtime may grant fewer threads than asked for: the ranges follow the team that really runs.
-    const int64_t team = omp_get_num_threads();
-    const int64_t thread = omp_get_thread_num();
-    const int64_t begin = count * thread / team;
-    const int64_t end = count * (thread + 1) / team;
-    if (begin < end) body(context, begin, end, static_cast<int>(thread));
+// Pieces per thread: enough that a late helper still finds some, few enough that claiming is cheap.
+constexpr int64_t kPiecesPerThread = 4;
+
+// Tens of microseconds: longer than the gaps between the ops of a step, short beside a pause between
+// requests.
+constexpr int kSpins = 1000;
+
+void pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+}  // namespace
+
+Parallel::Parallel(int threads) {
+  if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  for (int thread = 1; thread < threads; ++thread) helpers_.emplace_back([this, thread] { help(thread); });
+}
+
+Parallel::~Parallel() {
+  stopping_.store(true, std::memory_order_relaxed);
+  gate_.fetch_or(kOpen, std::memory_order_release);
+  gate_.notify_all();
+}
+
+void Parallel::work(int thread) const {
+  for (;;) {
+    const int64_t piece = next_piece_.fetch_add(1, std::memory_order_relaxed);
+    if (piece >= pieces_) return;
+    body_(context_, count_ * piece / pieces_, count_ * (piece + 1) / pieces_, thread);
+  }
+}
+
+void Parallel::share(int64_t count, Body body, void* context) const {
+  body_ = body;
+  context_ = context;
+  count_ = count;
+  pieces_ = std::min(count, threads() * kPiecesPerThread);
+  next_piece_.store(0, std::memory_order_relaxed);
+  gate_.store(kOpen, std::memory_order_release);
+  gate_.notify_all();
+  work(0);
+  int inside = gate_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+  for (int spins = 0; inside != 0; inside = gate_.load(std::memory_order_acquire)) {
+    // A helper that lost its core in the middle of a piece needs ours.
+    if (++spins < kSpins)
+      pause();
+    else
+      std::this_thread::yield();
+  }
+}
+
+void Parallel::help(int thread) {
+  int idle = 0;
+  for (;;) {
+    int gate = gate_.load(std::memory_order_acquire);
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    if ((gate & kOpen) == 0) {
+      if (++idle < kSpins)
+        pause();
+      else
+        gate_.wait(gate, std::memory_order_acquire);
+      continue;
+    }
+    // With every piece claimed there is nothing to enter for; the gate is about to shut.
+    if (next_piece_.load(std::memory_order_relaxed) >= threads() * kPiecesPerThread) {
+      if (++idle < kSpins)
+        pause();
+      else
+        std::this_thread::yield();
+      continue;
+    }
+    if (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) continue;
+    work(thread);
+    gate_.fetch_sub(1, std::memory_order_release);
+    idle = 0;
   }
 }
 
