@@ -27,7 +27,7 @@ double exact_score(float logit, double temperature, NoiseKey key, int32_t token)
 // An upper bound of the noise from the high word of its uniform u, at most 0.07 too high where it matters.
 // With w = 1 - u: -log u >= w, so g <= -log w. And log2 w >= (its float's bits as a fixed-point number),
 // because log2(1 + m) >= m on [0, 1]. The word is halved to fit a signed conversion.
-Float4 gumbel_bound(Int4 high_words) {
+[[gnu::always_inline]] inline Float4 gumbel_bound(Int4 high_words) {
   const Int4 half = (~high_words >> 1) & 0x7fffffff;  // <= w * 2^31
   const Int4 bits = std::bit_cast<Int4>(__builtin_convertvector(half, Float4));
   constexpr float kLog2 = 0.693148f;  // rounded up

@@ -18,7 +18,7 @@ constexpr float kSmallestExponent = -87.0f;  // exp of it is still a normal floa
 
 // exp(x) for x <= 0 without table or branch: x = n ln 2 + r with |r| <= ln 2 / 2, exp(r) by its Taylor
 // polynomial (the rest is below r^7 / 7! = 1.3e-7), n added to the exponent bits.
-Float4 exp_nonpositive(Float4 x) {
+[[gnu::always_inline]] inline Float4 exp_nonpositive(Float4 x) {
   const Float4 y = x >= kSmallestExponent ? x : Float4{} + kSmallestExponent;
   const Float4 shifted =
       y * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer, left in the low bits
@@ -35,7 +35,7 @@ Float4 exp_nonpositive(Float4 x) {
   return x >= kSmallestExponent ? std::bit_cast<Float4>(bits) : Float4{};
 }
 
-Float4 term(Float4 logits, float largest, float scale) {
+[[gnu::always_inline]] inline Float4 term(Float4 logits, float largest, float scale) {
   const Float4 finite = logits > kLargest ? Float4{} + kLargest : logits;
   return exp_nonpositive((finite - largest) * scale);
 }
