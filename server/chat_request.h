@@ -1,0 +1,31 @@
+// POST /v1/chat/completions: the body as a value.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "encoding/ordered_json.h"
+#include "server/api_error.h"
+#include "server/chat_messages.h"
+#include "server/request_params.h"
+
+namespace ft::server {
+
+struct ChatRequest {
+  RequestParams params;
+  encoding::Json messages;  // for encoding::encode_chat, tools attached
+  Prefill prefill = Prefill::kNone;
+  bool thinking = true;
+  std::optional<std::string> effort;  // "low", "high" or "max"
+  bool tools_offered = false;
+  bool parallel_tool_calls = true;  // false: the turn ends after its first call
+  bool logprobs = false;
+  int top_logprobs = 0;
+};
+
+// Reads a body, which must be an object. Every field's type is checked; unknown fields are ignored. Thinking
+// is decided by, in this order, thinking.type, chat_template_kwargs.thinking or .enable_thinking,
+// reasoning_effort "none", and the server's default.
+ApiResult<ChatRequest> parse_chat_request(const encoding::Json& body, const RequestDefaults& defaults);
+
+}  // namespace ft::server

@@ -1,0 +1,48 @@
+// HTTP requests and responses as plain values; only session and listener know the network.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "server/api_error.h"
+
+namespace ft::server {
+
+using Header = std::pair<std::string, std::string>;
+
+struct HttpRequest {
+  std::string method;           // "GET"
+  std::string target;           // "/v1/models?x=1", as sent
+  std::vector<Header> headers;  // names in lower case
+  std::string body;
+  bool http11 = true;
+  bool keep_alive = true;
+  std::string id;  // x-request-id: the client's if it is sane, else ours
+  std::chrono::steady_clock::time_point arrived = std::chrono::steady_clock::now();
+
+  // Value of the first header of that (lower-case) name, "" when absent.
+  std::string_view header(std::string_view name) const;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<Header> headers;
+};
+
+HttpResponse json_response(std::string body);
+HttpResponse error_response(const ApiError& error);
+
+// Status line and headers up to the empty line. `extra` are sent besides the response's own. Without
+// `content_length` the body is framed by chunks (HTTP/1.1) or by the end of the connection.
+std::string response_head(const HttpRequest& request, const HttpResponse& response,
+                          const std::vector<Header>& extra, bool content_length, bool keep_alive);
+
+// Letters, digits, '-', '_', '.', ':' only, at most 128: safe to log and to send back.
+bool is_sane_request_id(std::string_view id);
+
+}  // namespace ft::server

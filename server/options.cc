@@ -1,0 +1,162 @@
+#include "server/options.h"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "server/version.h"
+
+namespace ft::server {
+namespace {
+
+void add_model_flags(CLI::App& app, Options& options) {
+  app.add_option("--model", options.model, "Checkpoint folder (default: the embedded nano checkpoint)")
+      ->group("Model");
+  app.add_option("--served-model-name", options.served_model_names,
+                 "Names of the model in the API, comma-separated")
+      ->delimiter(',')
+      ->group("Model");
+  app.add_option("--backend", options.backend, "auto, cpu, cuda or reference")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "reference"}))
+      ->group("Model");
+  app.add_option("--mode", options.mode, "official (activation quantisation as trained) or exact")
+      ->check(CLI::IsMember({"official", "exact"}))
+      ->group("Model");
+  app.add_option("--threads", options.threads, "Threads of the CPU backend, 0 = all cores")
+      ->check(CLI::Range(0, 1024))
+      ->group("Model");
+  app.add_option("--drafter", options.drafter, "auto, dspark, mtp, ngram or none")
+      ->check(CLI::IsMember({"auto", "dspark", "mtp", "ngram", "none"}))
+      ->group("Model");
+  app.add_option("--tree-nodes", options.tree_nodes, "Rows verified per request and step; 1 = plain decoding")
+      ->check(CLI::Range(1, 64))
+      ->group("Model");
+  app.add_option("--tree", options.tree, "best-first or chain")
+      ->check(CLI::IsMember({"best-first", "chain"}))
+      ->group("Model");
+  app.add_option("--max-sequences", options.max_sequences, "Requests decoded at the same time")
+      ->check(CLI::Range(1, 4096))
+      ->group("Model");
+  app.add_option("--context", options.context, "Tokens of one request, 0 = what the checkpoint says")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Model");
+  app.add_option("--queue", options.queue, "Requests waiting for a slot; beyond, 429")
+      ->check(CLI::Range(1, 1'000'000))
+      ->group("Model");
+  app.add_option("--chat-profile", options.chat_profile, "Revision of the chat format: auto, preview or 0731")
+      ->check(CLI::IsMember({"auto", "preview", "0731"}))
+      ->group("Model");
+  app.add_option("--thinking", options.thinking, "Whether a chat that does not say thinks: true or false")
+      ->group("Model");
+  app.add_option("--default-max-tokens", options.default_max_tokens, "max_tokens of requests that name none")
+      ->check(CLI::PositiveNumber)
+      ->group("Model");
+}
+
+void add_network_flags(CLI::App& app, Options& options) {
+  app.add_option("--host", options.host, "Address to listen on")->group("Network");
+  app.add_option("--port", options.port, "Port, 0 = any free one")
+      ->check(CLI::Range(0, 65535))
+      ->group("Network");
+  app.add_option("--io-threads", options.io_threads, "Threads for sockets and text")
+      ->check(CLI::Range(1, 256))
+      ->group("Network");
+  app.add_option("--api-key", options.api_keys,
+                 "Keys that clients must send, comma-separated (default: none)")
+      ->delimiter(',')
+      ->group("Network");
+  app.add_option("--cors-origin", options.cors_origin, "Origin that browsers may call from, '' = none")
+      ->group("Network");
+  const auto limit = [&](const char* flag, auto& value, const char* help, double max) {
+    app.add_option(flag, value, help)->check(CLI::Range(1.0, max))->group("Limits");
+  };
+  limit("--max-body-bytes", options.max_body_bytes, "Largest request body", 1e9);
+  limit("--max-header-bytes", options.max_header_bytes, "Largest request head", 1e6);
+  limit("--max-connections", options.max_connections, "Open connections", 1e6);
+  limit("--idle-seconds", options.idle_seconds, "A kept connection without a request", 1e6);
+  limit("--request-seconds", options.request_seconds, "From a request's first byte to its last", 1e6);
+  limit("--write-seconds", options.write_seconds, "A client that reads nothing while bytes wait for it", 1e6);
+  limit("--keepalive-seconds", options.keepalive_seconds, "Silence in a stream before a comment is sent",
+        1e6);
+  app.add_option("--drain-seconds", options.drain_seconds, "Time for running replies after SIGINT or SIGTERM")
+      ->check(CLI::Range(0, 86400))
+      ->group("Limits");
+}
+
+void add_chat_flags(CLI::App& app, ChatOptions& options) {
+  app.add_option("--url", options.url, "Server, http://host:port")->capture_default_str();
+  app.add_option("--api-key", options.api_key, "Key of the server");
+  app.add_option("--model", options.model, "Model name (default: the server's first)");
+  app.add_option("--system", options.system, "System message");
+  app.add_option("--thinking", options.thinking, "on, off or default")
+      ->check(CLI::IsMember({"on", "off", "default"}));
+  app.add_option("--temperature", options.temperature, "Sampling temperature (default: the server's)")
+      ->check(CLI::Range(0.0, 100.0));
+  app.add_option("--max-tokens", options.max_tokens, "Longest reply in tokens")->check(CLI::PositiveNumber);
+}
+
+}  // namespace
+
+std::string options_json(const Options& options) {
+  const nlohmann::ordered_json json = {
+      {"model", options.model},
+      {"served_model_names", options.served_model_names},
+      {"backend", options.backend},
+      {"mode", options.mode},
+      {"threads", options.threads},
+      {"drafter", options.drafter},
+      {"tree_nodes", options.tree_nodes},
+      {"tree", options.tree},
+      {"max_sequences", options.max_sequences},
+      {"context", options.context},
+      {"queue", options.queue},
+      {"chat_profile", options.chat_profile},
+      {"thinking", options.thinking},
+      {"default_max_tokens", options.default_max_tokens},
+      {"host", options.host},
+      {"port", options.port},
+      {"io_threads", options.io_threads},
+      {"api_keys", options.api_keys.size()},
+      {"cors_origin", options.cors_origin},
+      {"max_body_bytes", options.max_body_bytes},
+      {"max_header_bytes", options.max_header_bytes},
+      {"max_connections", options.max_connections},
+      {"idle_seconds", options.idle_seconds},
+      {"request_seconds", options.request_seconds},
+      {"write_seconds", options.write_seconds},
+      {"keepalive_seconds", options.keepalive_seconds},
+      {"drain_seconds", options.drain_seconds},
+      {"log_level", options.log_level},
+      {"check", options.check},
+  };
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+Result<Command> parse_command_line(int argc, const char* const* argv) {
+  Options options;
+  ChatOptions chat;
+  CLI::App app("Foretoken: a speculative-decoding-first inference server for DeepSeek-V4",
+               "foretoken-server");
+  app.set_version_flag("--version", std::string(kVersion));
+  app.set_config("--config", "", "File with `flag = value` lines; flags on the command line win");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  add_model_flags(app, options);
+  add_network_flags(app, options);
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
+  app.add_flag("--check", options.check, "Load, print what would be served as JSON, and exit");
+  CLI::App* chat_app = app.add_subcommand("chat", "Talk to a running server in the terminal");
+  add_chat_flags(*chat_app, chat);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return PrintAndExit{chat_app->parsed() ? chat_app->help() : app.help()};
+  } catch (const CLI::CallForVersion&) {
+    return PrintAndExit{std::string(kVersion) + "\n"};
+  } catch (const CLI::ParseError& error) {
+    return fail(ErrorCode::kInvalidArgument, "{}", error.what());
+  }
+  if (chat_app->parsed()) return chat;
+  return options;
+}
+
+}  // namespace ft::server

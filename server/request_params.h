@@ -1,0 +1,51 @@
+// The parameters that chat and text completions share, as parsed from a request body.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "encoding/ordered_json.h"
+#include "scheduler/request.h"
+#include "server/api_error.h"
+#include "server/field_reader.h"
+#include "verify/sampling_params.h"
+
+namespace ft::server {
+
+inline constexpr int kChoicesMax = 8;          // n
+inline constexpr int kStopStringsMax = 16;     // entries of stop
+inline constexpr size_t kStopBytesMax = 1024;  // of one stop string
+inline constexpr int kTopLogprobsMax = 20;
+inline constexpr size_t kLogitBiasMax = 1024;  // entries of logit_bias
+inline constexpr size_t kStopTokensMax = 64;   // entries of stop_token_ids
+
+// What the server, not the client, knows when a request is read.
+struct RequestDefaults {
+  bool thinking = true;            // mode of a chat that does not say
+  std::string drafter = "none";    // the loaded one
+  int tree_nodes_max = 64;         // upper limit of speculation.max_nodes
+  int64_t vocab_size = INT32_MAX;  // token ids are below
+};
+
+struct RequestParams {
+  std::string model;  // "" when the client named none
+  std::optional<int64_t> max_tokens;
+  int choices = 1;  // n; choice i of a prompt samples with seed + i
+  bool stream = false;
+  bool include_usage = false;
+  bool include_speculation = false;
+  std::optional<uint64_t> seed;     // absent: random
+  verify::SamplingParams sampling;  // all but the seed and logprobs
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  scheduler::SpeculationParams speculation;
+};
+
+// Reads the shared members of `body`; violations stay in `fields`. Unknown members are ignored; a
+// response_format other than text, which would change the output, is refused.
+RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults);
+
+}  // namespace ft::server

@@ -1,0 +1,33 @@
+// A loaded model with everything a request needs of it: names, text side, limits and the engine.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "encoding/chat_profile.h"
+#include "encoding/tokenizer.h"
+#include "server/generation_backend.h"
+
+namespace ft::server {
+
+struct ServedModel {
+  std::vector<std::string> names;  // what `model` may say in a request; the first is the one in replies
+  std::string path;                // the checkpoint's folder
+  int64_t created = 0;             // seconds since 1970, for /v1/models
+  const encoding::Profile* profile = &encoding::kPreview;
+  bool thinking = true;  // mode of a chat that does not say
+  int64_t context = 0;   // tokens of a prompt and its completion
+  int64_t default_max_tokens = 0;
+  int32_t bos = 0;
+  int32_t eos = 1;
+  std::string drafter = "none";
+  int32_t tree_nodes = 1;       // default rows verified per step
+  int32_t tree_nodes_max = 64;  // largest speculation.max_nodes
+  std::string backend_description;
+  std::unique_ptr<encoding::Tokenizer> tokenizer;
+  std::unique_ptr<GenerationBackend> backend;  // last, so that it is gone first
+};
+
+}  // namespace ft::server

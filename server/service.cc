@@ -1,0 +1,421 @@
+#include "server/service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/chat_request.h"
+#include "server/completion_request.h"
+#include "server/log.h"
+#include "server/prompt.h"
+#include "server/random_id.h"
+#include "server/speculation_report.h"
+#include "server/tokenize_api.h"
+#include "server/version.h"
+
+namespace ft::server {
+namespace {
+
+using encoding::Json;
+
+bool generates(Endpoint endpoint) {
+  return endpoint == Endpoint::kChatCompletions || endpoint == Endpoint::kCompletions;
+}
+
+// Open to everybody: what supervisors, scrapers and browsers ask before they have a key.
+bool is_public(Endpoint endpoint) {
+  return endpoint == Endpoint::kHealth || endpoint == Endpoint::kMetrics || endpoint == Endpoint::kVersion ||
+         endpoint == Endpoint::kPreflight || endpoint == Endpoint::kNotFound;
+}
+
+// Time does not depend on where the texts differ, so that keys cannot be guessed byte by byte.
+bool same_secret(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned char difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) difference = static_cast<unsigned char>(difference | (a[i] ^ b[i]));
+  return difference == 0;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+// JSON, or the type that curl -d claims when it is not told otherwise: whether the body is JSON shows when it
+// is read.
+bool is_json_type(std::string_view content_type) {
+  const std::string type = lower(content_type.substr(0, content_type.find(';')));
+  const size_t end = type.find_last_not_of(" \t");
+  const std::string_view trimmed(type.data(), end == std::string::npos ? 0 : end + 1);
+  return trimmed == "application/json" || trimmed.ends_with("+json") ||
+         trimmed == "application/x-www-form-urlencoded";
+}
+
+ApiResult<Json> read_body(const HttpRequest& request) {
+  const std::string_view type = request.header("content-type");
+  if (!type.empty() && !is_json_type(type)) {
+    return refuse(
+        refusal(415, fmt::format("Content-Type is '{}': expected application/json", type.substr(0, 80))));
+  }
+  if (request.body.empty()) return refuse(refusal(400, "the body is empty: expected a JSON object"));
+  auto body = Json::parse(request.body);
+  if (!body) return refuse(refusal(400, "the body is not JSON: " + body.error().message, "invalid_json"));
+  if (!body->is_object()) {
+    return refuse(refusal(400, fmt::format("the body must be a JSON object, not {}", body->type_name()),
+                          "invalid_json"));
+  }
+  return std::move(*body);
+}
+
+bool is_served(const ServedModel& model, const std::string& name) {
+  return std::find(model.names.begin(), model.names.end(), name) != model.names.end();
+}
+
+// The name a reply carries: the one asked for if it is one of the model's. There is one model, and
+// applications with a fixed model name are to work unchanged, so any other name is answered by it too, under
+// its own name.
+const std::string& answering_name(const ServedModel& model, const std::string& asked) {
+  return is_served(model, asked) ? asked : model.names.front();
+}
+
+ApiError unknown_model(const ServedModel& model, const std::string& name) {
+  ApiError error = refusal(404,
+                           fmt::format("the model '{}' does not exist: this server has '{}'",
+                                       name.substr(0, 200), model.names.front()),
+                           "model_not_found");
+  error.param = "model";
+  return error;
+}
+
+RequestDefaults defaults_of(const ServedModel& model) {
+  RequestDefaults defaults;
+  defaults.thinking = model.thinking;
+  defaults.drafter = model.drafter;
+  defaults.tree_nodes_max = model.tree_nodes_max;
+  defaults.vocab_size = model.tokenizer->vocab_size();
+  return defaults;
+}
+
+Json model_json(const ServedModel& model, const std::string& name) {
+  Json json = Json::object();
+  json.set("id", name);
+  json.set("object", "model");
+  json.set("created", model.created);
+  json.set("owned_by", "foretoken");
+  json.set("root", model.path);
+  json.set("max_model_len", model.context);
+  return json;
+}
+
+scheduler::GenerateRequest engine_request(const RequestParams& params, std::string id,
+                                          std::vector<int32_t> prompt, int64_t max_tokens, uint64_t seed,
+                                          int logprobs) {
+  scheduler::GenerateRequest request;
+  request.id = std::move(id);
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  request.sampling = params.sampling;
+  request.sampling.seed = seed;
+  request.sampling.logprobs = logprobs;
+  request.stop_tokens = params.stop_token_ids;
+  request.ignore_eos = params.ignore_eos;
+  request.speculation = params.speculation;
+  return request;
+}
+
+ChoiceOptions choice_options(const ServedModel& model, const RequestParams& params) {
+  ChoiceOptions options;
+  options.tokenizer = model.tokenizer.get();
+  options.eos = model.eos;
+  options.stop_tokens = params.stop_token_ids;
+  options.stop = params.stop;
+  return options;
+}
+
+ReplyOptions reply_options(const HttpRequest& request, const ServedModel& model, const RequestParams& params,
+                           ReplyKind kind) {
+  ReplyOptions options;
+  options.head.kind = kind;
+  options.head.id = (kind == ReplyKind::kChat ? "chatcmpl-" : "cmpl-") + random_hex(32);
+  options.head.created =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  options.head.model = answering_name(model, params.model);
+  options.request_id = request.id;
+  options.stream = params.stream;
+  options.include_usage = params.include_usage;
+  const std::string_view wanted = request.header("x-include-speculation");
+  options.include_speculation = params.include_speculation || wanted == "true" || wanted == "1";
+  options.draft_rows =
+      params.speculation.enabled ? params.speculation.max_nodes.value_or(model.tree_nodes) - 1 : 0;
+  options.arrived = request.arrived;
+  return options;
+}
+
+// Hands all requests to the engine or, when one is refused, none.
+ApiResult<std::vector<ReplyPart>> submit_all(const ServedModel& model,
+                                             std::vector<scheduler::GenerateRequest> requests,
+                                             std::vector<ReplyPart> parts,
+                                             const std::function<void()>& notify) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    auto stream = model.backend->submit(std::move(requests[i]), notify);
+    if (!stream) {
+      for (size_t submitted = 0; submitted < i; ++submitted) parts[submitted].stream->cancel();
+      return refuse(from_engine(stream.error()));
+    }
+    parts[i].stream = std::move(*stream);
+  }
+  return parts;
+}
+
+}  // namespace
+
+Service::Service(const Options& options) : options_(options) {}
+
+void Service::set_model(std::shared_ptr<const ServedModel> model) {
+  const std::lock_guard lock(mutex_);
+  model_ = std::move(model);
+}
+
+std::shared_ptr<const ServedModel> Service::model() const {
+  const std::lock_guard lock(mutex_);
+  return model_;
+}
+
+void Service::identify(HttpRequest& request) const {
+  const std::string_view given = request.header("x-request-id");
+  request.id = is_sane_request_id(given) ? std::string(given) : "req-" + random_hex(24);
+}
+
+std::vector<Header> Service::headers(const HttpRequest& request) const {
+  std::vector<Header> headers{{"x-request-id", request.id}};
+  if (!options_.cors_origin.empty()) {
+    headers.emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
+    headers.emplace_back("Access-Control-Expose-Headers", "x-request-id, Retry-After");
+  }
+  return headers;
+}
+
+HttpResponse Service::refuse_early(const ApiError& error) {
+  metrics_.request_refused(error.status);
+  return error_response(error);
+}
+
+ApiResult<void> Service::check_access(const HttpRequest& request, Endpoint endpoint) const {
+  if (options_.api_keys.empty() || is_public(endpoint)) return {};
+  std::string_view key = request.header("x-api-key");
+  const std::string_view authorization = request.header("authorization");
+  if (lower(authorization.substr(0, 7)) == "bearer ") key = authorization.substr(7);
+  bool known = false;
+  for (const std::string& expected : options_.api_keys) known = same_secret(key, expected) || known;
+  if (known) return {};
+  return refuse(refusal(
+      401, "the API key is missing or wrong: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'",
+      "invalid_api_key"));
+}
+
+ApiResult<std::shared_ptr<const ServedModel>> Service::ready_model() const {
+  auto model = this->model();
+  if (stopping_.load() || !model) {
+    ApiError error = refusal(503, stopping_.load() ? "the server is stopping" : "the model is loading",
+                             stopping_.load() ? "stopping" : "loading");
+    error.retry_after_seconds = 2;
+    return refuse(error);
+  }
+  return model;
+}
+
+Outcome Service::handle(const HttpRequest& request, const std::function<void()>& notify) {
+  const Route route = find_route(request.method, request.target);
+  const auto refused = [&](const ApiError& error) {
+    log(LogLevel::kDebug, "{} {} {} {}: {}", request.id, request.method, request.target.substr(0, 100),
+        error.status, error.message);
+    return refuse_early(error);
+  };
+  if (auto access = check_access(request, route.endpoint); !access) return refused(access.error());
+  if (!generates(route.endpoint)) {
+    auto response = answer(request, route);
+    return response ? std::move(*response) : refused(response.error());
+  }
+  auto body = read_body(request);
+  if (!body) return refused(body.error());
+  auto reply = generate(request, *body, route.endpoint, notify);
+  if (!reply) return refused(reply.error());
+  return std::move(*reply);
+}
+
+HttpResponse Service::health() const {
+  const bool stopping = stopping_.load();
+  const bool ready = !stopping && model() != nullptr;
+  Json json = Json::object();
+  json.set("status", stopping ? "stopping" : ready ? "ok" : "loading");
+  if (!ready && !stopping) json.set("progress", load_progress_.load());
+  HttpResponse response = json_response(json.dump());
+  response.status = ready ? 200 : 503;
+  return response;
+}
+
+ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route& route) const {
+  switch (route.endpoint) {
+    case Endpoint::kHealth:
+      return health();
+    case Endpoint::kVersion:
+      return json_response(fmt::format(R"({{"version":"{}"}})", kVersion));
+    case Endpoint::kMetrics: {
+      const auto model = this->model();
+      scheduler::EngineStats stats;
+      if (model) stats = model->backend->stats();
+      HttpResponse response;
+      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      response.body = metrics_.render(model ? &stats : nullptr, model ? model->names.front() : "");
+      return response;
+    }
+    case Endpoint::kPreflight: {
+      HttpResponse response;
+      response.status = 204;
+      response.content_type.clear();
+      response.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+                          {"Access-Control-Allow-Headers", "*, Authorization"},
+                          {"Access-Control-Max-Age", "86400"}};
+      return response;
+    }
+    case Endpoint::kNotFound:
+      return refuse(refusal(
+          404, fmt::format("there is nothing at {} {}", request.method, request.target.substr(0, 200)),
+          "unknown_url"));
+    case Endpoint::kMethodNotAllowed: {
+      HttpResponse response =
+          error_response(refusal(405,
+                                 fmt::format("{} is not possible at {}: expected {}", request.method,
+                                             request.target.substr(0, 200), route.argument),
+                                 "method_not_allowed"));
+      response.headers.emplace_back("Allow", route.argument);
+      return response;
+    }
+    default:
+      break;
+  }
+  auto model = ready_model();
+  if (!model) return refuse(model.error());
+  if (route.endpoint == Endpoint::kModels || route.endpoint == Endpoint::kModel) {
+    Json list = Json::array();
+    for (const std::string& name : (*model)->names) {
+      Json json = model_json(**model, name);
+      if (route.endpoint == Endpoint::kModel && name == route.argument) return json_response(json.dump());
+      list.push_back(std::move(json));
+    }
+    if (route.endpoint == Endpoint::kModel) return refuse(unknown_model(**model, route.argument));
+    Json json = Json::object();
+    json.set("object", "list");
+    json.set("data", std::move(list));
+    return json_response(json.dump());
+  }
+  auto body = read_body(request);
+  if (!body) return refuse(body.error());
+  return route.endpoint == Endpoint::kTokenize ? tokenize(**model, *body, defaults_of(**model))
+                                               : detokenize(**model, *body);
+}
+
+ApiResult<std::unique_ptr<Reply>> Service::generate(const HttpRequest& request, const Json& body,
+                                                    Endpoint endpoint, const std::function<void()>& notify) {
+  auto model = ready_model();
+  if (!model) return refuse(model.error());
+  return endpoint == Endpoint::kChatCompletions ? chat(request, body, std::move(*model), notify)
+                                                : complete(request, body, std::move(*model), notify);
+}
+
+ApiResult<std::unique_ptr<Reply>> Service::chat(const HttpRequest& request, const Json& body,
+                                                std::shared_ptr<const ServedModel> model,
+                                                const std::function<void()>& notify) {
+  auto parsed = parse_chat_request(body, defaults_of(*model));
+  if (!parsed) return refuse(parsed.error());
+  const RequestParams& params = parsed->params;
+  auto prompt = chat_prompt(*model, *parsed);
+  if (!prompt) return refuse(prompt.error());
+  const auto limit = completion_limit(*model, params, static_cast<int64_t>(prompt->size()), "messages");
+  if (!limit) return refuse(limit.error());
+
+  ReplyOptions options = reply_options(request, *model, params, ReplyKind::kChat);
+  options.logprobs = parsed->logprobs;
+  options.thinking = parsed->thinking;
+  ChoiceOptions choice = choice_options(*model, params);
+  choice.parser.thinking = parsed->thinking && parsed->prefill != Prefill::kContent;
+  choice.parser.tools_offered = parsed->tools_offered;
+  choice.parser.eos_in_text = false;
+  choice.single_call = !parsed->parallel_tool_calls;
+
+  const uint64_t seed = params.seed ? *params.seed : random_bits();
+  std::vector<scheduler::GenerateRequest> requests;
+  std::vector<ReplyPart> parts;
+  for (int i = 0; i < params.choices; ++i) {
+    requests.push_back(engine_request(params, options.head.id, *prompt, *limit,
+                                      seed + static_cast<uint64_t>(i),
+                                      parsed->logprobs ? parsed->top_logprobs : -1));
+    parts.push_back({nullptr, choice, 0, ""});
+  }
+  auto submitted = submit_all(*model, std::move(requests), std::move(parts), notify);
+  if (!submitted) return refuse(submitted.error());
+  return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(model),
+                                 [this](const ReplySummary& summary) { reply_finished(summary); });
+}
+
+ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, const Json& body,
+                                                    std::shared_ptr<const ServedModel> model,
+                                                    const std::function<void()>& notify) {
+  auto parsed = parse_completion_request(body, defaults_of(*model));
+  if (!parsed) return refuse(parsed.error());
+  const RequestParams& params = parsed->params;
+
+  ReplyOptions options = reply_options(request, *model, params, ReplyKind::kCompletion);
+  options.logprobs = parsed->logprobs;
+  ChoiceOptions choice = choice_options(*model, params);
+  choice.chat = false;
+  choice.skip_special = parsed->skip_special_tokens;
+
+  const uint64_t seed = params.seed ? *params.seed : random_bits();
+  std::vector<scheduler::GenerateRequest> requests;
+  std::vector<ReplyPart> parts;
+  for (size_t p = 0; p < parsed->prompts.size(); ++p) {
+    const CompletionPrompt& given = parsed->prompts[p];
+    std::vector<int32_t> prompt = completion_prompt(*model, *parsed, given);
+    const auto limit = completion_limit(*model, params, static_cast<int64_t>(prompt.size()), "prompt");
+    if (!limit) return refuse(limit.error());
+    std::string echo;
+    if (parsed->echo) {
+      const auto* text = std::get_if<std::string>(&given);
+      echo = text != nullptr ? *text
+                             : model->tokenizer->decode(prompt, parsed->skip_special_tokens).value_or("");
+    }
+    for (int i = 0; i < params.choices; ++i) {
+      requests.push_back(engine_request(params, options.head.id, prompt, *limit,
+                                        seed + static_cast<uint64_t>(i),
+                                        parsed->logprobs ? parsed->top_logprobs : -1));
+      parts.push_back({nullptr, choice, static_cast<int>(p), echo});
+    }
+  }
+  auto submitted = submit_all(*model, std::move(requests), std::move(parts), notify);
+  if (!submitted) return refuse(submitted.error());
+  return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(model),
+                                 [this](const ReplySummary& summary) { reply_finished(summary); });
+}
+
+void Service::reply_finished(const ReplySummary& summary) {
+  metrics_.reply_finished(summary);
+  const scheduler::RequestReport& report = summary.report;
+  const double first_ms = summary.first_token_seconds.value_or(0.0) * 1e3;
+  const double total_ms = summary.total_seconds * 1e3;
+  const int64_t later = std::max<int64_t>(1, summary.usage.completion_tokens - 1);
+  log(summary.outcome == "error" ? LogLevel::kError : LogLevel::kInfo,
+      "{} {} {} prompt={} cached={} completion={} reasoning={} steps={} drafted={} accepted={} mean={:.2f} "
+      "queue={:.1f}ms "
+      "ttft={:.1f}ms tpot={:.2f}ms draft={:.1f}ms verify={:.1f}ms commit={:.1f}ms total={:.1f}ms{}{}",
+      summary.request_id, summary.id, summary.outcome, summary.usage.prompt_tokens,
+      summary.usage.cached_tokens, summary.usage.completion_tokens, summary.usage.reasoning_tokens,
+      report.steps, report.drafted, report.accepted, mean_acceptance_length(report), report.queue_ms,
+      first_ms, summary.first_token_seconds ? (total_ms - first_ms) / static_cast<double>(later) : 0.0,
+      report.draft_ms, report.verify_ms, report.commit_ms, total_ms,
+      summary.error.empty() ? "" : " error=", summary.error);
+}
+
+}  // namespace ft::server

@@ -1,0 +1,29 @@
+// One connection: reads requests, has the service answer them, sends the responses, and notices when the
+// client goes away.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+
+#include "server/options.h"
+#include "server/service.h"
+
+namespace ft::server {
+
+// What the listener can do to a connection. Both may be called from any thread.
+class Connection {
+ public:
+  virtual ~Connection() = default;
+  // No further request: an idle connection closes now, a busy one after its response.
+  virtual void drain() = 0;
+  // A running reply is cancelled; the client gets what the cancellation leads to, briefly, and the connection
+  // closes.
+  virtual void abort() = 0;
+};
+
+// Starts a session on the socket's executor, which must be a strand. The session keeps itself alive; `ended`
+// is called on the executor as its last act. `options` and `service` must outlive it.
+std::shared_ptr<Connection> start_session(boost::asio::ip::tcp::socket socket, const Options& options,
+                                          Service& service, std::function<void()> ended);
+
+}  // namespace ft::server

@@ -1,0 +1,20 @@
+// POST /tokenize and /detokenize, in vLLM's shape.
+#pragma once
+
+#include "encoding/ordered_json.h"
+#include "server/api_error.h"
+#include "server/http_message.h"
+#include "server/request_params.h"
+#include "server/served_model.h"
+
+namespace ft::server {
+
+// {"prompt": text, "add_special_tokens": true, "return_token_strs": false} or the members of a chat request
+// ("messages", "tools", "thinking", ...) -> {"count", "max_model_len", "tokens", "token_strs"}.
+ApiResult<HttpResponse> tokenize(const ServedModel& model, const encoding::Json& body,
+                                 const RequestDefaults& defaults);
+
+// {"tokens": [...]} -> {"prompt": text}
+ApiResult<HttpResponse> detokenize(const ServedModel& model, const encoding::Json& body);
+
+}  // namespace ft::server

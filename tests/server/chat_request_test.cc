@@ -1,0 +1,336 @@
+#include "server/chat_request.h"
+
+#include <gtest/gtest.h>
+
+namespace ft::server {
+namespace {
+
+using encoding::Json;
+
+RequestDefaults defaults() {
+  RequestDefaults defaults;
+  defaults.drafter = "dspark";
+  defaults.tree_nodes_max = 64;
+  defaults.vocab_size = 1000;
+  return defaults;
+}
+
+// A valid body with `member` put in (or replaced).
+ApiResult<ChatRequest> parse(const std::string& member, const std::string& value) {
+  Json body = *Json::parse(R"({"messages":[{"role":"user","content":"hi"}]})");
+  if (!member.empty()) body.set(member, *Json::parse(value));
+  return parse_chat_request(body, defaults());
+}
+
+ApiResult<ChatRequest> parse_messages(const std::string& messages) {
+  return parse("messages", messages);
+}
+
+struct Refused {
+  std::string member;
+  std::string value;
+  std::string param;
+};
+
+std::ostream& operator<<(std::ostream& out, const Refused& c) {
+  return out << c.member << " = " << c.value;
+}
+
+class ChatRequestRefused : public ::testing::TestWithParam<Refused> {};
+
+TEST_P(ChatRequestRefused, NamesTheField) {
+  const auto request = parse(GetParam().member, GetParam().value);
+  ASSERT_FALSE(request);
+  EXPECT_EQ(request.error().status, 400);
+  EXPECT_EQ(request.error().type, "invalid_request_error");
+  EXPECT_EQ(request.error().param, GetParam().param);
+  EXPECT_NE(request.error().message.find("'"), std::string::npos) << request.error().message;
+}
+
+// Every scalar field with every wrong type.
+std::vector<Refused> wrong_types() {
+  struct Field {
+    const char* name;
+    const char* type;
+  };
+  const Field fields[] = {
+      {"model", "string"},
+      {"max_tokens", "integer"},
+      {"max_completion_tokens", "integer"},
+      {"n", "integer"},
+      {"stream", "boolean"},
+      {"stream_options", "object"},
+      {"include_speculation", "boolean"},
+      {"seed", "integer"},
+      {"temperature", "number"},
+      {"top_p", "number"},
+      {"top_k", "integer"},
+      {"min_p", "number"},
+      {"presence_penalty", "number"},
+      {"frequency_penalty", "number"},
+      {"repetition_penalty", "number"},
+      {"logit_bias", "object"},
+      {"stop_token_ids", "array"},
+      {"ignore_eos", "boolean"},
+      {"speculation", "object"},
+      {"response_format", "object"},
+      {"thinking", "object"},
+      {"chat_template_kwargs", "object"},
+      {"reasoning_effort", "string"},
+      {"logprobs", "boolean"},
+      {"top_logprobs", "integer"},
+      {"parallel_tool_calls", "boolean"},
+      {"tools", "array"},
+      {"messages", "array"},
+  };
+  const std::pair<const char*, const char*> values[] = {{"string", "\"x\""}, {"integer", "7"},
+                                                        {"number", "0.5"},   {"boolean", "true"},
+                                                        {"array", "[]"},     {"object", "{}"}};
+  std::vector<Refused> cases;
+  for (const Field& field : fields) {
+    for (const auto& [type, value] : values) {
+      const std::string expected = field.type;
+      if (expected == type || (expected == "number" && std::string(type) == "integer")) continue;
+      cases.push_back({field.name, value, field.name});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(WrongTypes, ChatRequestRefused, ::testing::ValuesIn(wrong_types()));
+
+const Refused kRanges[] = {
+    {"max_tokens", "0", "max_tokens"},
+    {"max_tokens", "99999999999999999999", "max_tokens"},
+    {"max_completion_tokens", "-1", "max_completion_tokens"},
+    {"n", "0", "n"},
+    {"n", "9", "n"},
+    {"n", "1.0", "n"},
+    {"seed", "9223372036854775808", "seed"},
+    {"temperature", "-0.1", "temperature"},
+    {"temperature", "NaN", "temperature"},
+    {"temperature", "Infinity", "temperature"},
+    {"top_p", "0", "top_p"},
+    {"top_p", "1.5", "top_p"},
+    {"top_k", "-2", "top_k"},
+    {"min_p", "2", "min_p"},
+    {"presence_penalty", "2.5", "presence_penalty"},
+    {"repetition_penalty", "0", "repetition_penalty"},
+    {"logit_bias", R"({"x":1})", "logit_bias"},
+    {"logit_bias", R"({"-1":1})", "logit_bias"},
+    {"logit_bias", R"({"1000":1})", "logit_bias"},
+    {"logit_bias", R"({"1":"a"})", "logit_bias.1"},
+    {"logit_bias", R"({"1":null})", "logit_bias.1"},
+    {"logit_bias", R"({"1":101})", "logit_bias.1"},
+    {"logit_bias", R"({"1":1,"01":2})", "logit_bias"},
+    {"stop", "7", "stop"},
+    {"stop", "{}", "stop"},
+    {"stop", R"(["a",7])", "stop[1]"},
+    {"stop", R"(["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a"])", "stop"},
+    {"stop_token_ids", "[1000]", "stop_token_ids"},
+    {"stop_token_ids", R"(["a"])", "stop_token_ids"},
+    {"stream_options", R"({"include_usage":1})", "stream_options.include_usage"},
+    {"speculation", R"({"enabled":"no"})", "speculation.enabled"},
+    {"speculation", R"({"max_nodes":0})", "speculation.max_nodes"},
+    {"speculation", R"({"max_nodes":65})", "speculation.max_nodes"},
+    {"speculation", R"({"max_nodes":2.5})", "speculation.max_nodes"},
+    {"speculation", R"({"drafter":"mtp"})", "speculation.drafter"},
+    {"speculation", R"({"drafter":1})", "speculation.drafter"},
+    {"speculation", R"({"tree":"wide"})", "speculation.tree"},
+    {"speculation", R"({"nodes":1})", "speculation.nodes"},
+    {"response_format", R"({})", "response_format.type"},
+    {"response_format", R"({"type":"json_object"})", "response_format.type"},
+    {"response_format", R"({"type":7})", "response_format.type"},
+    {"thinking", R"({})", "thinking.type"},
+    {"thinking", R"({"type":"on"})", "thinking.type"},
+    {"thinking", R"({"type":true})", "thinking.type"},
+    {"chat_template_kwargs", R"({"thinking":"yes"})", "chat_template_kwargs.thinking"},
+    {"chat_template_kwargs", R"({"enable_thinking":1})", "chat_template_kwargs.enable_thinking"},
+    {"reasoning_effort", R"("extreme")", "reasoning_effort"},
+    {"top_logprobs", "3", "top_logprobs"},
+    {"tool_choice", R"("required")", "tool_choice"},
+    {"tool_choice", R"({"type":"function","function":{"name":"f"}})", "tool_choice"},
+    {"tool_choice", "7", "tool_choice"},
+    {"functions", "[]", "functions"},
+    {"function_call", R"("auto")", "function_call"},
+    {"tools", "[7]", "tools[0]"},
+    {"tools", R"([{"type":"function"}])", "tools[0].function"},
+    {"tools", R"([{"function":{"name":"f"}}])", "tools[0].type"},
+    {"tools", R"([{"type":"function","function":{"name":7}}])", "tools[0].function.name"},
+    {"tools", R"([{"type":"function","function":{}}])", "tools[0].function.name"},
+    {"tools", R"([{"type":"function","function":{"name":"f","parameters":[]}}])",
+     "tools[0].function.parameters"},
+};
+INSTANTIATE_TEST_SUITE_P(Ranges, ChatRequestRefused, ::testing::ValuesIn(kRanges));
+
+const Refused kMessages[] = {
+    {"messages", "[]", "messages"},
+    {"messages", "[7]", "messages[0]"},
+    {"messages", "[{}]", "messages[0].role"},
+    {"messages", R"([{"role":7,"content":"x"}])", "messages[0].role"},
+    {"messages", R"([{"role":"function","content":"x"}])", "messages[0].role"},
+    {"messages", R"([{"role":"user"}])", "messages[0].content"},
+    {"messages", R"([{"role":"user","content":null}])", "messages[0].content"},
+    {"messages", R"([{"role":"user","content":7}])", "messages[0].content"},
+    {"messages", R"([{"role":"user","content":{}}])", "messages[0].content"},
+    {"messages", R"([{"role":"user","content":["x"]}])", "messages[0].content[0]"},
+    {"messages", R"([{"role":"user","content":[{"text":"x"}]}])", "messages[0].content[0].type"},
+    {"messages", R"([{"role":"user","content":[{"type":"text"}]}])", "messages[0].content[0].text"},
+    {"messages", R"([{"role":"user","content":[{"type":"text","text":7}]}])", "messages[0].content[0].text"},
+    {"messages", R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
+     "messages[0].content[0].type"},
+    {"messages", R"([{"role":"user","content":"x","name":7}])", "messages[0].name"},
+    {"messages", R"([{"role":"tool","content":"x"}])", "messages[0].tool_call_id"},
+    {"messages", R"([{"role":"tool","content":"x","tool_call_id":7}])", "messages[0].tool_call_id"},
+    {"messages", R"([{"role":"assistant","content":"x"}])", "messages[0].role"},
+    {"messages", R"([{"role":"system","content":"x"}])", "messages[0].role"},
+    {"messages", R"([{"role":"assistant","reasoning_content":7},{"role":"user","content":"x"}])",
+     "messages[0].reasoning_content"},
+    {"messages", R"([{"role":"assistant","prefix":1},{"role":"user","content":"x"}])", "messages[0].prefix"},
+    {"messages", R"([{"role":"assistant","content":"a","prefix":true},{"role":"user","content":"x"}])",
+     "messages[0].prefix"},
+    {"messages", R"([{"role":"assistant","tool_calls":7},{"role":"user","content":"x"}])",
+     "messages[0].tool_calls"},
+    {"messages", R"([{"role":"assistant","tool_calls":[7]},{"role":"user","content":"x"}])",
+     "messages[0].tool_calls[0]"},
+    {"messages", R"([{"role":"assistant","tool_calls":[{"type":"custom"}]},{"role":"user","content":"x"}])",
+     "messages[0].tool_calls[0].type"},
+    {"messages", R"([{"role":"assistant","tool_calls":[{}]},{"role":"user","content":"x"}])",
+     "messages[0].tool_calls[0].function"},
+    {"messages",
+     R"([{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},{"role":"user","content":"x"}])",
+     "messages[0].tool_calls[0].function.arguments"},
+    {"messages",
+     R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{}}}]},{"role":"user","content":"x"}])",
+     "messages[0].tool_calls[0].function.arguments"},
+};
+INSTANTIATE_TEST_SUITE_P(Messages, ChatRequestRefused, ::testing::ValuesIn(kMessages));
+
+TEST(ChatRequest, DefaultsAreTheApis) {
+  const auto request = parse("", "");
+  ASSERT_TRUE(request);
+  EXPECT_EQ(request->params.sampling.temperature, 1.0);
+  EXPECT_EQ(request->params.sampling.top_p, 1.0);
+  EXPECT_EQ(request->params.choices, 1);
+  EXPECT_FALSE(request->params.max_tokens);
+  EXPECT_FALSE(request->params.seed);
+  EXPECT_FALSE(request->params.stream);
+  EXPECT_TRUE(request->params.speculation.enabled);
+  EXPECT_TRUE(request->thinking);
+  EXPECT_FALSE(request->tools_offered);
+}
+
+TEST(ChatRequest, NullMeansAbsentAndUnknownIsIgnored) {
+  for (const char* member :
+       {"model", "max_tokens", "n", "stream", "stop", "seed", "temperature", "logit_bias", "tools",
+        "tool_choice", "response_format", "thinking", "speculation", "stream_options"}) {
+    EXPECT_TRUE(parse(member, "null")) << member;
+  }
+  for (const char* member : {"user", "metadata", "store", "service_tier", "anything"}) {
+    EXPECT_TRUE(parse(member, R"({"a":[1]})")) << member;
+  }
+}
+
+TEST(ChatRequest, ReadsValues) {
+  const auto request = parse_chat_request(
+      *Json::parse(R"({"model":"m","max_tokens":5,"max_completion_tokens":6,"n":2,"stream":true,
+        "stream_options":{"include_usage":true},"seed":-1,"temperature":0.5,"top_p":0.9,"top_k":-1,"min_p":0.1,
+        "presence_penalty":1,"frequency_penalty":-1,"repetition_penalty":1.1,"logit_bias":{"9":-100,"5":2.5},
+        "stop":["a","","b"],"stop_token_ids":[3],"ignore_eos":true,"logprobs":true,"top_logprobs":4,
+        "speculation":{"drafter":"none","max_nodes":4,"tree":"chain"},"reasoning_effort":"medium",
+        "response_format":{"type":"text"},"include_speculation":true,"parallel_tool_calls":false,
+        "messages":[{"role":"user","content":"hi"}]})"),
+      defaults());
+  ASSERT_TRUE(request) << request.error().message;
+  const RequestParams& params = request->params;
+  EXPECT_EQ(params.model, "m");
+  EXPECT_EQ(params.max_tokens, 6);  // the newer name wins
+  EXPECT_EQ(params.choices, 2);
+  EXPECT_TRUE(params.stream && params.include_usage && params.include_speculation && params.ignore_eos);
+  EXPECT_EQ(params.seed, UINT64_MAX);
+  EXPECT_EQ(params.sampling.temperature, 0.5);
+  EXPECT_EQ(params.sampling.top_k, 0);
+  EXPECT_EQ(params.sampling.repetition_penalty, 1.1);
+  const std::vector<std::pair<int32_t, float>> bias{{5, 2.5F}, {9, -100.0F}};
+  EXPECT_EQ(params.sampling.logit_bias, bias);  // ascending, as the sampler wants
+  EXPECT_EQ(params.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(params.stop_token_ids, std::vector<int32_t>{3});
+  EXPECT_FALSE(params.speculation.enabled);
+  EXPECT_EQ(params.speculation.max_nodes, 4);
+  EXPECT_EQ(params.speculation.shape, draft::TreeShape::kChain);
+  EXPECT_EQ(request->effort, "high");
+  EXPECT_TRUE(request->logprobs);
+  EXPECT_EQ(request->top_logprobs, 4);
+  EXPECT_FALSE(request->parallel_tool_calls);
+}
+
+TEST(ChatRequest, DecidesOnThinking) {
+  EXPECT_FALSE(parse("thinking", R"({"type":"disabled"})")->thinking);
+  EXPECT_FALSE(parse("chat_template_kwargs", R"({"thinking":false})")->thinking);
+  EXPECT_FALSE(parse("chat_template_kwargs", R"({"enable_thinking":false})")->thinking);
+  EXPECT_FALSE(parse("reasoning_effort", R"("none")")->thinking);
+  const std::pair<const char*, const char*> efforts[] = {
+      {"minimal", "low"}, {"low", "low"}, {"medium", "high"}, {"high", "high"},
+      {"xhigh", "high"},  {"max", "max"}, {"ultra", "max"}};
+  for (const auto& [name, level] : efforts) {
+    const auto request = parse("reasoning_effort", '"' + std::string(name) + '"');
+    ASSERT_TRUE(request);
+    EXPECT_TRUE(request->thinking);
+    EXPECT_EQ(request->effort, level);
+  }
+  RequestDefaults quiet = defaults();
+  quiet.thinking = false;
+  const Json body =
+      *Json::parse(R"({"messages":[{"role":"user","content":"hi"}],"thinking":{"type":"enabled"}})");
+  EXPECT_TRUE(parse_chat_request(body, quiet)->thinking);
+}
+
+TEST(ChatRequest, PassesOnOnlyWhatTheApiKnows) {
+  const auto request = parse_messages(
+      R"([{"role":"developer","content":"d","tools":[1],"response_format":{}},
+          {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}],"task":"query",
+           "content_blocks":[{"type":"text","text":"x"}],"mask":1},
+          {"role":"assistant","content":"c","reasoning_content":"r","wo_eos":true,
+           "tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"k\": 1}"},"index":0}]},
+          {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"t"}]}])");
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(
+      request->messages.dump(),
+      R"([{"role": "system", "content": "d"}, {"role": "user", "content": "a\nb"}, )"
+      R"({"role": "assistant", "content": "c", "reasoning_content": "r", "tool_calls": [{"id": "1", "type": )"
+      R"("function", "function": {"name": "f", "arguments": "{\"k\": 1}"}}]}, )"
+      R"({"role": "tool", "content": [{"type": "text", "text": "t"}], "tool_call_id": "1"}])");
+}
+
+TEST(ChatRequest, AttachesToolsToTheSystemMessage) {
+  const std::string tools = R"([{"type":"function","function":{"name":"f","parameters":{"z":1,"a":2}}}])";
+  const auto without = parse("tools", tools);
+  ASSERT_TRUE(without);
+  EXPECT_TRUE(without->tools_offered);
+  EXPECT_EQ(without->messages.size(), 2U);
+  EXPECT_EQ(without->messages.as_array()[0].dump(),
+            R"({"role": "system", "content": "", "tools": [{"type": "function", "function": {"name": "f", )"
+            R"("parameters": {"z": 1, "a": 2}}}]})");
+  Json body = *Json::parse(R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}]})");
+  body.set("tools", *Json::parse(tools));
+  EXPECT_EQ(parse_chat_request(body, defaults())->messages.size(), 2U);
+  body.set("tool_choice", "none");
+  const auto none = parse_chat_request(body, defaults());
+  EXPECT_FALSE(none->tools_offered);
+  EXPECT_FALSE(none->messages.as_array()[0].contains("tools"));
+}
+
+TEST(ChatRequest, ContinuesAnAssistantMessage) {
+  const auto content =
+      parse_messages(R"([{"role":"user","content":"u"},{"role":"assistant","content":"a","prefix":true}])");
+  ASSERT_TRUE(content);
+  EXPECT_EQ(content->prefill, Prefill::kContent);
+  EXPECT_TRUE(content->messages.as_array()[1].get("wo_eos").truthy());
+  const auto reasoning = parse_messages(
+      R"([{"role":"user","content":"u"},{"role":"assistant","reasoning_content":"r","prefix":true}])");
+  ASSERT_TRUE(reasoning);
+  EXPECT_EQ(reasoning->prefill, Prefill::kReasoning);
+}
+
+}  // namespace
+}  // namespace ft::server

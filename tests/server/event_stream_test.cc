@@ -1,0 +1,101 @@
+#include "server/event_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/beast/_experimental/test/stream.hpp>
+
+namespace ft::server {
+namespace {
+
+namespace beast = boost::beast;
+namespace net = boost::asio;
+using Error = boost::system::error_code;
+using TestStream = beast::test::stream;
+
+// Sends a head, three events and the end; the first error and what arrived.
+struct Sent {
+  Error error;
+  std::string bytes;
+  int sends_done = 0;
+};
+
+Sent send_all(TestStream& stream, net::io_context& context, bool chunked) {
+  Sent sent;
+  TestStream peer(context);
+  stream.connect(peer);
+  net::co_spawn(
+      context,
+      [&]() -> net::awaitable<void> {
+        EventStream<TestStream> events(stream, chunked);
+        if ((sent.error = co_await events.open("HEAD\r\n\r\n"))) co_return;
+        for (const char* event : {"data: one\n\n", "data: two two two\n\n", ": keepalive\n\n"}) {
+          if ((sent.error = co_await events.send(event))) co_return;
+          ++sent.sends_done;
+        }
+        sent.error = co_await events.close();
+      },
+      [](std::exception_ptr failure) { EXPECT_FALSE(failure); });
+  context.run();
+  sent.bytes = std::string(peer.str());
+  return sent;
+}
+
+const std::string kChunked =
+    "HEAD\r\n\r\nb\r\ndata: one\n\n\r\n13\r\ndata: two two two\n\n\r\nd\r\n: keepalive\n\n\r\n0\r\n\r\n";
+const std::string kPlain = "HEAD\r\n\r\ndata: one\n\ndata: two two two\n\n: keepalive\n\n";
+
+TEST(EventStream, FramesEvents) {
+  for (const bool chunked : {true, false}) {
+    net::io_context context;
+    TestStream stream(context);
+    const Sent sent = send_all(stream, context, chunked);
+    EXPECT_FALSE(sent.error);
+    EXPECT_EQ(sent.bytes, chunked ? kChunked : kPlain);
+  }
+}
+
+// The stream fails at its N-th operation, for every N: the error comes back, and what was sent is a prefix.
+TEST(EventStream, SurvivesEveryFailingOperation) {
+  for (const size_t write_max : {1U, 3U, 1024U}) {
+    for (size_t operation = 1;; ++operation) {
+      ASSERT_LT(operation, 500U);
+      net::io_context context;
+      beast::test::fail_count failure(operation);
+      TestStream stream(context, failure);
+      stream.write_size(write_max);
+      const Sent sent = send_all(stream, context, true);
+      EXPECT_TRUE(kChunked.starts_with(sent.bytes));
+      if (!sent.error) {
+        EXPECT_EQ(sent.bytes, kChunked);
+        EXPECT_GE(operation, 5U);  // the loop did pass through failures
+        break;
+      }
+      EXPECT_EQ(sent.error, beast::test::error::test_failure);
+      EXPECT_LT(sent.bytes.size(), kChunked.size());
+    }
+  }
+}
+
+TEST(EventStream, ReportsAPeerThatIsGone) {
+  net::io_context context;
+  TestStream stream(context);
+  {
+    TestStream peer(context);
+    stream.connect(peer);
+  }
+  Error error;
+  net::co_spawn(
+      context,
+      [&]() -> net::awaitable<void> {
+        EventStream<TestStream> events(stream, true);
+        error = co_await events.send("data: x\n\n");
+      },
+      [](std::exception_ptr failure) { EXPECT_FALSE(failure); });
+  context.run();
+  EXPECT_TRUE(error);
+}
+
+}  // namespace
+}  // namespace ft::server

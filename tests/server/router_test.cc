@@ -1,0 +1,54 @@
+#include "server/router.h"
+
+#include <gtest/gtest.h>
+
+#include "server/http_message.h"
+
+namespace ft::server {
+namespace {
+
+TEST(Router, FindsEndpoints) {
+  EXPECT_EQ(find_route("POST", "/v1/chat/completions").endpoint, Endpoint::kChatCompletions);
+  EXPECT_EQ(find_route("POST", "/completions").endpoint, Endpoint::kCompletions);
+  EXPECT_EQ(find_route("GET", "/v1/models/?limit=2").endpoint, Endpoint::kModels);
+  EXPECT_EQ(find_route("HEAD", "/health").endpoint, Endpoint::kHealth);
+  EXPECT_EQ(find_route("GET", "/v1/models/deepseek%2Fv4%20x").argument, "deepseek/v4 x");
+  EXPECT_EQ(find_route("GET", "/v2/models").endpoint, Endpoint::kNotFound);
+  EXPECT_EQ(find_route("GET", "").endpoint, Endpoint::kNotFound);
+  EXPECT_EQ(find_route("GET", "*").endpoint, Endpoint::kNotFound);
+  EXPECT_EQ(find_route("DELETE", "/v1/models").argument, "GET, HEAD, OPTIONS");
+}
+
+TEST(Router, DecodesPercentEscapes) {
+  EXPECT_EQ(percent_decode("%41%2f%zz%4"), "A/%zz%4");
+  EXPECT_EQ(percent_decode("%4"), "%4");
+  EXPECT_EQ(percent_decode("x%41"), "xA");
+}
+
+TEST(HttpMessage, WritesHeads) {
+  HttpRequest request;
+  HttpResponse response = json_response("{}");
+  const std::string whole = response_head(request, response, {{"x-request-id", "1"}}, true, true);
+  EXPECT_TRUE(whole.starts_with("HTTP/1.1 200 OK\r\nDate: "));
+  EXPECT_NE(
+      whole.find("GMT\r\nContent-Type: application/json\r\nx-request-id: 1\r\nContent-Length: 2\r\n\r\n"),
+      std::string::npos)
+      << whole;
+  const std::string chunked = response_head(request, response, {}, false, false);
+  EXPECT_NE(chunked.find("Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"), std::string::npos);
+  request.http11 = false;
+  EXPECT_EQ(response_head(request, response, {}, false, false).find("chunked"), std::string::npos);
+  EXPECT_NE(response_head(request, response, {}, true, true).find("Connection: keep-alive"),
+            std::string::npos);
+}
+
+TEST(HttpMessage, KnowsSaneIds) {
+  EXPECT_TRUE(is_sane_request_id("a-B_1.:"));
+  EXPECT_FALSE(is_sane_request_id(""));
+  EXPECT_FALSE(is_sane_request_id("a b"));
+  EXPECT_FALSE(is_sane_request_id("a\n"));
+  EXPECT_FALSE(is_sane_request_id(std::string(129, 'a')));
+}
+
+}  // namespace
+}  // namespace ft::server
