@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <random>
+#include <thread>
 
 #include "encoding/chat_template.h"
 #include "encoding/detokenizer.h"
@@ -161,6 +163,21 @@ TEST(SentencepieceTokenizer, InvalidBytesBecomeReplacementCharacters) {
                                          "b\xE4\xBD")),
             "a\uFFFDb\uFFFD");
   EXPECT_EQ(*nano().decode(nano().encode(std::string("a\0b", 3))), std::string("a\0b", 3));
+}
+
+TEST(SentencepieceTokenizer, ConcurrentUse) {
+  const std::string text = "Many threads, one tokenizer: 你好 <think> 12345 😀\n";
+  const std::vector<ByteRange> client{{5, text.size()}};
+  const std::vector<TokenId> expected = nano().encode(text, client);
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 200; ++k) wrong += nano().encode(text, client) != expected;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(FullSentencepieceTokenizer, LongInputsAreFast) {
