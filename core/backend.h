@@ -108,7 +108,8 @@ class Backend : public WeightPlacer {
                       size_t bytes) = 0;  // host memory may be reused on return
   virtual void download(void* host, const void* source, size_t bytes) = 0;  // waits for all earlier ops
   // Runs `ops`, a sequence of ops in which every pointer and count is the same for equal keys, so that a
-  // device may record it once and replay it. Uploads and downloads stay outside.
+  // device may record it once and replay it. Uploads, downloads and everything that the host must do each
+  // time stay outside: a replay does not call `ops`. Recorded steps are forgotten by reserve().
   virtual void run(uint64_t shape_key, const std::function<void()>& ops) {
     (void)shape_key;
     ops();

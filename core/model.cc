@@ -31,9 +31,13 @@ LogitsHead::LogitsHead(Backend& backend, const ModelConfig& config, const Weight
   host_.resize(static_cast<size_t>(rows_max * head.rows));
 }
 
+void LogitsHead::set_rows(int64_t rows) {
+  FT_CHECK(rows <= rows_max_, rows, rows_max_);
+  collapsed_.rows = normed_.rows = logits_.rows = rows;
+}
+
 void LogitsHead::run(Matrix streams, const HeadCollapseWeights& collapse, Vector norm) {
-  FT_CHECK(streams.rows <= rows_max_, streams.rows, rows_max_);
-  collapsed_.rows = normed_.rows = logits_.rows = streams.rows;
+  set_rows(streams.rows);
   backend_.hc_head(streams, collapse, collapsed_);
   backend_.rms_norm(collapsed_, norm, normed_);
   backend_.linear(normed_, head_, logits_, LinearInput::kAsIs, LinearOutput::kF32);
@@ -95,7 +99,13 @@ ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logi
   for (int32_t i = 0; i < logit_count; ++i) host_indices_.push_back(i);
   if (logit_count > 0)
     backend_.upload(logit_indices_.data(), host_indices_.data(), host_indices_.size() * sizeof(int32_t));
-  const auto key = static_cast<uint64_t>(plan.rows) << 32 | static_cast<uint64_t>(logit_count);
+  // Replaying a step does not execute run_layers, so what the host keeps of it is set here.
+  head_.set_rows(logit_count);
+  // Two models on one backend have addresses of their own, so their steps have keys of their own.
+  const auto self = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(this) >> 4);
+  FT_CHECK(plan.rows < (1 << 16), plan.rows);
+  const auto key =
+      static_cast<uint64_t>(plan.rows) << 48 | static_cast<uint64_t>(logit_count) << 32 | uint64_t{self};
   backend_.run(key, [&] { run_layers(plan, logit_count); });
   ForwardOutput output;
   if (logit_count > 0) output.logits = head_.fetch();

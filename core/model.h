@@ -26,6 +26,8 @@ class LogitsHead {
   // Up to rows_max rows at a time. `head` is [V, d].
   LogitsHead(Backend& backend, const ModelConfig& config, const Weight& head, int64_t rows_max);
 
+  // Rows of what follows. run() sets them; a caller that lets a backend replay run() sets them itself.
+  void set_rows(int64_t rows);
   // collapsed = hc_head(streams); logits = head . rms_norm(collapsed; norm). Leaves both in backend memory.
   void run(Matrix streams, const HeadCollapseWeights& collapse, Vector norm);
   Matrix collapsed() const { return collapsed_; }  // [rows, d], before the norm

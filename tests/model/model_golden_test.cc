@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <string>
+#include <tuple>
 
 #include "eval/prefill.h"
 #include "tests/support/loaded_model.h"
@@ -14,18 +16,10 @@ namespace {
 
 using support::LoadedModel;
 
-struct GoldenCase {
-  const char* directory;
-  const char* backend;
-};
-
-void PrintTo(const GoldenCase& c, std::ostream* out) {
-  *out << c.directory << "/" << c.backend;
-}
-
-class ModelGolden : public ::testing::TestWithParam<GoldenCase> {
+class ModelGolden : public ::testing::TestWithParam<std::tuple<const char*, std::string>> {
  protected:
-  std::string path() const { return std::string(FT_TEST_DATA "/goldens/") + GetParam().directory; }
+  std::string path() const { return std::string(FT_TEST_DATA "/goldens/") + std::get<0>(GetParam()); }
+  std::string backend() const { return std::get<1>(GetParam()); }
 };
 
 int64_t argmax(std::span<const float> row) {
@@ -33,7 +27,7 @@ int64_t argmax(std::span<const float> row) {
 }
 
 TEST_P(ModelGolden, exact_logits_match) {
-  LoadedModel loaded(path(), GetParam().backend, Numerics::kExact, 64);
+  LoadedModel loaded(path(), backend(), Numerics::kExact, 64);
   const support::GoldenFile goldens(path() + "/goldens.safetensors");
   int compared = 0;
   for (const std::string& name : goldens.names("tokens.L")) {
@@ -56,7 +50,7 @@ TEST_P(ModelGolden, exact_logits_match) {
 }
 
 TEST_P(ModelGolden, exact_greedy_continuations_match) {
-  LoadedModel loaded(path(), GetParam().backend, Numerics::kExact, 64);
+  LoadedModel loaded(path(), backend(), Numerics::kExact, 64);
   const support::GoldenFile goldens(path() + "/goldens.safetensors");
   const int64_t vocab = loaded.model->config().vocab_size;
   for (const std::string& name : goldens.names("greedy.exact.tokens.L")) {
@@ -80,16 +74,15 @@ TEST_P(ModelGolden, exact_greedy_continuations_match) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Tiny, ModelGolden,
-    ::testing::Values(GoldenCase{"tiny-v4", "reference"}, GoldenCase{"tiny-v4", "cpu"},
-                      GoldenCase{"tiny-v4-r128", "reference"}, GoldenCase{"tiny-v4-r128", "cpu"},
-                      GoldenCase{"tiny-v4-dspark", "reference"}, GoldenCase{"tiny-v4-dspark", "cpu"}),
-    [](const auto& case_info) {
-      std::string name = std::string(case_info.param.directory) + "_" + case_info.param.backend;
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(Tiny, ModelGolden,
+                         ::testing::Combine(::testing::Values("tiny-v4", "tiny-v4-r128", "tiny-v4-dspark"),
+                                            ::testing::ValuesIn(support::model_backends())),
+                         [](const auto& case_info) {
+                           std::string name =
+                               std::get<0>(case_info.param) + ("_" + std::get<1>(case_info.param));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace ft

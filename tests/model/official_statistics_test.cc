@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <tuple>
 
 #include "eval/prefill.h"
 #include "tests/support/loaded_model.h"
@@ -18,11 +20,12 @@ struct Statistics {
   double argmax_equal_min;
 };
 
-class OfficialStatistics : public ::testing::TestWithParam<Statistics> {};
+class OfficialStatistics : public ::testing::TestWithParam<std::tuple<Statistics, std::string>> {};
 
 TEST_P(OfficialStatistics, logits_are_as_close_as_the_reference_is_to_itself) {
-  const std::string path = std::string(FT_TEST_DATA "/goldens/") + GetParam().directory;
-  support::LoadedModel loaded(path, "cpu1", Numerics::kOfficial, 64);
+  const auto& [limits, backend] = GetParam();
+  const std::string path = std::string(FT_TEST_DATA "/goldens/") + limits.directory;
+  support::LoadedModel loaded(path, backend, Numerics::kOfficial, 64);
   const support::GoldenFile goldens(path + "/goldens.safetensors");
   const auto vocab = static_cast<size_t>(loaded.model->config().vocab_size);
   double difference = 0.0;
@@ -52,15 +55,17 @@ TEST_P(OfficialStatistics, logits_are_as_close_as_the_reference_is_to_itself) {
   const double share = static_cast<double>(equal) / static_cast<double>(rows);
   RecordProperty("mean_difference", std::to_string(mean));
   RecordProperty("argmax_equal", std::to_string(share));
-  EXPECT_LE(mean, GetParam().mean_difference_max);
-  EXPECT_GE(share, GetParam().argmax_equal_min);
+  EXPECT_LE(mean, limits.mean_difference_max);
+  EXPECT_GE(share, limits.argmax_equal_min);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, OfficialStatistics,
-                         ::testing::Values(Statistics{"tiny-v4", 0.4, 0.8},
-                                           Statistics{"tiny-v4-r128", 0.15, 0.9}),
+                         ::testing::Combine(::testing::Values(Statistics{"tiny-v4", 0.4, 0.8},
+                                                              Statistics{"tiny-v4-r128", 0.15, 0.9}),
+                                            ::testing::ValuesIn(support::model_backends())),
                          [](const auto& case_info) {
-                           std::string name = case_info.param.directory;
+                           std::string name =
+                               std::get<0>(case_info.param).directory + ("_" + std::get<1>(case_info.param));
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

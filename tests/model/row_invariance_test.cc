@@ -27,7 +27,7 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
-class RowInvariance : public ::testing::TestWithParam<std::tuple<const char*, const char*, Numerics>> {
+class RowInvariance : public ::testing::TestWithParam<std::tuple<const char*, std::string, Numerics>> {
  protected:
   RowInvariance()
       : loaded_(std::string(FT_TEST_DATA "/goldens/") + std::get<0>(GetParam()), std::get<1>(GetParam()),
@@ -174,7 +174,7 @@ TEST_P(RowInvariance, rewind_and_snapshot) {
 
 INSTANTIATE_TEST_SUITE_P(Models, RowInvariance,
                          ::testing::Combine(::testing::Values("tiny-v4", "tiny-v4-r128"),
-                                            ::testing::Values("reference", "cpu", "cpu1"),
+                                            ::testing::ValuesIn(support::model_backends()),
                                             ::testing::Values(Numerics::kExact, Numerics::kOfficial)),
                          [](const auto& case_info) {
                            std::string name =

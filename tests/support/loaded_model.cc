@@ -4,12 +4,6 @@
 
 namespace ft::support {
 
-std::unique_ptr<Backend> make_test_backend(const std::string& name, Numerics numerics) {
-  if (name == "reference") return make_reference_backend(numerics);
-  FT_CHECK(name == "cpu" || name == "cpu1", name);
-  return make_cpu_backend(numerics, name == "cpu" ? 2 : 1);
-}
-
 LoadedModel::LoadedModel(const std::string& path, const std::string& backend_name, Numerics numerics,
                          int32_t rows, int32_t sequences)
     : backend(make_test_backend(backend_name, numerics)) {

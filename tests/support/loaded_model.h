@@ -13,7 +13,9 @@
 
 namespace ft::support {
 
-// "reference", "cpu" (two threads) or "cpu1" (one).
+// The names of the backends that an executable runs model tests on, and how to make one: defined once in each
+// (tests/support/cpu_backends.cc, tests/gpu/device.cc).
+std::vector<std::string> model_backends();
 std::unique_ptr<Backend> make_test_backend(const std::string& name, Numerics numerics);
 
 // Loads `path`; ends the test program with the message if that fails.

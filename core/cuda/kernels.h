@@ -1,0 +1,171 @@
+// What runs on the device: one launcher per kernel, filed by the op family of core/backend.h that it serves.
+// Semantics, shapes and rounding are those of the op of the same name there; here stands only what an op does
+// not say. Host code of nvcc and of the host compiler both include this header, so it stays free of fmt.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cuda/launch.h"
+#include "core/tensor.h"
+
+namespace ft::cuda {
+
+// Rotations of core/backend.h.
+struct RotationTable {
+  const float* data = nullptr;
+  int32_t rope_dim = 0;
+};
+
+// CompressedView of core/backend.h, by value.
+struct EntryView {
+  const int32_t* page_table = nullptr;
+  int32_t page_stride = 0;
+  int32_t entries_per_page = 1;
+  const int32_t* sequence = nullptr;
+  const int32_t* committed = nullptr;
+  const int32_t* private_offset = nullptr;
+  const int32_t* private_entry = nullptr;
+};
+
+// --- streams.cu ---
+void copy_rows(Queue queue, void* destination, const void* source, int64_t row_bytes, const int32_t* src,
+               const int32_t* dst, int64_t count);
+// out[r, s, :] = table[ids[r], :] for `copies` values of s.
+void gather_rows(Queue queue, const int32_t* ids, const Weight& table, int copies, Matrix out);
+void stream_mean(Queue queue, bool official, Matrix streams, int stream_count, Matrix out);
+void combine_streams(Queue queue, bool official, Matrix e, Matrix h, Matrix streams);
+
+// --- hyper_connection.cu: four streams ---
+inline constexpr int kStreams = 4;
+
+// An hc_post that the following hc_pre or hc_head applies while it reads the streams. sublayer_out.data null:
+// none.
+struct PendingPost {
+  Matrix streams;
+  Matrix sublayer_out;
+  Matrix post;
+  Matrix comb;
+};
+struct HyperConnection {
+  const float* fn = nullptr;     // [24 or 4, n*d]
+  const float* base = nullptr;   // [24 or 4]
+  const float* scale = nullptr;  // [3 or 1]
+  const float* norm = nullptr;   // [d] or null
+  int sinkhorn_iterations = 0;
+  float hc_eps = 0.0f;
+  float norm_eps = 0.0f;
+};
+void hc_post(Queue queue, bool official, const PendingPost& pending);
+void hc_pre(Queue queue, bool official, Matrix streams, const PendingPost& pending, const HyperConnection& hc,
+            Matrix y, Matrix post, Matrix comb);
+void hc_head(Queue queue, bool official, Matrix streams, const PendingPost& pending,
+             const HyperConnection& hc, Matrix y);
+
+// --- norms.cu ---
+void rms_norm(Queue queue, bool official, Matrix x, const float* weight, float eps, Matrix y);
+void query_norm_rope(Queue queue, bool official, Matrix q, int64_t head_dim, float eps,
+                     RotationTable rotations);
+void store_kv(Queue queue, bool official, Matrix x, const float* norm, float eps, RotationTable rotations,
+              float* raw, const int32_t* dst);
+void index_query(Queue queue, bool official, Matrix q, int64_t head_dim, RotationTable rotations);
+
+// --- compressor.cu ---
+void store_compressor_rows(Queue queue, Matrix k, Matrix g, const float* ape, const int32_t* positions,
+                           int ratio, float* state, const int32_t* dst);
+// An entry without any source is left alone.
+void compress(Queue queue, bool official, const float* state, const int32_t* sources, int64_t count,
+              int ratio, int64_t head_dim, const float* norm, float eps, RotationTable rotations,
+              bool is_index_key, float* out, const int32_t* dst);
+
+// --- linear.cu: weights of kFp8Block, kFp4Row and kBF16 by tensor core, official numerics ---
+struct LinearTask {
+  Matrix x;
+  Weight weight;
+  Matrix y;
+  bool quantize = false;  // q8() of the input
+  bool round = false;     // rb() of the output
+  int groups = 1;
+};
+inline constexpr int kLinearTasks = 10;
+// Whether the tensor-core kernels take this task (K a multiple of 128, groups of whole tiles).
+bool tensor_core_shape(const LinearTask& task);
+// Whether linear_few takes a task of tensor_core_shape: at most kFewRows rows, one tile column of the tensor
+// core.
+inline constexpr int64_t kFewRows = 8;
+bool few_rows(const LinearTask& task);
+// Up to kLinearTasks independent products of the same number of rows, in one launch.
+void linear_few(Queue queue, const LinearTask* tasks, int count);
+// Any number of rows, 64 at a time. `prepared` holds rows * K bf16 values of scratch.
+void linear_many(Queue queue, const LinearTask& task, void* prepared);
+
+// --- linear_exact.cu: every format and shape, float32 products and sums ---
+// `quantized` holds rows * cols(x) floats of scratch where task.quantize, else unused.
+void linear_exact(Queue queue, const LinearTask& task, float* quantized);
+
+// --- indexer.cu ---
+struct IndexSelectArgs {
+  Matrix q;
+  Matrix weights;
+  float weight_scale = 0.0f;
+  const float* keys = nullptr;
+  int32_t head_dim = 0;
+  EntryView view;
+  int32_t first_row = 0;  // of the view and of `selected` and `scores`; q and weights are whole
+  int32_t rows = 0;       // rows from first_row
+  int32_t visible_max = 0;
+  int32_t top_k = 0;
+  bool always_score = false;
+  float* scores = nullptr;  // [rows from first_row, score_stride]
+  int64_t score_stride = 0;
+  int32_t* selected = nullptr;  // [all rows, top_k]
+};
+void index_select(Queue queue, bool official, const IndexSelectArgs& args);
+
+// --- attention.cu ---
+struct AttendArgs {
+  Matrix q;
+  Matrix out;
+  const float* raw = nullptr;
+  const int32_t* window = nullptr;
+  int32_t window_width = 0;
+  const float* compressed = nullptr;
+  const int32_t* selected = nullptr;
+  int32_t selected_width = 0;
+  bool has_view = false;
+  EntryView view;
+  int32_t visible_max = 0;
+  const float* sink = nullptr;
+  int32_t heads = 0;
+  int32_t head_dim = 0;
+  RotationTable inverse;
+  float* scratch = nullptr;
+};
+// Bytes of scratch per query row.
+size_t attend_scratch_bytes(const AttendArgs& args);
+// Rows [first_row, first_row + rows) of the arguments.
+void attend(Queue queue, bool official, const AttendArgs& args, int32_t first_row, int32_t rows);
+
+// --- moe.cu ---
+struct ExpertTable {
+  struct Expert {
+    const uint8_t* data[3];  // w1, w3, w2
+    const uint8_t* scale[3];
+    bool operator==(const Expert&) const = default;
+  };
+  const Expert* experts = nullptr;  // device memory: the routed experts, then the shared one
+  int32_t count = 0;                // routed experts
+  WeightFormat routed_format = WeightFormat::kFp4Row;
+  WeightFormat shared_format = WeightFormat::kFp8Block;
+  int32_t width = 0;  // d
+  int32_t inner = 0;  // moe intermediate size
+};
+void route_select(Queue queue, const float* logits, int64_t rows, int experts, const float* bias,
+                  const int32_t* tid2eid, const int32_t* tokens, int k, float route_scale, int32_t* ids,
+                  float* weights);
+size_t moe_scratch_bytes(const ExpertTable& table, int64_t rows, int k, bool official);
+// `official` takes the tensor-core kernels where the shapes allow.
+void moe(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
+         const float* weights, int k, float swiglu_limit, void* scratch, Matrix y);
+
+}  // namespace ft::cuda

@@ -1,0 +1,60 @@
+// Puts kernels on the backend's queue. Kernels of consecutive launches overlap: the next one starts while the
+// last drains and may read weights, but nothing else, before it calls wait_for_previous() (device_math.cuh).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace ft::cuda {
+
+// The one stream of a backend. `overlap` is false only where a measurement asks for it.
+struct Queue {
+  cudaStream_t stream = nullptr;
+  bool overlap = true;
+};
+
+// Ends the program with `what` and the error's text unless `status` is cudaSuccess: device failures are fatal
+// (no op can be trusted after one).
+void check_cuda(cudaError_t status, const char* what);
+
+// Launches `kernel` with `shared_bytes` of dynamic shared memory, in clusters of `cluster` consecutive blocks
+// along x.
+template <class... Parameters, class... Arguments>
+void launch(Queue queue, void (*kernel)(Parameters...), dim3 grid, unsigned threads, size_t shared_bytes,
+            unsigned cluster, const Arguments&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (shared_bytes > 48 * 1024) {
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)),
+               "cudaFuncSetAttribute");
+  }
+  cudaLaunchAttribute attributes[2];
+  unsigned count = 0;
+  if (queue.overlap) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count].val.clusterDim.x = cluster;
+    attributes[count].val.clusterDim.y = 1;
+    attributes[count++].val.clusterDim.z = 1;
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = queue.stream;
+  config.attrs = attributes;
+  config.numAttrs = count;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), "kernel launch");
+}
+
+constexpr unsigned ceil_div(int64_t a, int64_t b) {
+  return static_cast<unsigned>((a + b - 1) / b);
+}
+
+}  // namespace ft::cuda

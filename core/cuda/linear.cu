@@ -1,0 +1,315 @@
+// y = x W^T by tensor core (official numerics), for weights that are read once at the speed of the memory.
+//
+// Two kernels with the same sums (weight_tiles.cuh), so that a row's bits do not tell which one made them:
+//   few   1..8 rows: the warps of a block take the chunks of the same weight rows; up to ten weights share a
+//   launch many  9 rows and more, 64 at a time: the blocks of a cluster take the chunks, a block has 128
+//   weight rows
+#include <cooperative_groups.h>
+
+#include <algorithm>
+
+#include "core/cuda/device_math.cuh"
+#include "core/cuda/kernels.h"
+#include "core/cuda/weight_tiles.cuh"
+
+namespace ft::cuda {
+
+namespace {
+
+namespace cg = cooperative_groups;
+
+constexpr int kFewThreads = 256;
+constexpr int kFewWarps = kFewThreads / 32;
+constexpr int kManyThreads = 128;
+constexpr int kManyTiles = 2;                                          // per warp
+constexpr int kManyRows = kManyThreads / 32 * kManyTiles * kTileRows;  // of the weight, per block: 128
+constexpr int kManyColumns = 8;                                        // column tiles at most: 64 rows
+constexpr size_t kSharedLimit = 200 * 1024;
+
+// One product as the device sees it.
+struct Product {
+  const float* x;  // or, for `many`, units (see prepare_kernel)
+  int64_t x_stride;
+  const uint8_t* weight;
+  const uint8_t* scale;
+  float* y;
+  int64_t y_stride;
+  int32_t rows;     // of the weight
+  int32_t columns;  // of the weight: K
+  int32_t group_rows;
+  WeightFormat format;
+  bool quantize;
+  bool round;
+  int32_t first_block;
+};
+
+struct Products {
+  Product product[kLinearTasks];
+  int32_t count;
+  int32_t m;
+};
+
+Product describe(const LinearTask& task) {
+  Product p = {};
+  p.x = task.x.data;
+  p.x_stride = task.x.stride;
+  p.weight = static_cast<const uint8_t*>(task.weight.data);
+  p.scale = task.weight.scale;
+  p.y = task.y.data;
+  p.y_stride = task.y.stride;
+  p.rows = static_cast<int32_t>(task.weight.rows);
+  p.columns = static_cast<int32_t>(task.weight.cols);
+  p.group_rows = p.rows / task.groups;
+  p.format = task.weight.format;
+  p.quantize = task.quantize;
+  p.round = task.round;
+  return p;
+}
+
+template <WeightFormat kFormat>
+__device__ void few_block(const Product& p, int block, int m, uint4* units, float* partial) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int chunks = chunk_count(p.columns);
+  const int tiles = kFewWarps / chunks;
+  const int chunk = warp % chunks;
+  const int64_t first_row = static_cast<int64_t>(block) * tiles * kTileRows;
+  const int64_t begin = min(chunk * chunk_columns(p.columns), static_cast<int64_t>(p.columns));
+  const int64_t end = min(begin + chunk_columns(p.columns), static_cast<int64_t>(p.columns));
+
+  WeightStream<kFormat, 1, 8> stream;
+  stream.start(p.weight, p.scale, p.rows, p.columns, first_row + warp / chunks * kTileRows, begin, end);
+  wait_for_previous();
+
+  // Each block makes its own units: at up to 8 rows that costs less than a launch.
+  const int row_units = p.columns / 8;
+  const int stride = unit_stride(p.columns);
+  const float* x = p.x + first_row / p.group_rows * p.columns;
+  for (int first = warp * 32; first < m * row_units; first += kFewThreads) {
+    const int i = min(first + lane, m * row_units - 1);
+    const float4* from = reinterpret_cast<const float4*>(x + i / row_units * p.x_stride + i % row_units * 8);
+    const float4 low = from[0];
+    const float4 high = from[1];
+    float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+    const uint4 unit = make_unit<kFormat>(values, p.quantize);
+    if (first + lane < m * row_units)
+      units[i / row_units * stride + unit_place<kFormat>(i % row_units)] = unit;
+  }
+  __syncthreads();
+
+  const int column = min(lane / 4, m - 1);
+  const uint4* const from[1] = {units + column * stride + begin / 8 + lane % 4};
+  float sums[1][1][4] = {};
+  stream.multiply(from, sums);
+  float* mine = partial + warp * kTileRows * kTileColumns;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    mine[(lane % 4 * 2 + i % 2) * kTileRows + lane / 4 + i / 2 * 8] = sums[0][0][i];
+  }
+  __syncthreads();
+
+  const int block_rows = tiles * kTileRows;
+  for (int i = static_cast<int>(threadIdx.x); i < block_rows * m; i += kFewThreads) {
+    const int row = i % block_rows;
+    const int r = i / block_rows;
+    if (first_row + row >= p.rows) continue;
+    const float* tile =
+        partial + row / kTileRows * chunks * kTileRows * kTileColumns + r * kTileRows + row % kTileRows;
+    float sum = tile[0];
+    for (int c = 1; c < chunks; ++c) sum += tile[c * kTileRows * kTileColumns];
+    sum *= out_factor<kFormat>();
+    p.y[r * p.y_stride + first_row + row] = p.round ? rb(sum) : sum;
+  }
+}
+
+__global__ void __launch_bounds__(kFewThreads, 2) few_kernel(const __grid_constant__ Products products) {
+  extern __shared__ uint4 units[];
+  __shared__ float partial[kFewWarps * kTileRows * kTileColumns];
+  int index = 0;
+  while (index + 1 < products.count &&
+         static_cast<int>(blockIdx.x) >= products.product[index + 1].first_block)
+    ++index;
+  const Product& p = products.product[index];
+  const int block = static_cast<int>(blockIdx.x) - p.first_block;
+  switch (p.format) {
+    case WeightFormat::kFp8Block:
+      few_block<WeightFormat::kFp8Block>(p, block, products.m, units, partial);
+      break;
+    case WeightFormat::kFp4Row:
+      few_block<WeightFormat::kFp4Row>(p, block, products.m, units, partial);
+      break;
+    default:
+      few_block<WeightFormat::kBF16>(p, block, products.m, units, partial);
+      break;
+  }
+}
+
+// Rows of x as units in global memory: out[r][group][place]. One thread per unit.
+template <WeightFormat kFormat>
+__global__ void __launch_bounds__(256) prepare_kernel(Matrix x, int32_t columns, bool quantize, uint4* out) {
+  const int64_t row_units = x.cols / 8;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  wait_for_previous();
+  const int64_t at = min(i, x.rows * row_units - 1);
+  const int64_t r = at / row_units;
+  const int unit = static_cast<int>(at % row_units);
+  const float4* from = reinterpret_cast<const float4*>(x.data + r * x.stride + unit * 8);
+  const float4 low = from[0];
+  const float4 high = from[1];
+  float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+  const uint4 made = make_unit<kFormat>(values, quantize);
+  const int group_units = columns / 8;
+  if (i == at) {
+    out[r * row_units + unit / group_units * group_units + unit_place<kFormat>(unit % group_units)] = made;
+  }
+}
+
+// Rows [first_row, first_row + m) of x, m <= 8 * kColumns. A cluster has one block per chunk.
+template <WeightFormat kFormat, int kColumns>
+__global__ void __launch_bounds__(kManyThreads)
+    many_kernel(const __grid_constant__ Product p, int first_row, int m) {
+  extern __shared__ uint4 shared[];
+  cg::cluster_group cluster = cg::this_cluster();
+  const int chunks = chunk_count(p.columns);
+  const int chunk = static_cast<int>(blockIdx.x) % chunks;
+  const int64_t weight_row = static_cast<int64_t>(blockIdx.x) / chunks * kManyRows;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int64_t width = chunk_columns(p.columns);
+  const int64_t begin = min(chunk * width, static_cast<int64_t>(p.columns));
+  const int64_t end = min(begin + width, static_cast<int64_t>(p.columns));
+
+  WeightStream<kFormat, kManyTiles, 2> stream;
+  stream.start(p.weight, p.scale, p.rows, p.columns, weight_row + warp * kManyTiles * kTileRows, begin, end);
+  wait_for_previous();
+
+  const int chunk_units = static_cast<int>(end - begin) / 8;
+  const int stride = unit_stride(width);
+  const uint4* x =
+      reinterpret_cast<const uint4*>(p.x) + weight_row / p.group_rows * (p.columns / 8) + begin / 8;
+  for (int i = static_cast<int>(threadIdx.x); i < m * chunk_units; i += kManyThreads) {
+    const int r = i / chunk_units;
+    shared[r * stride + i % chunk_units] = x[(first_row + r) * (p.x_stride / 8) + i % chunk_units];
+  }
+  __syncthreads();
+
+  const uint4* from[kColumns];
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c)
+    from[c] = shared + min(c * kTileColumns + lane / 4, m - 1) * stride + lane % 4;
+  float sums[kManyTiles][kColumns][4] = {};
+  stream.multiply(from, sums);
+  __syncthreads();  // the units are read: their memory takes the sums, [8 * kColumns][kManyRows]
+  float* partial = reinterpret_cast<float*>(shared);
+#pragma unroll
+  for (int tile = 0; tile < kManyTiles; ++tile) {
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int row = (warp * kManyTiles + tile) * kTileRows + lane / 4 + i / 2 * 8;
+        partial[(c * kTileColumns + lane % 4 * 2 + i % 2) * kManyRows + row] = sums[tile][c][i];
+      }
+    }
+  }
+  cluster.sync();
+  const int share = kManyRows / chunks;
+  for (int i = static_cast<int>(threadIdx.x); i < share * m; i += kManyThreads) {
+    const int row = chunk * share + i % share;
+    const int r = i / share;
+    float sum = cluster.map_shared_rank(partial, 0)[r * kManyRows + row];
+    for (int other = 1; other < chunks; ++other)
+      sum += cluster.map_shared_rank(partial, other)[r * kManyRows + row];
+    sum *= out_factor<kFormat>();
+    if (weight_row + row < p.rows)
+      p.y[(first_row + r) * p.y_stride + weight_row + row] = p.round ? rb(sum) : sum;
+  }
+  cluster.sync();
+}
+
+template <WeightFormat kFormat, int kColumns>
+void launch_many(Queue queue, const Product& p, int first_row, int m) {
+  const unsigned chunks = static_cast<unsigned>(chunk_count(p.columns));
+  const size_t units = static_cast<size_t>(m * unit_stride(chunk_columns(p.columns))) * sizeof(uint4);
+  const size_t sums = static_cast<size_t>(kTileColumns * kColumns * kManyRows) * sizeof(float);
+  launch(queue, many_kernel<kFormat, kColumns>, dim3(ceil_div(p.rows, kManyRows) * chunks), kManyThreads,
+         std::max(units, sums), chunks, p, first_row, m);
+}
+
+template <WeightFormat kFormat>
+void linear_many_of(Queue queue, const LinearTask& task, void* prepared) {
+  Product p = describe(task);
+  const int64_t units = task.x.rows * task.x.cols / 8;
+  launch(queue, prepare_kernel<kFormat>, dim3(ceil_div(units, 256)), 256, 0, 1, task.x, p.columns,
+         task.quantize, static_cast<uint4*>(prepared));
+  p.x = static_cast<const float*>(prepared);
+  p.x_stride = task.x.cols;
+  const size_t row_bytes = static_cast<size_t>(unit_stride(chunk_columns(p.columns))) * sizeof(uint4);
+  int columns = kManyColumns;
+  while (columns > 2 && static_cast<size_t>(columns * kTileColumns) * row_bytes > kSharedLimit) columns /= 2;
+  for (int64_t first = 0; first < task.x.rows;) {
+    const int m = static_cast<int>(std::min<int64_t>(task.x.rows - first, columns * kTileColumns));
+    if (m <= 2 * kTileColumns) {
+      launch_many<kFormat, 2>(queue, p, static_cast<int>(first), m);
+    } else if (m <= 4 * kTileColumns) {
+      launch_many<kFormat, 4>(queue, p, static_cast<int>(first), m);
+    } else {
+      launch_many<kFormat, 8>(queue, p, static_cast<int>(first), m);
+    }
+    first += m;
+  }
+}
+
+size_t few_shared_bytes(const LinearTask& task) {
+  return static_cast<size_t>(task.x.rows * unit_stride(task.weight.cols)) * sizeof(uint4);
+}
+
+}  // namespace
+
+bool tensor_core_shape(const LinearTask& task) {
+  const Weight& w = task.weight;
+  if (w.format == WeightFormat::kF32 || w.cols % 128 != 0 || w.rows >= (int64_t{1} << 31)) return false;
+  // A block's weight rows must belong to one group: 16..128 rows by chunk count.
+  if (task.groups > 1 && w.rows / task.groups % kManyRows != 0) return false;
+  const bool aligned = reinterpret_cast<uintptr_t>(task.x.data) % 16 == 0 && task.x.stride % 4 == 0 &&
+                       reinterpret_cast<uintptr_t>(w.data) % 16 == 0 &&
+                       reinterpret_cast<uintptr_t>(w.scale) % 4 == 0;
+  const size_t many =
+      static_cast<size_t>(2 * kTileColumns * unit_stride(chunk_columns(w.cols))) * sizeof(uint4);
+  return aligned && many <= kSharedLimit;
+}
+
+bool few_rows(const LinearTask& task) {
+  return task.x.rows <= kFewRows && few_shared_bytes(task) <= kSharedLimit;
+}
+
+void linear_few(Queue queue, const LinearTask* tasks, int count) {
+  Products products = {};
+  products.count = count;
+  products.m = static_cast<int32_t>(tasks[0].x.rows);
+  unsigned blocks = 0;
+  size_t shared = 0;
+  for (int i = 0; i < count; ++i) {
+    Product& p = products.product[i] = describe(tasks[i]);
+    p.first_block = static_cast<int32_t>(blocks);
+    blocks += ceil_div(p.rows, kFewWarps / chunk_count(p.columns) * kTileRows);
+    shared = std::max(shared, few_shared_bytes(tasks[i]));
+  }
+  launch(queue, few_kernel, dim3(blocks), kFewThreads, shared, 1, products);
+}
+
+void linear_many(Queue queue, const LinearTask& task, void* prepared) {
+  switch (task.weight.format) {
+    case WeightFormat::kFp8Block:
+      linear_many_of<WeightFormat::kFp8Block>(queue, task, prepared);
+      break;
+    case WeightFormat::kFp4Row:
+      linear_many_of<WeightFormat::kFp4Row>(queue, task, prepared);
+      break;
+    default:
+      linear_many_of<WeightFormat::kBF16>(queue, task, prepared);
+      break;
+  }
+}
+
+}  // namespace ft::cuda

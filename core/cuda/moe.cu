@@ -1,0 +1,397 @@
+// Mixture of experts by tensor core: rows are sorted by expert on the device, each activated expert is read
+// once.
+//
+// Four launches: prepare (sort; the input as units), gate and up with the clamped SwiGLU, down, combine. A
+// block has a few rows of one expert's weight and up to eight of its rows of x at a time; further rows find
+// the weight in L2.
+#include <algorithm>
+
+#include "core/cuda/device_math.cuh"
+#include "core/cuda/kernels.h"
+#include "core/cuda/moe_layout.h"
+#include "core/cuda/weight_row.cuh"
+#include "core/cuda/weight_tiles.cuh"
+
+namespace ft::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+constexpr int kPlanThreads = 1024;
+constexpr size_t kUnitBytesMax = 72 * 1024;  // three blocks of a multiprocessor hold their units
+
+// Expert counts, the experts with rows in ascending id, and each expert's pairs in ascending order. Pair p is
+// slot p % k of row p / k.
+__device__ void plan(const int32_t* ids, int pairs, int experts, MoePlan plan, int32_t* counts) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int e = warp; e < experts; e += kPlanThreads / 32) {
+    int count = 0;
+    for (int first = 0; first < pairs; first += 32) {
+      const bool hit = first + lane < pairs && ids[first + lane] == e;
+      count += __popc(__ballot_sync(~0u, hit));
+    }
+    if (lane == 0) counts[e] = count;
+  }
+  __syncthreads();
+  if (warp == 0) {
+    int offset = 0;
+    int active = 0;
+    for (int first = 0; first < experts; first += 32) {
+      const int e = first + lane;
+      const int count = e < experts ? counts[e] : 0;
+      int sum = count;  // inclusive over the lanes
+      for (int distance = 1; distance < 32; distance *= 2) {
+        const int below = __shfl_up_sync(~0u, sum, distance);
+        if (lane >= distance) sum += below;
+      }
+      const uint32_t used = __ballot_sync(~0u, count > 0);
+      if (count > 0) {
+        const int slot = active + __popc(used & ((1u << lane) - 1u));
+        plan.expert[slot] = e;
+        plan.offset[slot] = offset + sum - count;
+        plan.count[slot] = count;
+      }
+      if (e < experts) counts[e] = offset + sum - count;
+      offset += __shfl_sync(~0u, sum, 31);
+      active += __popc(used);
+    }
+    if (lane == 0) *plan.active = active;
+  }
+  __syncthreads();
+  for (int e = warp; e < experts; e += kPlanThreads / 32) {
+    int at = counts[e];
+    for (int first = 0; first < pairs; first += 32) {
+      const bool hit = first + lane < pairs && ids[first + lane] == e;
+      const uint32_t hits = __ballot_sync(~0u, hit);
+      if (hit) plan.pair[at + __popc(hits & ((1u << lane) - 1u))] = first + lane;
+      at += __popc(hits);
+    }
+  }
+}
+
+template <WeightFormat kFormat>
+__device__ void store_unit(float (&x)[8], int64_t r, int unit, int row_units, uint4* out) {
+  out[r * row_units + unit_place<kFormat>(unit)] = Tile<kFormat>::arrange(x);
+}
+
+__device__ void store_unit_as(WeightFormat format, float (&x)[8], int64_t r, int unit, int row_units,
+                              uint4* out) {
+  switch (format) {
+    case WeightFormat::kFp8Block:
+      store_unit<WeightFormat::kFp8Block>(x, r, unit, row_units, out);
+      break;
+    case WeightFormat::kFp4Row:
+      store_unit<WeightFormat::kFp4Row>(x, r, unit, row_units, out);
+      break;
+    default:
+      store_unit<WeightFormat::kBF16>(x, r, unit, row_units, out);
+      break;
+  }
+}
+
+__device__ bool is_quantized(WeightFormat format) {
+  return format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row;
+}
+
+// Block 0 plans; the others make units, a thread each.
+__global__ void __launch_bounds__(kPlanThreads)
+    prepare_kernel(Matrix x, const int32_t* ids, int pairs, int experts, MoePlan moe_plan,
+                   WeightFormat routed, WeightFormat shared, uint4* routed_units, uint4* shared_units) {
+  extern __shared__ int32_t counts[];
+  wait_for_previous();
+  if (blockIdx.x == 0) {
+    plan(ids, pairs, experts, moe_plan, counts);
+    return;
+  }
+  const int row_units = static_cast<int>(x.cols / 8);
+  const int64_t i = static_cast<int64_t>(blockIdx.x - 1) * kPlanThreads + threadIdx.x;
+  const int64_t at = min(i, x.rows * row_units - 1);
+  const int64_t r = at / row_units;
+  const int unit = static_cast<int>(at % row_units);
+  const float* from = x.data + r * x.stride + unit * 8;
+  float plain[8];
+  float quantized[8];
+  float largest = 0.0f;
+  for (int j = 0; j < 8; ++j) {
+    plain[j] = from[j];
+    largest = fmaxf(largest, fabsf(plain[j]));
+  }
+  const int exponent = q8_exponent(warp_max(largest, 16));
+  for (int j = 0; j < 8; ++j) quantized[j] = q8_round(plain[j], exponent);
+  if (i != at) return;
+  store_unit_as(routed, is_quantized(routed) ? quantized : plain, r, unit, row_units, routed_units);
+  store_unit_as(shared, is_quantized(shared) ? quantized : plain, r, unit, row_units, shared_units);
+}
+
+// What blockIdx.y stands for: 0 the shared expert with every row, i > 0 the i-th expert that has rows.
+struct Work {
+  int expert = 0;  // index in the table
+  int count = 0;   // rows
+  const int32_t* pairs = nullptr;
+  int first_pair = 0;  // if pairs is null
+  __device__ int pair(int i) const { return pairs != nullptr ? pairs[i] : first_pair + i; }
+};
+
+__device__ Work find_work(const MoePlan& plan, const ExpertTable& table, int m, int k) {
+  Work work;
+  if (blockIdx.y == 0) {
+    work.expert = table.count;
+    work.count = m;
+    work.first_pair = m * k;
+  } else if (static_cast<int>(blockIdx.y) <= *plan.active) {
+    const int slot = static_cast<int>(blockIdx.y) - 1;
+    work.expert = plan.expert[slot];
+    work.count = plan.count[slot];
+    work.pairs = plan.pair + plan.offset[slot];
+  }
+  return work;
+}
+
+struct GateUpArgs {
+  ExpertTable table;
+  MoePlan plan;
+  const uint4* routed_units;  // [m, d/8]
+  const uint4* shared_units;
+  const float* weights;   // [m*k]
+  __nv_bfloat16* hidden;  // [m*k + m, inner]
+  int m;
+  int k;
+  int pass_rows;
+  float limit;
+};
+
+template <WeightFormat kFormat>
+__device__ void gate_up_block(const GateUpArgs& args, const Work& work, uint4* units, float* partial) {
+  const ExpertTable::Expert expert = args.table.experts[work.expert];
+  const int d = args.table.width;
+  const int inner = args.table.inner;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int chunks = chunk_count(d);
+  const int tiles = kWarps / chunks;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * tiles * kTileRows;
+  const int64_t begin = min(warp % chunks * chunk_columns(d), static_cast<int64_t>(d));
+  const int64_t end = min(begin + chunk_columns(d), static_cast<int64_t>(d));
+  const int64_t warp_row = first_row + warp / chunks * kTileRows;
+  const int row_units = d / 8;
+  const int stride = unit_stride(d);
+  const bool routed = work.pairs != nullptr;
+  const uint4* x = routed ? args.routed_units : args.shared_units;
+  constexpr int kPart = kTileRows * kTileColumns;
+
+  for (int first = 0; first < work.count; first += args.pass_rows) {
+    const int n = min(args.pass_rows, work.count - first);
+    WeightStream<kFormat, 1, 4> gate;
+    WeightStream<kFormat, 1, 4> up;
+    gate.start(expert.data[0], expert.scale[0], inner, d, warp_row, begin, end);
+    up.start(expert.data[1], expert.scale[1], inner, d, warp_row, begin, end);
+    for (int r = 0; r < n; ++r) {
+      const int64_t row = routed ? work.pair(first + r) / args.k : first + r;
+      for (int i = static_cast<int>(threadIdx.x); i < row_units; i += kThreads) {
+        units[r * stride + i] = x[row * row_units + i];
+      }
+    }
+    __syncthreads();
+    const uint4* const from[1] = {units + min(lane / 4, n - 1) * stride + begin / 8 + lane % 4};
+    float gates[1][1][4] = {};
+    float ups[1][1][4] = {};
+    gate.multiply(from, gates);
+    up.multiply(from, ups);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int at = (lane % 4 * 2 + i % 2) * kTileRows + lane / 4 + i / 2 * 8;
+      partial[warp * kPart + at] = gates[0][0][i];
+      partial[(kWarps + warp) * kPart + at] = ups[0][0][i];
+    }
+    __syncthreads();
+    const int block_rows = tiles * kTileRows;
+    for (int i = static_cast<int>(threadIdx.x); i < block_rows * n; i += kThreads) {
+      const int row = i % block_rows;
+      const int r = i / block_rows;
+      if (first_row + row >= inner) continue;
+      const float* tile = partial + row / kTileRows * chunks * kPart + r * kTileRows + row % kTileRows;
+      float g = tile[0];
+      float u = tile[kWarps * kPart];
+      for (int c = 1; c < chunks; ++c) {
+        g += tile[c * kPart];
+        u += tile[(kWarps + c) * kPart];
+      }
+      g = fminf(rb(g * out_factor<kFormat>()), args.limit);
+      u = fminf(fmaxf(rb(u * out_factor<kFormat>()), -args.limit), args.limit);
+      const int pair = work.pair(first + r);
+      const float weight = routed ? args.weights[pair] : 1.0f;
+      args.hidden[static_cast<int64_t>(pair) * inner + first_row + row] =
+          __float2bfloat16_rn(weight * (g * sigmoid(g)) * u);
+    }
+    __syncthreads();
+  }
+}
+
+__global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_constant__ GateUpArgs args) {
+  extern __shared__ uint4 units[];
+  __shared__ float partial[2 * kWarps * kTileRows * kTileColumns];
+  wait_for_previous();
+  const Work work = find_work(args.plan, args.table, args.m, args.k);
+  if (work.count == 0) return;
+  switch (blockIdx.y == 0 ? args.table.shared_format : args.table.routed_format) {
+    case WeightFormat::kFp8Block:
+      gate_up_block<WeightFormat::kFp8Block>(args, work, units, partial);
+      break;
+    case WeightFormat::kFp4Row:
+      gate_up_block<WeightFormat::kFp4Row>(args, work, units, partial);
+      break;
+    default:
+      gate_up_block<WeightFormat::kBF16>(args, work, units, partial);
+      break;
+  }
+}
+
+struct DownArgs {
+  ExpertTable table;
+  MoePlan plan;
+  const __nv_bfloat16* hidden;  // [m*k + m, inner]
+  __nv_bfloat16* out;           // [m*k + m, d]
+  int m;
+  int k;
+  int pass_rows;
+};
+
+template <WeightFormat kFormat>
+__device__ void down_block(const DownArgs& args, const Work& work, uint4* units, float* partial) {
+  const ExpertTable::Expert expert = args.table.experts[work.expert];
+  const int d = args.table.width;
+  const int inner = args.table.inner;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int chunks = chunk_count(inner);
+  const int tiles = kWarps / chunks;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * tiles * kTileRows;
+  const int64_t begin = min(warp % chunks * chunk_columns(inner), static_cast<int64_t>(inner));
+  const int64_t end = min(begin + chunk_columns(inner), static_cast<int64_t>(inner));
+  const int row_units = inner / 8;
+  const int stride = unit_stride(inner);
+  constexpr int kPart = kTileRows * kTileColumns;
+
+  for (int first = 0; first < work.count; first += args.pass_rows) {
+    const int n = min(args.pass_rows, work.count - first);
+    WeightStream<kFormat, 1, 4> stream;
+    stream.start(expert.data[2], expert.scale[2], d, inner, first_row + warp / chunks * kTileRows, begin,
+                 end);
+    for (int at = warp * 32; at < n * row_units; at += kThreads) {
+      const int i = min(at + lane, n * row_units - 1);
+      const int r = i / row_units;
+      const uint4* row =
+          reinterpret_cast<const uint4*>(args.hidden + static_cast<int64_t>(work.pair(first + r)) * inner);
+      const uint4 packed = row[i % row_units];
+      const float2 a = unpack_bf16(packed.x);
+      const float2 b = unpack_bf16(packed.y);
+      const float2 c = unpack_bf16(packed.z);
+      const float2 e = unpack_bf16(packed.w);
+      float values[8] = {a.x, a.y, b.x, b.y, c.x, c.y, e.x, e.y};
+      const uint4 unit = make_unit<kFormat>(values, is_quantized(kFormat));
+      if (at + lane < n * row_units) units[r * stride + unit_place<kFormat>(i % row_units)] = unit;
+    }
+    __syncthreads();
+    const uint4* const from[1] = {units + min(lane / 4, n - 1) * stride + begin / 8 + lane % 4};
+    float sums[1][1][4] = {};
+    stream.multiply(from, sums);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      partial[warp * kPart + (lane % 4 * 2 + i % 2) * kTileRows + lane / 4 + i / 2 * 8] = sums[0][0][i];
+    }
+    __syncthreads();
+    const int block_rows = tiles * kTileRows;
+    for (int i = static_cast<int>(threadIdx.x); i < block_rows * n; i += kThreads) {
+      const int row = i % block_rows;
+      const int r = i / block_rows;
+      if (first_row + row >= d) continue;
+      const float* tile = partial + row / kTileRows * chunks * kPart + r * kTileRows + row % kTileRows;
+      float sum = tile[0];
+      for (int c = 1; c < chunks; ++c) sum += tile[c * kPart];
+      args.out[static_cast<int64_t>(work.pair(first + r)) * d + first_row + row] =
+          __float2bfloat16_rn(sum * out_factor<kFormat>());
+    }
+    __syncthreads();
+  }
+}
+
+__global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant__ DownArgs args) {
+  extern __shared__ uint4 units[];
+  __shared__ float partial[kWarps * kTileRows * kTileColumns];
+  wait_for_previous();
+  const Work work = find_work(args.plan, args.table, args.m, args.k);
+  if (work.count == 0) return;
+  switch (blockIdx.y == 0 ? args.table.shared_format : args.table.routed_format) {
+    case WeightFormat::kFp8Block:
+      down_block<WeightFormat::kFp8Block>(args, work, units, partial);
+      break;
+    case WeightFormat::kFp4Row:
+      down_block<WeightFormat::kFp4Row>(args, work, units, partial);
+      break;
+    default:
+      down_block<WeightFormat::kBF16>(args, work, units, partial);
+      break;
+  }
+}
+
+// Rows of activations that a block takes at a time.
+int pass_rows(int64_t m, int64_t columns) {
+  int64_t rows = std::min<int64_t>(m, kTileColumns);
+  while (rows > 1 && static_cast<size_t>(rows * unit_stride(columns)) * sizeof(uint4) > kUnitBytesMax)
+    rows = (rows + 1) / 2;
+  return static_cast<int>(rows);
+}
+
+bool tiled(WeightFormat format) {
+  return format != WeightFormat::kF32;
+}
+
+}  // namespace
+
+bool moe_fits_tiles(const ExpertTable& table) {
+  return tiled(table.routed_format) && tiled(table.shared_format) && table.width % 128 == 0 &&
+         table.inner % 128 == 0;
+}
+
+void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* ids, const float* weights,
+               int k, float swiglu_limit, const MoeScratch& scratch) {
+  const int m = static_cast<int>(x.rows);
+  const int pairs = m * k;
+  const int64_t units = x.rows * x.cols / 8;
+  launch(queue, prepare_kernel, dim3(1 + ceil_div(units, kPlanThreads)), kPlanThreads,
+         static_cast<size_t>(table.count) * sizeof(int32_t), 1, x, ids, pairs, table.count, scratch.plan,
+         table.routed_format, table.shared_format, static_cast<uint4*>(scratch.routed_input),
+         static_cast<uint4*>(scratch.shared_input));
+  const unsigned slots = static_cast<unsigned>(1 + std::min(pairs, table.count));
+  const auto tiles = [&](int64_t rows, int64_t columns) {
+    return ceil_div(rows, kWarps / chunk_count(columns) * kTileRows);
+  };
+  const auto bytes = [&](int64_t columns) {
+    return static_cast<size_t>(pass_rows(m, columns) * unit_stride(columns)) * sizeof(uint4);
+  };
+  GateUpArgs gate_up = {table,
+                        scratch.plan,
+                        static_cast<const uint4*>(scratch.routed_input),
+                        static_cast<const uint4*>(scratch.shared_input),
+                        weights,
+                        static_cast<__nv_bfloat16*>(scratch.hidden),
+                        m,
+                        k,
+                        pass_rows(m, table.width),
+                        swiglu_limit};
+  launch(queue, gate_up_kernel, dim3(tiles(table.inner, table.width), slots), kThreads, bytes(table.width), 1,
+         gate_up);
+  DownArgs down = {table,
+                   scratch.plan,
+                   static_cast<const __nv_bfloat16*>(scratch.hidden),
+                   static_cast<__nv_bfloat16*>(scratch.out),
+                   m,
+                   k,
+                   pass_rows(m, table.inner)};
+  launch(queue, down_kernel, dim3(tiles(table.width, table.inner), slots), kThreads, bytes(table.inner), 1,
+         down);
+}
+
+}  // namespace ft::cuda
