@@ -8,6 +8,8 @@
 #include <iostream>
 
 #include "eval/bench_decode.h"
+#include "eval/bench_flash_slice.h"
+#include "eval/bench_kernels.h"
 #include "eval/draft_command.h"
 #include "eval/encoding_commands.h"
 #include "eval/generate_command.h"
@@ -157,6 +159,43 @@ int main(int argc, char** argv) {
   decode_command->add_option("--rounds", decode.rounds, "every arm once per round")->capture_default_str();
   decode_command->add_option("--json", decode.json, "also write the figures here");
   decode_command->callback([&] { run = [&] { return report(run_bench_decode(decode)); }; });
+
+  BenchKernelOptions kernels;
+  CLI::App* kernels_command =
+      bench->add_subcommand("kernels", "ops at the shapes of V4-Flash against the memory bandwidth");
+  kernels_command->add_option("--backend", kernels.backend, "auto, cpu, cuda or reference")
+      ->capture_default_str();
+  kernels_command->add_option("--threads", kernels.threads, "CPU threads, 0 = all cores")
+      ->capture_default_str();
+  kernels_command->add_option("--seconds", kernels.seconds_per_case, "of each case")->capture_default_str();
+  kernels_command
+      ->add_option("--weight-gib", kernels.weight_gib, "weights of a case, more than any cache holds")
+      ->capture_default_str();
+  kernels_command->add_option("--filter", kernels.filter, "only cases whose name contains this");
+  kernels_command->add_option("--json", kernels.json_path, "also write the figures here");
+  kernels_command->callback([&] { run = [&] { return run_bench_kernels(kernels); }; });
+
+  FlashSliceOptions slice;
+  SessionOptions slice_session;
+  slice_session.backend = "cuda";
+  CLI::App* slice_command = bench->add_subcommand(
+      "engine", "a slice of V4-Flash: true dimensions, random weights, time per layer against its bytes");
+  slice_command->add_option("--backend", slice_session.backend, "auto, cpu, cuda or reference")
+      ->capture_default_str();
+  slice_command->add_option("--config", slice.config, "config.json of the model to slice")
+      ->capture_default_str();
+  slice_command->add_option("--layers", slice.layers, "layers, CSA and HCA in turn")->capture_default_str();
+  slice_command->add_option("--rows", slice.rows, "rows of a step, several")->capture_default_str();
+  slice_command->add_option("--context", slice.context, "tokens in the cache before the step")
+      ->capture_default_str();
+  slice_command->add_option("--repeats", slice.repeats, "steps timed per figure")->capture_default_str();
+  slice_command->callback([&] {
+    run = [&]() -> int {
+      const auto backend = open_backend(slice_session);
+      if (!backend) return report(tl::make_unexpected(backend.error()));
+      return report(bench_flash_slice(**backend, slice, stdout));
+    };
+  });
 
   try {
     app.parse(argc, argv);

@@ -66,13 +66,16 @@ Result<Numerics> parse_numerics(const std::string& mode) {
   return fail(ErrorCode::kInvalidArgument, "mode is \"{}\", expected exact or official", mode);
 }
 
-Result<Session> open_session(const SessionOptions& options) {
+Result<std::unique_ptr<Backend>> open_backend(const SessionOptions& options) {
   const Result<Numerics> numerics = parse_numerics(options.mode);
   if (!numerics) return tl::make_unexpected(numerics.error());
   const Result<BackendChoice> choice = parse_backend_choice(options.backend);
   if (!choice) return tl::make_unexpected(choice.error());
-  std::string why;
-  auto backend = make_backend(*choice, *numerics, options.threads, &why);
+  return make_backend(*choice, *numerics, options.threads, nullptr);
+}
+
+Result<Session> open_session(const SessionOptions& options) {
+  auto backend = open_backend(options);
   if (!backend) return tl::make_unexpected(backend.error());
   Session session;
   session.backend = std::move(*backend);

@@ -28,6 +28,9 @@ struct Session {
   const ModelConfig& config() const { return checkpoint->config(); }
 };
 
+// The backend of `options`, which names no model then.
+Result<std::unique_ptr<Backend>> open_backend(const SessionOptions& options);
+
 Result<Session> open_session(const SessionOptions& options);
 Result<Numerics> parse_numerics(const std::string& mode);
 

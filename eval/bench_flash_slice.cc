@@ -1,0 +1,350 @@
+#include "eval/bench_flash_slice.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <numeric>
+#include <set>
+
+#include "core/block.h"
+#include "core/kv_cache.h"
+#include "core/model.h"
+#include "eval/random_weights.h"
+
+namespace ft::eval {
+
+namespace {
+
+constexpr int64_t kRowsMax = 512;
+// Layers of V4-Flash by kind (model.md section 1); the two SWA layers are counted as HCA, which reads
+// slightly more.
+constexpr int kFlashCsa = 21;
+constexpr int kFlashHca = 22;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Result<ModelConfig> slice_config(const FlashSliceOptions& options) {
+  std::ifstream file(options.config);
+  if (!file) return fail(ErrorCode::kNotFound, "cannot read the config '{}'", options.config);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  auto config = ModelConfig::parse(text, options.config);
+  if (!config) return config;
+  config->num_hidden_layers = options.layers;
+  config->num_hash_layers = 0;
+  config->num_nextn_predict_layers = 0;
+  config->max_position_embeddings = options.context + kRowsMax;
+  config->compress_ratios.clear();
+  for (int i = 0; i < options.layers; ++i) config->compress_ratios.push_back(i % 2 == 0 ? 4 : 128);
+  return config;
+}
+
+class Slice {
+ public:
+  Slice(Backend& backend, const ModelConfig& config, const FlashSliceOptions& options,
+        const RandomWeights& random, std::FILE* out)
+      : backend_(backend),
+        config_(config),
+        options_(options),
+        random_(random),
+        out_(out),
+        cache_(backend, config, config.compress_ratios, limits(options)),
+        activations_(backend, config, kRowsMax),
+        head_(backend, config, random.weights().head,
+              *std::max_element(options.rows.begin(), options.rows.end())) {}
+
+  void run() {
+    measure_bandwidth();
+    const SequenceId sequence = *cache_.open(options_.context + kRowsMax);
+    const auto start = Clock::now();
+    for (int64_t length = 0; length < options_.context; length += kRowsMax) {
+      KvTransaction transaction = cache_.begin();
+      const StepPlan& plan = stage(transaction, sequence, std::min(kRowsMax, options_.context - length));
+      run_layers(plan, -1);
+      std::vector<int32_t> all(static_cast<size_t>(plan.rows));
+      std::iota(all.begin(), all.end(), 0);
+      std::move(transaction).commit(all);
+    }
+    wait();
+    const double prefill = seconds_since(start);
+    fmt::print(out_, "prefill {} tokens, {} layers: {:.3f} s, {:.2f} ms per layer and {} rows\n\n",
+               options_.context, options_.layers, prefill,
+               prefill * 1e3 * kRowsMax / static_cast<double>(options_.context) / options_.layers, kRowsMax);
+    fmt::print(out_,
+               "us per layer; floor = bytes / copy bandwidth; %% = floor / time\n"
+               "{:>4} | {:>8} {:>7} {:>7} {:>5} | {:>7} {:>7} {:>5} | {:>8} {:>7} {:>5} | {:>7} {:>7} | "
+               "{:>6} {:>6} {:>5} | {:>7}\n",
+               "rows", "experts", "CSA", "floor", "%", "HCA", "floor", "%", "MoE", "floor", "%", "CSAattn",
+               "HCAattn", "head", "floor", "%", "host us");
+    for (const int64_t rows : options_.rows) measure_rows(sequence, rows);
+    if (options_.kernels) measure_linears();
+  }
+
+ private:
+  static CacheLimits limits(const FlashSliceOptions& options) {
+    CacheLimits limits;
+    limits.sequences = 1;
+    limits.rows = kRowsMax;
+    limits.context = options.context + kRowsMax;
+    return limits;
+  }
+
+  const StepPlan& stage(KvTransaction& transaction, SequenceId sequence, int64_t rows) {
+    std::vector<Row> staged;
+    for (int64_t i = 0; i < rows; ++i) {
+      const auto token = static_cast<int32_t>((cache_.length(sequence) + i) * 7919 % config_.vocab_size);
+      staged.push_back(
+          {token, static_cast<int32_t>(cache_.length(sequence) + i), sequence, static_cast<int32_t>(i) - 1});
+    }
+    activations_.set_rows(rows);
+    return transaction.stage(staged);
+  }
+
+  // Layers of one kind (ratio 4 or 128), or all for -1.
+  void run_layers(const StepPlan& plan, int ratio) {
+    const LayerScope scope{backend_, config_, activations_, plan};
+    backend_.embed(plan.tokens, random_.weights().embed, config_.hc_mult, activations_.streams);
+    for (int i = 0; i < config_.num_hidden_layers; ++i) {
+      if (ratio < 0 || config_.compress_ratios[i] == ratio)
+        run_block(scope, random_.weights().layers[i], cache_.layer(i));
+    }
+  }
+
+  void wait() {
+    float unused = 0.0f;
+    backend_.download(&unused, activations_.streams.data, sizeof(unused));
+  }
+
+  // Seconds of one execution of `ops`, replayed as a recorded step: the median of five runs of
+  // options_.repeats each.
+  double time(const std::function<void()>& ops) {
+    const uint64_t key = ++keys_;
+    for (int i = 0; i < 3; ++i) backend_.run(key, ops);
+    wait();
+    std::vector<double> runs;
+    for (int run = 0; run < 5; ++run) {
+      const auto start = Clock::now();
+      for (int i = 0; i < options_.repeats; ++i) backend_.run(key, ops);
+      host_seconds_ = seconds_since(start) / options_.repeats;
+      wait();
+      runs.push_back(seconds_since(start) / options_.repeats);
+    }
+    std::nth_element(runs.begin(), runs.begin() + 2, runs.end());
+    return runs[2];
+  }
+
+  void measure_bandwidth() {
+    constexpr int64_t kRowBytes = 128 << 10;
+    constexpr int64_t kRows = 16384;
+    const Buffer from = backend_.allocate(kRowBytes * kRows);
+    const Buffer to = backend_.allocate(kRowBytes * kRows);
+    std::vector<int32_t> order(kRows);
+    std::iota(order.begin(), order.end(), 0);
+    const Buffer indices = backend_.allocate(kRows * sizeof(int32_t));
+    backend_.upload(indices.data(), order.data(), kRows * sizeof(int32_t));
+    const auto* rows = static_cast<const int32_t*>(indices.data());
+    const double seconds =
+        time([&] { backend_.copy_rows(to.data(), from.data(), kRowBytes, rows, rows, kRows); });
+    bandwidth_ = 2.0 * kRowBytes * kRows / seconds;
+    fmt::print(out_, "{}: {}\ncopy of 2 GiB: {:.0f} GB/s read and written\n", backend_.name(),
+               backend_.description(), bandwidth_ / 1e9);
+  }
+
+  double floor_us(double bytes) const { return bytes / bandwidth_ * 1e6; }
+
+  // Distinct experts of each layer's rows, on average over the layers of a kind.
+  double distinct_experts(const StepPlan& plan, int ratio) {
+    const LayerScope scope{backend_, config_, activations_, plan};
+    backend_.embed(plan.tokens, random_.weights().embed, config_.hc_mult, activations_.streams);
+    std::vector<int32_t> ids(static_cast<size_t>(plan.rows * config_.num_experts_per_tok));
+    double total = 0.0;
+    int layers = 0;
+    for (int i = 0; i < config_.num_hidden_layers; ++i) {
+      if (config_.compress_ratios[i] != ratio) continue;
+      run_block(scope, random_.weights().layers[i], cache_.layer(i));
+      backend_.download(ids.data(), activations_.route_ids, ids.size() * sizeof(int32_t));
+      total += static_cast<double>(std::set<int32_t>(ids.begin(), ids.end()).size());
+      ++layers;
+    }
+    return total / layers;
+  }
+
+  // Bytes of keys that a row's layer reads, once for all rows (they share them).
+  double key_bytes(int ratio) const {
+    const double entries = static_cast<double>(options_.context) / ratio;
+    const double window = config_.sliding_window;
+    const double row = static_cast<double>(config_.head_dim) * sizeof(float);
+    if (ratio != 4) return (window + entries) * row;
+    const double scored =
+        entries > config_.index_topk ? entries * static_cast<double>(config_.index_head_dim) * 4 : 0;
+    return (window + std::min<double>(entries, config_.index_topk)) * row + scored;
+  }
+
+  struct LayerTime {
+    double us = 0;
+    double floor = 0;
+    double experts = 0;
+    double attention = 0;
+    double moe = 0;
+    double moe_floor = 0;
+  };
+
+  LayerTime measure_layer(const StepPlan& plan, int ratio) {
+    LayerTime result;
+    const LayerScope scope{backend_, config_, activations_, plan};
+    const int first = ratio == 4 ? 0 : 1;
+    const double layers = static_cast<double>((config_.num_hidden_layers - first + 1) / 2);
+    const auto each = [&](const std::function<void(int)>& body) {
+      return time([&] {
+               for (int i = first; i < config_.num_hidden_layers; i += 2) body(i);
+             }) *
+             1e6 / layers;
+    };
+    result.us = time([&] { run_layers(plan, ratio); }) * 1e6 / layers;
+    result.experts = distinct_experts(plan, ratio);
+    result.attention =
+        each([&](int i) { run_attention(scope, random_.weights().layers[i], cache_.layer(i)); });
+    result.moe = each([&](int i) { run_moe(scope, random_.weights().layers[i].ffn); });
+    const LayerBytes& bytes = random_.layer_bytes(first);
+    const ExpertWeights& shared = random_.weights().layers[first].ffn.shared;
+    const double shared_bytes =
+        static_cast<double>(shared.w1.data_bytes() + shared.w2.data_bytes() + shared.w3.data_bytes());
+    result.floor = floor_us(static_cast<double>(bytes.dense) +
+                            result.experts * static_cast<double>(bytes.expert) + key_bytes(ratio));
+    result.moe_floor =
+        floor_us(shared_bytes + static_cast<double>(random_.weights().layers[first].ffn.gate.data_bytes()) +
+                 result.experts * static_cast<double>(bytes.expert));
+    return result;
+  }
+
+  void measure_rows(SequenceId sequence, int64_t rows) {
+    KvTransaction transaction = cache_.begin();
+    const StepPlan& plan = stage(transaction, sequence, rows);
+    const LayerTime csa = measure_layer(plan, 4);
+    const double host = host_seconds_ * 1e6;
+    const LayerTime hca = measure_layer(plan, 128);
+    const double head =
+        time([&] {
+          head_.run(activations_.streams, random_.weights().head_collapse, random_.weights().norm);
+        }) *
+        1e6;
+    const double head_floor = floor_us(static_cast<double>(random_.weights().head.data_bytes()));
+    const double moe = (csa.moe + hca.moe) / 2;
+    const double moe_floor = (csa.moe_floor + hca.moe_floor) / 2;
+    fmt::print(out_,
+               "{:>4} | {:>8.1f} {:>7.1f} {:>7.1f} {:>5.1f} | {:>7.1f} {:>7.1f} {:>5.1f} | {:>8.1f} {:>7.1f} "
+               "{:>5.1f} | {:>7.1f} "
+               "{:>7.1f} | {:>6.0f} {:>6.0f} {:>5.1f} | {:>7.1f}\n",
+               rows, csa.experts, csa.us, csa.floor, 100 * csa.floor / csa.us, hca.us, hca.floor,
+               100 * hca.floor / hca.us, moe, moe_floor, 100 * moe_floor / moe, csa.attention, hca.attention,
+               head, head_floor, 100 * head_floor / head, host);
+    const double step = (kFlashCsa * csa.us + kFlashHca * hca.us + head) * 1e-3;
+    const double step_floor = (kFlashCsa * csa.floor + kFlashHca * hca.floor + head_floor) * 1e-3;
+    fmt::print(out_,
+               "       projected to {} layers and the head: {:.2f} ms a step, floor {:.2f} ms, {:.1f} %\n",
+               kFlashCsa + kFlashHca, step, step_floor, 100 * step_floor / step);
+    std::fflush(out_);
+  }
+
+  // Each kind of linear alone, layer after layer, so that no weight is in the cache when its turn comes.
+  void measure_linears() {
+    struct Kind {
+      const char* name;
+      const Weight& (*weight)(const BlockWeights&);
+      LinearInput input;
+      bool csa_only;
+      int groups;
+    };
+    const Kind kinds[] = {
+        {"wq_a fp8", [](const BlockWeights& b) -> const Weight& { return b.attn.wq_a; }, LinearInput::kQ8,
+         false, 1},
+        {"wq_b fp8", [](const BlockWeights& b) -> const Weight& { return b.attn.wq_b; }, LinearInput::kQ8,
+         false, 1},
+        {"wo_a fp8, bf16 input", [](const BlockWeights& b) -> const Weight& { return b.attn.wo_a; },
+         LinearInput::kAsIs, false, config_.o_groups},
+        {"wo_b fp8", [](const BlockWeights& b) -> const Weight& { return b.attn.wo_b; }, LinearInput::kQ8,
+         false, 1},
+        {"compressor bf16", [](const BlockWeights& b) -> const Weight& { return b.attn.compressor.wkv; },
+         LinearInput::kAsIs, true, 1},
+        {"gate bf16", [](const BlockWeights& b) -> const Weight& { return b.ffn.gate; }, LinearInput::kAsIs,
+         false, 1},
+    };
+    const int64_t rows_max = *std::max_element(options_.rows.begin(), options_.rows.end());
+    int64_t widest = 0;
+    for (const Kind& kind : kinds) {
+      const Weight& w = kind.weight(random_.weights().layers[0]);
+      widest = std::max({widest, w.rows, w.cols * kind.groups});
+    }
+    const Buffer in = backend_.allocate(static_cast<size_t>(rows_max * widest) * sizeof(float));
+    const Buffer out = backend_.allocate(static_cast<size_t>(rows_max * widest) * sizeof(float));
+    std::vector<float> values(static_cast<size_t>(rows_max * widest));
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<float>(static_cast<int>(i * 2654435761u >> 20 & 255) - 128) / 64;
+    backend_.upload(in.data(), values.data(), values.size() * sizeof(float));
+    fmt::print(out_, "\nlinears alone: us (GB/s, %% of copy bandwidth)\n{:>22} {:>7}", "", "MB");
+    for (const int64_t rows : options_.rows) fmt::print(out_, " | {:>16}", rows);
+    fmt::print(out_, "\n");
+    for (const Kind& kind : kinds) {
+      const double bytes = static_cast<double>(kind.weight(random_.weights().layers[0]).data_bytes());
+      fmt::print(out_, "{:>22} {:>7.1f}", kind.name, bytes / 1e6);
+      for (const int64_t rows : options_.rows) {
+        const int stride = kind.csa_only ? 2 : 1;
+        const int count = (config_.num_hidden_layers + stride - 1) / stride;
+        const double seconds = time([&] {
+          for (int i = 0; i < config_.num_hidden_layers; i += stride) {
+            const Weight& w = kind.weight(random_.weights().layers[i]);
+            backend_.linear(Matrix(in.f32(), rows, w.cols * kind.groups), w, Matrix(out.f32(), rows, w.rows),
+                            kind.input, LinearOutput::kBF16, kind.groups);
+          }
+        });
+        const double each = seconds / count;
+        fmt::print(out_, " | {:>5.1f} {:>5.0f} {:>3.0f}%", each * 1e6, bytes / each / 1e9,
+                   100 * bytes / each / bandwidth_);
+      }
+      fmt::print(out_, "\n");
+      std::fflush(out_);
+    }
+  }
+
+  Backend& backend_;
+  const ModelConfig& config_;
+  const FlashSliceOptions& options_;
+  const RandomWeights& random_;
+  std::FILE* out_;
+  KvCache cache_;
+  Activations activations_;
+  LogitsHead head_;
+  uint64_t keys_ = 0;
+  double bandwidth_ = 0.0;
+  double host_seconds_ = 0.0;
+};
+
+}  // namespace
+
+Result<void> bench_flash_slice(Backend& backend, const FlashSliceOptions& options, std::FILE* out) {
+  if (options.layers < 2 || options.layers > 40 || options.rows.empty() || options.repeats < 1) {
+    return fail(ErrorCode::kInvalidArgument, "a slice has 2 to 40 layers (not {}), row counts and repeats",
+                options.layers);
+  }
+  for (const int64_t rows : options.rows) {
+    if (rows < 1 || rows > kRowsMax) {
+      return fail(ErrorCode::kInvalidArgument, "row count {} is not in 1..{}", rows, kRowsMax);
+    }
+  }
+  const auto config = slice_config(options);
+  if (!config) return tl::make_unexpected(config.error());
+  backend.reserve(*config, kRowsMax);
+  const auto start = Clock::now();
+  auto random = RandomWeights::make(*config, backend);
+  if (!random) return tl::make_unexpected(random.error());
+  fmt::print(out, "{} layers placed in {:.1f} s\n", options.layers, seconds_since(start));
+  Slice(backend, *config, options, **random, out).run();
+  return {};
+}
+
+}  // namespace ft::eval
