@@ -193,7 +193,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
 
   // Runs a reply beside a read that notices the client's leaving. True when all of it was sent.
   net::awaitable<bool> serve_reply(HttpRequest& request, Reply& reply) {
-    using namespace boost::asio::experimental::awaitable_operators;
+    using net::experimental::awaitable_operators::operator||;
     reply_sent_ = false;
     co_await (drive(request, reply) || watch_client());
     if (!reply_sent_) reply.cancel();

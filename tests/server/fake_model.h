@@ -33,8 +33,8 @@ class ByteTokenizer : public encoding::Tokenizer {
 
   ByteTokenizer() {
     for (const std::string_view text :
-         {encoding::kBosToken, encoding::kEosToken, encoding::kThinkOpenToken, encoding::kThinkCloseToken, encoding::kUserToken,
-          encoding::kAssistantToken, encoding::kDsmlToken}) {
+         {encoding::kBosToken, encoding::kEosToken, encoding::kThinkOpenToken, encoding::kThinkCloseToken,
+          encoding::kUserToken, encoding::kAssistantToken, encoding::kDsmlToken}) {
       tokens_.emplace_back(text);
     }
     for (int byte = 0; byte < 256; ++byte) tokens_.push_back(std::string(1, static_cast<char>(byte)));
