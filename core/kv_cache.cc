@@ -8,10 +8,6 @@ namespace ft {
 
 namespace {
 
-// Entries of one page cover this many tokens where the ratio divides it: the granularity of prefix sharing
-// (model.md 5.2).
-constexpr int kPageTokens = 128;
-
 template <class T>
 T& at(std::vector<T>& values, int64_t index) {
   return values[static_cast<size_t>(index)];

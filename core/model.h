@@ -18,6 +18,9 @@ struct ForwardOutput {
   Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
   Matrix
       taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
+  // Backend memory, [layers, rows_max, K] int32: the experts of each row (rows_max of the model's limits). Only the
+  // plan's rows are written. Model::fetch_routing reads them.
+  const int32_t* routing = nullptr;
 };
 
 // Turns streams into logits: head collapse, norm, head (model.md 3.10). Shared by the model and its drafts.
@@ -54,6 +57,10 @@ class Model {
   // Runs the rows of `plan` (made by a transaction of cache()) and returns the logits of the plan rows
   // `logit_rows`.
   ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
+
+  // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K] ascending
+  // ids. Valid until the next call.
+  std::span<const int32_t> fetch_routing(int64_t rows);
 
   KvCache& cache() { return cache_; }
   const KvCache& cache() const { return cache_; }

@@ -78,6 +78,7 @@ struct MoeWeights {
   Vector bias;  // [E]; absent in hash layers
   const int32_t* tid2eid =
       nullptr;  // [V, K] in hash layers, narrowed from I64; ids are checked against E at load
+  const int32_t* host_tid2eid = nullptr;  // the same in host memory, for whoever prices a row before it is run
   std::vector<ExpertWeights> experts;
   ExpertWeights shared;
 };
