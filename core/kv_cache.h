@@ -23,8 +23,8 @@
 
 namespace ft {
 
-// Entries of one page cover this many tokens where the ratio divides it: the granularity of prefix sharing, and of
-// reservations (model.md 5.2).
+// Entries of one page cover this many tokens where the ratio divides it: the granularity of prefix sharing,
+// and of reservations (model.md 5.2).
 inline constexpr int32_t kPageTokens = 128;
 
 // How far below its longest length a sequence can be rewound, in tokens.
@@ -72,8 +72,8 @@ class KvSnapshot {
   Buffer rows_;
 };
 
-// A sequence moved out of the cache, in host memory: everything that continuing it needs. Holds nothing of the cache,
-// so it may outlive it, and may be put into any cache of the same layers.
+// A sequence moved out of the cache, in host memory: everything that continuing it needs. Holds nothing of
+// the cache, so it may outlive it, and may be put into any cache of the same layers.
 class KvImage {
  public:
   int64_t length() const { return length_; }
@@ -132,8 +132,9 @@ class KvCache {
   std::unique_ptr<KvImage> save(SequenceId sequence);
   // Bytes that save() would copy.
   int64_t image_bytes(SequenceId sequence) const;
-  // Makes `length` the length of a sequence without the rows before it, which then must not be seen: the caller
-  // commits at least a window of rows before any row that is asked for. Only for caches without compressed layers.
+  // Makes `length` the length of a sequence without the rows before it, which then must not be seen: the
+  // caller commits at least a window of rows before any row that is asked for. Only for caches without
+  // compressed layers.
   void skip_to(SequenceId sequence, int64_t length);
 
   KvTransaction begin();
@@ -149,13 +150,14 @@ class KvCache {
   const CacheLimits& limits() const { return limits_; }
   int64_t bytes() const { return bytes_; }
   int32_t open_sequences() const { return open_count_; }
-  // Bytes of the pages, and so of CacheLimits::total_tokens, for caches of such layers: what 128 more tokens of
-  // total_tokens cost, and the memory that does not depend on it.
+  // Bytes of the pages, and so of CacheLimits::total_tokens, for caches of such layers: what 128 more tokens
+  // of total_tokens cost, and the memory that does not depend on it.
   struct Footprint {
     int64_t bytes_per_page_tokens = 0;  // of kPageTokens tokens; 0 where no layer is compressed
     int64_t fixed_bytes = 0;
   };
-  static Footprint footprint(const ModelConfig& config, std::span<const int> ratios, const CacheLimits& limits);
+  static Footprint footprint(const ModelConfig& config, std::span<const int> ratios,
+                             const CacheLimits& limits);
   // Tokens that a new sequence could reserve now: the smallest over the ratios.
   int64_t available_tokens() const;
 

@@ -9,9 +9,6 @@ namespace ft {
 
 namespace {
 
-std::vector<int> main_ratios(const ModelConfig& config) {
-  return {config.compress_ratios.begin(), config.compress_ratios.begin() + config.num_hidden_layers};
-}
 
 // Plans the backend's scratch before anything of the model is allocated.
 Backend& reserved(Backend& backend, const ModelConfig& config, int64_t rows) {
@@ -53,7 +50,7 @@ Model::Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& 
     : backend_(reserved(backend, checkpoint.config(), limits.rows)),
       config_(checkpoint.config()),
       weights_(checkpoint.weights()),
-      cache_(backend, config_, main_ratios(config_), limits),
+      cache_(backend, config_, config_.main_ratios(), limits),
       activations_(backend, config_, limits.rows),
       head_(backend, config_, weights_.head, limits.rows) {
   const int64_t rows = limits.rows;

@@ -18,8 +18,8 @@ struct ForwardOutput {
   Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
   Matrix
       taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
-  // Backend memory, [layers, rows_max, K] int32: the experts of each row (rows_max of the model's limits). Only the
-  // plan's rows are written. Model::fetch_routing reads them.
+  // Backend memory, [layers, rows_max, K] int32: the experts of each row (rows_max of the model's limits).
+  // Only the plan's rows are written. Model::fetch_routing reads them.
   const int32_t* routing = nullptr;
 };
 
@@ -58,8 +58,8 @@ class Model {
   // `logit_rows`.
   ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
 
-  // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K] ascending
-  // ids. Valid until the next call.
+  // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K]
+  // ascending ids. Valid until the next call.
   std::span<const int32_t> fetch_routing(int64_t rows);
 
   KvCache& cache() { return cache_; }

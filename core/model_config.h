@@ -68,6 +68,10 @@ struct ModelConfig {
   static Result<ModelConfig> parse(std::string_view json, const std::string& path);
 
   int hc_mix_size() const { return (2 + hc_mult) * hc_mult; }
+  // The compression ratios of the main layers.
+  std::vector<int> main_ratios() const {
+    return {compress_ratios.begin(), compress_ratios.begin() + num_hidden_layers};
+  }
   bool has_dspark() const { return dspark.block_size > 0; }
 };
 

@@ -12,8 +12,8 @@ namespace ft::scheduler {
 // anchor), more while the prompt is being read.
 struct PlanInput {
   int64_t pending = 1;
-  int64_t tokens_left = 1;  // tokens that it may still emit, > 0
-  int32_t nodes_max = 1;    // rows that it may verify in a step, anchor included
+  int64_t known_max = 1;   // of these, in one step: where its state is to be remembered it stops
+  int32_t drafts_max = 0;  // drafted rows that it may verify in a step
 };
 
 struct PlanLimits {

@@ -9,6 +9,20 @@
 
 namespace ft::scheduler {
 
+std::string_view fallback_name(Fallback fallback) {
+  switch (fallback) {
+    case Fallback::kDisabled:
+      return "disabled";
+    case Fallback::kNotWorth:
+      return "not_worth";
+    case Fallback::kNoDraft:
+      return "no_draft";
+    case Fallback::kNoRoom:
+      return "no_room";
+  }
+  return "disabled";
+}
+
 std::string_view finish_reason_name(FinishReason reason) {
   switch (reason) {
     case FinishReason::kStop:
@@ -57,7 +71,10 @@ Engine::Engine(std::unique_ptr<Inbox> inbox, std::unique_ptr<EngineLoop> loop)
           inbox_->queued.store(loop_->waiting() + static_cast<int64_t>(inbox_->requests.size_approx()),
                                std::memory_order_relaxed);
           inbox_->stats.publish(loop_->stats());
-          if (!worked) inbox_->wake.acquire();
+          if (!worked) {
+            loop_->keep_learned(false);
+            inbox_->wake.acquire();
+          }
         }
         std::unique_ptr<RequestState> request;
         while (inbox_->requests.try_dequeue(request)) loop_->enqueue(std::move(request));
@@ -89,6 +106,10 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
   if (request.speculation.max_nodes && *request.speculation.max_nodes < 1)
     return fail(ErrorCode::kInvalidArgument, "speculation.max_nodes is {}, expected at least 1",
                 *request.speculation.max_nodes);
+  if (request.speculation.drafter && !offers(*request.speculation.drafter))
+    return fail(ErrorCode::kInvalidArgument,
+                "speculation.drafter is \"{}\", but this engine has loaded \"{}\"",
+                draft::drafter_kind_name(*request.speculation.drafter), drafter_name());
   if (inbox_->stopping.load(std::memory_order_acquire))
     return fail(ErrorCode::kUnavailable, "the engine is stopping");
   if (inbox_->queued.fetch_add(1, std::memory_order_relaxed) >= options.queue_max) {
@@ -111,6 +132,16 @@ EngineStats Engine::stats() const {
 
 const EngineOptions& Engine::options() const {
   return loop_->options();
+}
+
+bool Engine::offers(draft::DrafterKind kind) const {
+  if (kind == draft::DrafterKind::kNone || kind == draft::DrafterKind::kAuto) return true;
+  const draft::DraftSources sources = draft::sources_of(kind, loop_->drafter());
+  return sources.model || sources.ngram;
+}
+
+const std::string& Engine::costs_origin() const {
+  return loop_->costs_origin();
 }
 
 std::string_view Engine::drafter_name() const {

@@ -41,6 +41,10 @@ class Engine {
   EngineStats stats() const;
   const EngineOptions& options() const;  // with every default filled in
   std::string_view drafter_name() const;
+  // Whether requests may ask for this drafter (SpeculationParams::drafter).
+  bool offers(draft::DrafterKind kind) const;
+  // Where the cost model comes from, for people; "" where it is not used.
+  const std::string& costs_origin() const;
 
  private:
   struct Inbox;

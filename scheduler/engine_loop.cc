@@ -1,24 +1,38 @@
 #include "scheduler/engine_loop.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/check.h"
+#include "scheduler/cost_probe.h"
+#include "scheduler/learned_state.h"
 
 namespace ft::scheduler {
 
 namespace {
 
-CacheLimits cache_limits(const EngineOptions& options) {
-  CacheLimits limits;
-  limits.sequences = options.max_sequences;
-  limits.rows = options.batch_rows;
-  limits.context = options.context;
-  limits.total_tokens = options.cache_tokens;
-  return limits;
-}
+// Steps between two looks at the calibration's figures, which cost more than counting.
+constexpr int64_t kReliabilityEvery = 64;
 
 double seconds(Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
+}
+
+ExpertLayout expert_layout(const Model& model) {
+  ExpertLayout layout;
+  layout.experts = model.config().n_routed_experts;
+  layout.per_token = model.config().num_experts_per_tok;
+  for (const BlockWeights& layer : model.weights().layers)
+    if (layer.ffn.host_tid2eid != nullptr) {
+      layout.hash_tables.push_back(layer.ffn.host_tid2eid);
+    } else {
+      ++layout.score_layers;
+    }
+  return layout;
+}
+
+double experts_per_row(const ModelConfig& config) {
+  return static_cast<double>(config.num_hidden_layers) * config.num_experts_per_tok;
 }
 
 }  // namespace
@@ -26,26 +40,40 @@ double seconds(Clock::duration duration) {
 EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const EngineOptions& options,
                        std::unique_ptr<draft::Drafter> drafter)
     : options_(options),
+      backend_description_(fmt::format("{} ({})", backend.name(), backend.description())),
+      numerics_(backend.numerics()),
+      weight_bytes_(checkpoint.weight_bytes()),
       model_(backend, checkpoint, cache_limits(options)),
       drafter_(std::move(drafter)),
-      eos_{model_.config().eos_token_id} {
-  running_.reserve(static_cast<size_t>(options.max_sequences));
-  rows_.reserve(static_cast<size_t>(options.batch_rows));
-  logit_rows_.reserve(static_cast<size_t>(options.batch_rows));
-  commit_rows_.reserve(static_cast<size_t>(options.batch_rows));
+      memory_(model_.cache(), *drafter_, options.prefix_cache_bytes),
+      costs_(options.batch_rows, options.max_sequences, experts_per_row(model_.config())),
+      experts_(model_.config()),
+      policy_(costs_, expert_layout(model_), options.selection),
+      gate_(costs_),
+      canary_(options.canary_rate, model_.config().vocab_size),
+      eos_{model_.config().eos_token_id},
+      learned_kept_(Clock::now()) {
+  const auto sequences = static_cast<size_t>(options.max_sequences);
+  const auto rows = static_cast<size_t>(options.batch_rows);
+  running_.reserve(sequences);
+  candidates_.reserve(sequences);
+  kept_.resize(sequences);
+  rows_.reserve(rows);
+  logit_rows_.reserve(rows);
+  commit_rows_.reserve(rows);
+  if (!adaptive() || drafter_->depth_max() == 0) return;
+  const bool known = !options.state_folder.empty() &&
+                     load_learned(options.state_folder, learned_key(), costs_, calibration_, &costs_origin_);
+  if (known) {
+    costs_origin_ = options.state_folder + "/" + learned_key().file_name();
+    return;
+  }
+  costs_origin_ = "measured at the start";
+  measure_costs(model_, *drafter_, experts_, costs_);
 }
 
-EngineLoop::~EngineLoop() = default;
-
-int32_t EngineLoop::nodes_max(const RequestState& state) const {
-  const SpeculationParams& wish = state.request.speculation;
-  if (!wish.enabled || drafter_->depth_max() == 0) return 1;
-  return std::min(wish.max_nodes.value_or(options_.tree_nodes), options_.batch_rows);
-}
-
-void EngineLoop::enqueue(std::unique_ptr<RequestState> request) {
-  waiting_.push_back(std::move(request));
-  stats_.requests_waiting = waiting();
+EngineLoop::~EngineLoop() {
+  keep_learned(true);
 }
 
 bool EngineLoop::step() {
@@ -53,16 +81,23 @@ bool EngineLoop::step() {
   admit();
   if (running_.empty()) return false;
   const auto started = Clock::now();
+  make_room_for_step();
   plan();
+  if (adaptive()) decide_drafting();
   propose();
   const auto drafted = Clock::now();
+  draft_seconds_ = seconds(drafted - started);
+  select();
   build_rows();
   KvTransaction transaction = model_.cache().begin();
   const ForwardOutput output = model_.forward(transaction.stage(rows_), logit_rows_);
   for (Slot& slot : running_) verify(slot, output.logits);
   const auto verified = Clock::now();
+  experts_.count(model_, static_cast<int64_t>(rows_.size()));
   commit_and_observe(std::move(transaction), output);
   const auto committed = Clock::now();
+  learn(draft_seconds_, seconds(committed - drafted));
+  run_canary(output.logits);
   for (Slot& slot : running_) {
     if (slot.plan.known == 0) continue;
     RequestReport& report = slot.state->report;
@@ -77,7 +112,7 @@ bool EngineLoop::step() {
     account(slot);
     publish(slot);
   }
-  ++stats_.steps;
+  if (++stats_.steps % kReliabilityEvery == 0) update_reliability();
   stats_.draft_seconds += seconds(drafted - started);
   stats_.verify_seconds += seconds(verified - drafted);
   stats_.commit_seconds += seconds(committed - verified);
@@ -85,73 +120,65 @@ bool EngineLoop::step() {
   return true;
 }
 
-void EngineLoop::drop_cancelled() {
-  for (auto& state : waiting_)
-    if (state->stream->cancelled()) {
-      finish(*state, FinishReason::kCancelled);
-      state.reset();
-    }
-  std::erase(waiting_, nullptr);
-  for (Slot& slot : running_)
-    if (slot.state->stream->cancelled()) {
-      slot.finished = true;
-      finish(*slot.state, FinishReason::kCancelled);
-    }
-  remove_finished();
-  stats_.requests_waiting = waiting();
-}
-
-void EngineLoop::admit() {
-  while (!waiting_.empty()) {
-    RequestState& state = *waiting_.front();
-    const int64_t length_max = static_cast<int64_t>(state.request.prompt.size()) + state.request.max_tokens;
-    const Result<SequenceId> sequence = model_.cache().open(length_max);
-    // First come, first served: a large request at the head waits for room, and is not overtaken forever.
-    if (!sequence) break;
-    state.sequence = *sequence;
-    state.admitted = Clock::now();
-    state.report.queue_ms = milliseconds(state.admitted - state.submitted);
-    state.report.prompt_tokens = static_cast<int64_t>(state.request.prompt.size());
-    state.report.drafter = nodes_max(state) > 1 ? drafter_->name() : "none";
-    state.tokens.reserve(static_cast<size_t>(length_max));
-    state.tokens.assign(state.request.prompt.begin(), state.request.prompt.end());
-    if (state.request.sampling.uses_counts()) {
-      state.counts.reserve(length_max);
-      state.counts.add_prompt(state.request.prompt);
-    }
-    if (nodes_max(state) > 1) drafter_->open(*sequence, length_max);
-    reserved_tokens_ += length_max;
-    stats_.prompt_tokens += state.report.prompt_tokens;
-    Slot slot;
-    slot.state = std::move(waiting_.front());
-    waiting_.pop_front();
-    running_.push_back(std::move(slot));
-  }
-  stats_.requests_waiting = waiting();
-  stats_.requests_running = static_cast<int64_t>(running_.size());
-  stats_.cache_usage = static_cast<double>(reserved_tokens_) / static_cast<double>(options_.cache_tokens);
-}
-
 void EngineLoop::plan() {
   plan_inputs_.clear();
   for (const Slot& slot : running_) {
     const RequestState& state = *slot.state;
-    const int64_t pending = static_cast<int64_t>(state.tokens.size()) - model_.cache().length(state.sequence);
-    // The first token comes from the prompt's last row; there is nothing to draft from before it. A draft as
-    // deep as tokens_left could never be emitted whole, but it may still be the best tree: depth is limited
-    // when the tree is built.
-    plan_inputs_.push_back({pending, state.tokens_left(), state.decoding() ? nodes_max(state) : 1});
+    PlanInput input;
+    input.pending = static_cast<int64_t>(state.tokens.size()) - model_.cache().length(state.sequence);
+    input.known_max = state.decoding() ? input.pending : memory_.tokens_to_stop(state);
+    // The first token comes from the prompt's last row; there is nothing to draft from before it. The last
+    // token that a request may emit needs no draft either.
+    if (state.decoding() && input.pending == 1)
+      input.drafts_max = static_cast<int32_t>(
+          std::min<int64_t>(state.drafts_max, state.tokens_left() > 1 ? state.drafts_max : 0));
+    plan_inputs_.push_back(input);
   }
   plan_batch(plan_inputs_, {options_.batch_rows, options_.prefill_chunk}, plan_entries_);
-  for (size_t i = 0; i < running_.size(); ++i) running_[i].plan = plan_entries_[i];
+  prompt_rows_ = false;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Slot& slot = running_[i];
+    slot.plan = plan_entries_[i];
+    slot.fallback = !slot.state->speculates()         ? Fallback::kDisabled
+                    : plan_inputs_[i].drafts_max == 0 ? Fallback::kNoDraft
+                    : slot.plan.drafts == 0           ? Fallback::kNoRoom
+                                                      : Fallback::kNoDraft;
+    prompt_rows_ = prompt_rows_ || slot.plan.known > 1;
+    // Where the scheduler chooses, every request may show what it has; rows are shared out afterwards.
+    if (adaptive() && slot.plan.drafts > 0) slot.plan.drafts = plan_inputs_[i].drafts_max;
+  }
+}
+
+// Asks, before anything is drafted, for which requests the model's draft is worth its time.
+void EngineLoop::decide_drafting() {
+  gate_requests_.clear();
+  int32_t rows = 0;
+  int32_t emitting = 0;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const Slot& slot = running_[i];
+    rows += static_cast<int32_t>(slot.plan.known);
+    emitting += slot.plan.known == plan_inputs_[i].pending ? 1 : 0;
+    gate_requests_.push_back({&slot.state->outlook, slot.state->use_model ? slot.plan.drafts : 0});
+  }
+  gate_.decide(gate_requests_, rows, emitting, gate_drafts_);
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Slot& slot = running_[i];
+    if (slot.plan.drafts == 0 || !slot.state->use_model || gate_drafts_[i] != 0) continue;
+    slot.fallback = Fallback::kNotWorth;
+    // Prompt lookup costs next to nothing, so it goes on.
+    if (!slot.state->use_ngram) slot.plan.drafts = 0;
+  }
 }
 
 void EngineLoop::propose() {
   propose_requests_.clear();
   propose_slots_.clear();
+  drafted_for_ = 0;
   for (size_t i = 0; i < running_.size(); ++i) {
     Slot& slot = running_[i];
     slot.drafts.nodes.clear();
+    slot.drafts.probability.clear();
+    slot.probability.clear();
     if (slot.plan.drafts == 0) continue;
     const RequestState& state = *slot.state;
     draft::ProposeRequest request;
@@ -163,14 +190,66 @@ void EngineLoop::propose() {
     request.seed = state.request.sampling.seed;
     request.nodes_max = slot.plan.drafts;
     request.shape = state.request.speculation.shape.value_or(options_.tree_shape);
+    request.shares = &calibration_.shares(request.temperature);
+    request.use_model = state.use_model && (!adaptive() || gate_drafts_[i] != 0);
+    request.use_ngram = state.use_ngram;
+    request.draw = options_.acceptance == Acceptance::kRejection && request.temperature > 0.0;
+    if (request.draw) request.shape = draft::TreeShape::kChain;
+    drafted_for_ += request.use_model ? 1 : 0;
     propose_requests_.push_back(request);
     propose_slots_.push_back(i);
   }
   if (propose_requests_.empty()) return;
   if (propose_trees_.size() < propose_requests_.size()) propose_trees_.resize(propose_requests_.size());
   drafter_->propose(propose_requests_, std::span(propose_trees_).first(propose_requests_.size()));
-  for (size_t k = 0; k < propose_slots_.size(); ++k)
-    std::swap(running_[propose_slots_[k]].drafts.nodes, propose_trees_[k].nodes);
+  for (size_t k = 0; k < propose_slots_.size(); ++k) {
+    Slot& slot = running_[propose_slots_[k]];
+    std::swap(slot.drafts, propose_trees_[k]);
+    calibration_.correct(propose_requests_[k].temperature, slot.drafts.nodes, slot.probability);
+    // A node deeper than what may still be emitted is on nobody's path.
+    const int64_t depth_max = slot.state->tokens_left() - 1;
+    for (size_t i = 0; i < slot.drafts.nodes.size(); ++i)
+      if (slot.drafts.nodes[i].depth > depth_max) slot.probability[i] = 0.0f;
+  }
+}
+
+void EngineLoop::select() {
+  for (Slot& slot : running_) slot.kept.clear();
+  if (!adaptive()) {
+    for (Slot& slot : running_) select_fixed(slot);
+    return;
+  }
+  StepBase base;
+  base.rows_max = options_.batch_rows;
+  base.draft_seconds = draft_seconds_;
+  candidates_.clear();
+  candidate_slots_.clear();
+  anchors_.clear();
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Slot& slot = running_[i];
+    base.rows += static_cast<int32_t>(slot.plan.known);
+    base.emitting += slot.plan.known == plan_inputs_[i].pending ? 1 : 0;
+    if (slot.plan.known == 1) anchors_.push_back(slot.state->tokens.back());
+    if (slot.drafts.nodes.empty()) continue;
+    candidates_.push_back(
+        {slot.drafts.nodes, slot.probability, slot.plan.drafts, slot.state->expert_overlap});
+    candidate_slots_.push_back(i);
+  }
+  base.anchors = anchors_;
+  if (candidates_.empty()) return;
+  policy_.select(candidates_, base, kept_);
+  for (size_t k = 0; k < candidate_slots_.size(); ++k) {
+    Slot& slot = running_[candidate_slots_[k]];
+    std::swap(slot.kept, kept_[k]);
+    if (slot.kept.empty()) slot.fallback = Fallback::kNotWorth;
+  }
+}
+
+// A fixed number of rows: the most probable nodes, which come first and are closed under parents.
+void EngineLoop::select_fixed(Slot& slot) {
+  const auto nodes = static_cast<int32_t>(slot.drafts.nodes.size());
+  for (int32_t i = 0; i < nodes && static_cast<int32_t>(slot.kept.size()) < slot.plan.drafts; ++i)
+    if (slot.probability[static_cast<size_t>(i)] > 0.0f) slot.kept.push_back(i);
 }
 
 void EngineLoop::build_rows() {
@@ -196,13 +275,15 @@ void EngineLoop::build_rows() {
     slot.first_logit = static_cast<int32_t>(logit_rows_.size());
     slot.tree.start(state.tokens.back());
     logit_rows_.push_back(anchor_row);
-    for (const draft::DraftNode& node : slot.drafts.nodes) {
-      const int32_t parent = node.parent + 1;
-      const int32_t index = slot.tree.add(node.token, parent, node.path_probability);
-      rows_.push_back(
-          {node.token,
-           static_cast<int32_t>(state.tokens.size()) - 1 + slot.tree.depth[static_cast<size_t>(index)],
-           state.sequence, anchor_row + parent});
+    slot.node_of.assign(slot.drafts.nodes.size(), -1);
+    for (int32_t kept : slot.kept) {
+      const auto i = static_cast<size_t>(kept);
+      const draft::DraftNode& node = slot.drafts.nodes[i];
+      const int32_t parent = node.parent < 0 ? 0 : slot.node_of[static_cast<size_t>(node.parent)];
+      const int32_t index = slot.tree.add(node.token, parent, slot.probability[i]);
+      slot.node_of[i] = index;
+      rows_.push_back({node.token, static_cast<int32_t>(state.tokens.size()) - 1 + node.depth, state.sequence,
+                       anchor_row + parent});
       logit_rows_.push_back(anchor_row + index);
     }
   }
@@ -225,40 +306,21 @@ void EngineLoop::verify(Slot& slot, std::span<const float> logits) {
       .anchor_position = static_cast<int64_t>(state.tokens.size()) - 1,
       .stop = stop,
       .counts = state.request.sampling.uses_counts() ? &state.counts : nullptr,
+      .constraint = state.request.constraint.get(),
   };
-  verifier_.verify(input, slot.verified);
+  if (options_.acceptance == Acceptance::kRejection && !state.request.sampling.greedy()) {
+    // The kept nodes are the beginning of the drawn chain.
+    const std::span<const double> drawn = slot.drafts.probability;
+    rejection_.verify(input, drawn.first(slot.kept.size() * static_cast<size_t>(vocab)),
+                      verify::AcceptanceRule::kToken, slot.verified);
+  } else {
+    verifier_.verify(input, slot.verified);
+  }
   const int32_t anchor_row = slot.committed.back();
   for (size_t i = 1; i < slot.verified.path.size(); ++i)
     slot.committed.push_back(anchor_row + slot.verified.path[i]);
   slot.finished = slot.verified.finish != verify::FinishReason::kNone || slot.verified.degenerate;
   state.tokens.insert(state.tokens.end(), slot.verified.emitted.begin(), slot.verified.emitted.end());
-}
-
-void EngineLoop::account(Slot& slot) {
-  if (slot.tree.size() == 0) return;
-  RequestState& state = *slot.state;
-  RequestReport& report = state.report;
-  const auto emitted = static_cast<int64_t>(slot.verified.emitted.size());
-  stats_.generation_tokens += emitted;
-  if (state.decoding()) {
-    const int64_t drafted = slot.tree.size() - 1;
-    const auto accepted = static_cast<size_t>(std::min(slot.verified.accepted(), emitted));
-    const int32_t deepest = *std::max_element(slot.tree.depth.begin(), slot.tree.depth.end());
-    ++report.steps;
-    report.drafted += drafted;
-    report.accepted += static_cast<int64_t>(accepted);
-    ++report.accepted_histogram[std::min<size_t>(accepted, kReportDepth)];
-    for (size_t depth = 0; depth < std::min<size_t>(static_cast<size_t>(deepest), kReportDepth); ++depth)
-      ++report.drafted_at_depth[depth];
-    for (size_t depth = 0; depth < std::min<size_t>(accepted, kReportDepth); ++depth) {
-      ++report.accepted_at_depth[depth];
-      ++stats_.accepted_at_depth[depth];
-    }
-    stats_.drafts += drafted > 0 ? 1 : 0;
-    stats_.draft_tokens += drafted;
-    stats_.accepted_tokens += static_cast<int64_t>(accepted);
-  }
-  report.completion_tokens += emitted;
 }
 
 void EngineLoop::commit_and_observe(KvTransaction transaction, const ForwardOutput& output) {
@@ -268,7 +330,7 @@ void EngineLoop::commit_and_observe(KvTransaction transaction, const ForwardOutp
     // What has ended needs no cache any more.
     if (slot.plan.known == 0 || slot.finished) continue;
     commit_rows_.insert(commit_rows_.end(), slot.committed.begin(), slot.committed.end());
-    if (nodes_max(*slot.state) == 1) continue;
+    if (!slot.state->speculates()) continue;
     const std::vector<int32_t>& tokens = slot.state->tokens;
     observed_.push_back(
         {slot.state->sequence, slot.committed_from, slot.committed,
@@ -276,79 +338,8 @@ void EngineLoop::commit_and_observe(KvTransaction transaction, const ForwardOutp
   }
   std::move(transaction).commit(commit_rows_);
   if (!observed_.empty()) drafter_->observe(output, observed_);
-}
-
-void EngineLoop::publish(Slot& slot) {
-  RequestState& state = *slot.state;
-  TokenStream& stream = *state.stream;
-  size_t count = slot.verified.emitted.size();
-  if (slot.tree.size() == 0 || count == 0) return;
-  if (slot.verified.degenerate) --count;
-  const auto step = static_cast<int32_t>(state.report.steps);
-  for (size_t i = 0; i < count; ++i) {
-    TokenEvent event;
-    event.token = slot.verified.emitted[i];
-    event.step = step;
-    if (state.request.sampling.logprobs >= 0) {
-      event.logprob = slot.verified.samples[i].logprob;
-      for (const verify::TokenLogprob& top : slot.verified.samples[i].top_logprobs)
-        event.top.push_back({top.token, top.logprob});
-    }
-    stream.push(std::move(event));
-  }
-  if (slot.verified.degenerate) {
-    state.report.completion_tokens -= 1;
-    state.report.error = "the model's logits have no usable value";
-    finish(state, FinishReason::kError);
-  } else if (slot.verified.finish == verify::FinishReason::kStop) {
-    state.report.stop_token = slot.verified.emitted.back();
-    finish(state, FinishReason::kStop);
-  } else if (slot.verified.finish == verify::FinishReason::kLength) {
-    finish(state, FinishReason::kLength);
-  } else {
-    stream.notify();
-  }
-}
-
-void EngineLoop::finish(RequestState& state, FinishReason reason) {
-  state.report.finish_reason = reason;
-  state.report.total_ms = milliseconds(Clock::now() - state.submitted);
-  // Memory goes back before the client hears of the end, so that its next request finds it.
-  if (state.sequence >= 0) {
-    if (nodes_max(state) > 1) drafter_->close(state.sequence);
-    model_.cache().close(state.sequence);
-    reserved_tokens_ -= static_cast<int64_t>(state.request.prompt.size()) + state.request.max_tokens;
-    state.sequence = -1;
-  }
-  switch (reason) {
-    case FinishReason::kStop:
-    case FinishReason::kLength:
-      ++stats_.requests_finished;
-      break;
-    case FinishReason::kCancelled:
-      ++stats_.requests_cancelled;
-      break;
-    case FinishReason::kError:
-      ++stats_.requests_failed;
-      break;
-  }
-  state.stream->finish(state.report);
-}
-
-void EngineLoop::remove_finished() {
-  std::erase_if(running_, [](const Slot& slot) { return slot.finished; });
-  stats_.requests_running = static_cast<int64_t>(running_.size());
-  stats_.cache_usage = static_cast<double>(reserved_tokens_) / static_cast<double>(options_.cache_tokens);
-}
-
-void EngineLoop::cancel_all() {
-  for (auto& state : waiting_) finish(*state, FinishReason::kCancelled);
-  waiting_.clear();
-  for (Slot& slot : running_) {
-    slot.finished = true;
-    finish(*slot.state, FinishReason::kCancelled);
-  }
-  remove_finished();
+  for (Slot& slot : running_)
+    if (slot.plan.known > 0 && !slot.finished && !slot.state->decoding()) memory_.remember(*slot.state);
 }
 
 }  // namespace ft::scheduler

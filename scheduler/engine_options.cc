@@ -13,6 +13,15 @@ Result<void> in_range(const char* name, int64_t value, int64_t low, int64_t high
 
 }  // namespace
 
+CacheLimits cache_limits(const EngineOptions& options) {
+  CacheLimits limits;
+  limits.sequences = options.max_sequences;
+  limits.rows = options.batch_rows;
+  limits.context = options.context;
+  limits.total_tokens = options.cache_tokens;
+  return limits;
+}
+
 Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config) {
   if (options.context == 0) options.context = config.max_position_embeddings;
   struct Check {
@@ -25,15 +34,38 @@ Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config) 
       {"batch rows", options.batch_rows, 1, 65536},
       {"prefill chunk", options.prefill_chunk, 1, options.batch_rows},
       {"queue limit", options.queue_max, 1, 1'000'000},
-      {"tree nodes", options.tree_nodes, 1, 1024},
+      {"tree nodes", options.tree_nodes, 0, 1024},
+      {"tree nodes limit", options.tree_nodes_max, 1, 1024},
+      {"KV bytes", options.kv_bytes, 0, INT64_MAX},
+      {"prefix cache bytes", options.prefix_cache_bytes, 0, INT64_MAX},
   };
   for (const Check& check : checks)
     if (auto ok = in_range(check.name, check.value, check.low, check.high); !ok)
       return tl::make_unexpected(ok.error());
+  if (!(options.canary_rate >= 0.0 && options.canary_rate <= 1.0))
+    return fail(ErrorCode::kInvalidArgument, "canary rate is {}, expected 0 to 1", options.canary_rate);
+  if (options.acceptance == Acceptance::kRejection) {
+    options.tree_shape = draft::TreeShape::kChain;
+    if (options.selection == SelectionMode::kGlobal) options.selection = SelectionMode::kStepwise;
+  }
+  if (options.cache_tokens == 0 && options.kv_bytes > 0) {
+    const KvCache::Footprint footprint =
+        KvCache::footprint(config, config.main_ratios(), cache_limits(options));
+    const int64_t pages_bytes = options.kv_bytes - footprint.fixed_bytes;
+    if (pages_bytes < 0)
+      return fail(ErrorCode::kInvalidArgument,
+                  "KV bytes is {}, but {} sequences of the cache need {} before any token is kept",
+                  options.kv_bytes, options.max_sequences, footprint.fixed_bytes);
+    options.cache_tokens = footprint.bytes_per_page_tokens == 0
+                               ? options.max_sequences * options.context
+                               : pages_bytes / footprint.bytes_per_page_tokens * kPageTokens;
+  }
   if (options.cache_tokens == 0) options.cache_tokens = options.max_sequences * options.context;
-  if (options.cache_tokens < options.context)
-    return fail(ErrorCode::kInvalidArgument, "cache tokens is {}, expected at least one context of {}",
-                options.cache_tokens, options.context);
+  if (options.cache_tokens < kPageTokens)
+    return fail(ErrorCode::kInvalidArgument, "the cache holds {} tokens, expected at least {}",
+                options.cache_tokens, kPageTokens);
+  // One request may use all of it, and no more.
+  options.context = std::min(options.context, options.cache_tokens);
   return options;
 }
 

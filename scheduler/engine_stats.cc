@@ -18,11 +18,28 @@ void visit_fields(Stats& stats, Integer integer, Real real) {
   integer(stats.drafts);
   integer(stats.draft_tokens);
   integer(stats.accepted_tokens);
+  integer(stats.decode_steps);
+  for (auto& depth : stats.drafted_at_depth) integer(depth);
   for (auto& depth : stats.accepted_at_depth) integer(depth);
+  for (auto& reason : stats.fallbacks) integer(reason);
+  integer(stats.preemptions);
+  integer(stats.prefix_queries);
+  integer(stats.prefix_hits);
+  integer(stats.prefix_states);
+  integer(stats.prefix_bytes);
+  integer(stats.canary_checks);
+  integer(stats.canary_mismatches);
   real(stats.draft_seconds);
   real(stats.verify_seconds);
   real(stats.commit_seconds);
   real(stats.cache_usage);
+  real(stats.expected_step_seconds);
+  real(stats.observed_step_seconds);
+  for (auto& depth : stats.reliability) {
+    real(depth.ece);
+    real(depth.brier);
+    real(depth.auc);
+  }
 }
 
 }  // namespace

@@ -4,12 +4,14 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "draft/drafter.h"
+#include "verify/constraint.h"
 #include "verify/sampling_params.h"
 
 namespace ft::scheduler {
@@ -17,8 +19,9 @@ namespace ft::scheduler {
 // How a request wants to be speculated on; absent values mean the engine's default.
 struct SpeculationParams {
   bool enabled = true;
-  std::optional<int32_t> max_nodes;  // rows verified per step, anchor included; 1 = plain decoding
+  std::optional<int32_t> max_nodes;  // rows verified per step at most, anchor included; 1 = plain decoding
   std::optional<draft::TreeShape> shape;
+  std::optional<draft::DrafterKind> drafter;  // one that the engine has loaded, see Engine::offers
 };
 
 struct GenerateRequest {
@@ -29,6 +32,14 @@ struct GenerateRequest {
   std::vector<int32_t> stop_tokens;  // besides the checkpoint's end token
   bool ignore_eos = false;           // the end token is a token like any other
   SpeculationParams speculation;
+  // Larger ones are admitted first and preempted last; equal ones in order of arrival.
+  int32_t priority = 0;
+  // Requests with the same group, not 0, have the same prompt, which is read once; `fork_count` is how many
+  // there are.
+  uint64_t fork_group = 0;
+  int32_t fork_count = 1;
+  // What may be said; null: anything. Used on the engine's thread only, from admission on.
+  std::shared_ptr<verify::Constraint> constraint;
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
@@ -37,7 +48,17 @@ std::string_view finish_reason_name(FinishReason reason);  // "stop", "length", 
 // Deepest draft that the report breaks down; deeper nodes count into the last bin.
 inline constexpr int kReportDepth = 16;
 
-// What speculation did for one request (field.md: glass box).
+// Why a step of a request verified no drafted row.
+enum class Fallback : uint8_t {
+  kDisabled,  // the request or the server does not speculate
+  kNotWorth,  // by the cost model, drafting or verifying a draft would not have paid
+  kNoDraft,   // the drafter had nothing to say
+  kNoRoom,    // the step had no rows left
+};
+inline constexpr size_t kFallbacks = 4;
+std::string_view fallback_name(Fallback fallback);  // "disabled", "not_worth", "no_draft", "no_room"
+
+// What speculation did for one request.
 struct RequestReport {
   FinishReason finish_reason = FinishReason::kStop;
   std::string error;        // kError only
@@ -51,6 +72,8 @@ struct RequestReport {
   std::array<int64_t, kReportDepth + 1> accepted_histogram{};  // steps by number of accepted drafts
   std::array<int64_t, kReportDepth> drafted_at_depth{};        // steps that verified a node at depth d+1
   std::array<int64_t, kReportDepth> accepted_at_depth{};       // steps that accepted a token at depth d+1
+  std::array<int64_t, kFallbacks> fallbacks{};                 // decode steps without a draft, by reason
+  int64_t preemptions = 0;                                     // times it had to give up its memory
   std::string_view drafter = "none";
   double queue_ms = 0.0;
   double prefill_ms = 0.0;

@@ -4,9 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/batch.h"
+#include "core/kv_cache.h"
+#include "scheduler/draft_gate.h"
 #include "scheduler/request.h"
 #include "scheduler/token_stream.h"
 #include "verify/token_counts.h"
@@ -19,8 +22,15 @@ inline double milliseconds(Clock::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
 
+// The memory of a request that was preempted, where keeping it is cheaper than computing it again.
+struct Suspended {
+  std::unique_ptr<KvImage> image;
+  std::shared_ptr<draft::DraftSnapshot> draft;
+};
+
 struct RequestState {
   GenerateRequest request;
+  int64_t arrival = 0;  // counts requests; with the priority, the order of admission and of preemption
   std::shared_ptr<TokenStream> stream;
   Clock::time_point submitted;
   Clock::time_point admitted;
@@ -30,9 +40,29 @@ struct RequestState {
   verify::TokenCounts counts;   // only kept when the sampling parameters use them
   RequestReport report;
 
+  // What the engine may do for it, from its wishes and the engine's options. Drafted rows per step at most;
+  // 0: none.
+  int32_t drafts_max = 0;
+  bool use_model = false;
+  bool use_ngram = false;
+  bool speculates() const { return drafts_max > 0; }
+
+  DraftOutlook outlook;
+  float expert_overlap =
+      0.5f;  // share of a row's experts that its parent row has too, averaged over recent rows
+  std::optional<Suspended> suspended;
+  bool counted_in_group = false;  // SequenceMemory: whether its fork group still waits for it
+
+  int64_t length_max() const { return static_cast<int64_t>(request.prompt.size()) + request.max_tokens; }
   int64_t tokens_left() const { return request.max_tokens - report.completion_tokens; }
   // Whether the prompt has been read and the first token emitted.
   bool decoding() const { return report.completion_tokens > 0; }
 };
+
+// Whether `a` is served before `b`.
+inline bool comes_before(const RequestState& a, const RequestState& b) {
+  if (a.request.priority != b.request.priority) return a.request.priority > b.request.priority;
+  return a.arrival < b.arrival;
+}
 
 }  // namespace ft::scheduler

@@ -1,0 +1,305 @@
+#include "scheduler/calibration.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.h"
+
+namespace ft::scheduler {
+
+namespace {
+
+// Outcomes that shape an estimate: about the last 1 / (1 - keep) count.
+constexpr double kFitKeep = 1.0 - 1.0 / 4000.0;
+// Standard deviations of what the parameters are believed to be before anything was observed.
+constexpr double kScaleSpread = 0.5;
+constexpr double kOffsetSpread = 1.0;
+// Nothing that few outcomes say makes a share certain or a score count backwards.
+constexpr double kScaleMax = 4.0;
+constexpr double kOffsetMax = 8.0;
+// Outcomes between two fits of a correction, and the weight in outcomes of its starting point, the identity.
+constexpr int64_t kRefitEvery = 64;
+constexpr double kIdentityWeight = 8.0;
+
+// Largest tree whose outcomes are learned from: more than any drafter proposes.
+constexpr size_t kNodesMax = 512;
+
+}  // namespace
+
+int temperature_bucket(double temperature) {
+  if (temperature < kGreedyTemperature) return 0;
+  return temperature <= 0.5 ? 1 : temperature <= 0.85 ? 2 : 3;
+}
+
+std::string_view temperature_bucket_name(int bucket) {
+  constexpr std::array<std::string_view, kTemperatureBuckets> kNames = {"0", "0-0.5", "0.5-0.85", "0.85+"};
+  return kNames[static_cast<size_t>(bucket)];
+}
+
+void Reliability::add(double predicted, bool hit) {
+  // Newer predictions weigh more instead of older ones less: the sums only ever matter in proportion.
+  weight /= kKeep;
+  if (weight > kWeightMax) {
+    for (Bin& bin : bins) {
+      bin.count /= weight;
+      bin.predicted /= weight;
+      bin.hits /= weight;
+    }
+    squared_error /= weight;
+    weight = 1.0;
+  }
+  const auto index = std::min(static_cast<size_t>(predicted * kBins), static_cast<size_t>(kBins - 1));
+  const double error = predicted - (hit ? 1.0 : 0.0);
+  bins[index].count += weight;
+  bins[index].predicted += weight * predicted;
+  bins[index].hits += hit ? weight : 0.0;
+  squared_error += weight * error * error;
+}
+
+double Reliability::total() const {
+  double sum = 0.0;
+  for (const Bin& bin : bins) sum += bin.count;
+  return sum;
+}
+
+double Reliability::ece() const {
+  double difference = 0.0;
+  for (const Bin& bin : bins) difference += std::abs(bin.predicted - bin.hits);
+  return difference / std::max(total(), 1e-9);
+}
+
+double Reliability::brier() const {
+  return squared_error / std::max(total(), 1e-9);
+}
+
+double Reliability::auc() const {
+  double hits = 0.0;
+  double misses = 0.0;
+  double ordered = 0.0;
+  for (const Bin& bin : bins) {
+    const double missed = bin.count - bin.hits;
+    ordered += bin.hits * (misses + 0.5 * missed);
+    hits += bin.hits;
+    misses += missed;
+  }
+  return hits > 0.0 && misses > 0.0 ? ordered / (hits * misses) : 0.5;
+}
+
+void OnlineLogistic::start(draft::ShareParameters prior) {
+  scale_ = prior.scale;
+  offset_ = prior.offset;
+  // A scale of 0 says that the score is not to be trusted, so it is learned more slowly.
+  p00_ = kScaleSpread * kScaleSpread * (prior.scale == 0.0f ? 0.1 : 1.0);
+  p01_ = 0.0;
+  p11_ = kOffsetSpread * kOffsetSpread;
+  observations_ = 0.0;
+}
+
+void OnlineLogistic::observe(double score, bool hit) {
+  const double x = std::clamp(score, -10.0, 10.0);
+  const double probability = 1.0 / (1.0 + std::exp(-(scale_ * x + offset_)));
+  const double curvature = std::max(probability * (1.0 - probability), 0.01);
+  // Recursive least squares in the parameters: P = (H + w x x')^-1 by the matrix inversion lemma.
+  const double gain0 = p00_ * x + p01_;
+  const double gain1 = p01_ * x + p11_;
+  const double denominator = 1.0 / curvature + x * gain0 + gain1;
+  p00_ -= gain0 * gain0 / denominator;
+  p01_ -= gain0 * gain1 / denominator;
+  p11_ -= gain1 * gain1 / denominator;
+  const double error = (hit ? 1.0 : 0.0) - probability;
+  scale_ = std::clamp(scale_ + (p00_ * x + p01_) * error, 0.0, kScaleMax);
+  offset_ = std::clamp(offset_ + (p01_ * x + p11_) * error, -kOffsetMax, kOffsetMax);
+  // Forgetting, bounded by what is believed of unknown parameters.
+  p00_ = std::min(p00_ / kFitKeep, kScaleSpread * kScaleSpread);
+  p01_ = p01_ / kFitKeep;
+  p11_ = std::min(p11_ / kFitKeep, kOffsetSpread * kOffsetSpread);
+  const double bound = std::sqrt(p00_ * p11_);
+  p01_ = std::clamp(p01_, -bound, bound);
+  observations_ += 1.0;
+}
+
+void Calibration::Correction::start() {
+  count.fill(kIdentityWeight);
+  for (size_t k = 0; k < kKnots; ++k) {
+    const double middle = (static_cast<double>(k) + 0.5) / kKnots;
+    product[k] = kIdentityWeight * middle;
+    hits[k] = kIdentityWeight * middle;
+  }
+  refit();
+}
+
+void Calibration::Correction::observe(double predicted, bool hit) {
+  const auto knot = std::min(static_cast<size_t>(predicted * kKnots), static_cast<size_t>(kKnots - 1));
+  count[knot] = count[knot] * kFitKeep + 1.0;
+  product[knot] = product[knot] * kFitKeep + predicted;
+  hits[knot] = hits[knot] * kFitKeep + (hit ? 1.0 : 0.0);
+  if (++since_refit >= kRefitEvery) refit();
+}
+
+void Calibration::Correction::refit() {
+  since_refit = 0;
+  // Isotonic regression by pooling neighbours that are out of order, then straight lines between the pools'
+  // means.
+  std::array<double, kKnots> pool_count, pool_product, pool_hits;
+  size_t pools = 0;
+  for (size_t k = 0; k < kKnots; ++k) {
+    pool_count[pools] = count[k];
+    pool_product[pools] = product[k];
+    pool_hits[pools] = hits[k];
+    ++pools;
+    while (pools > 1 &&
+           pool_hits[pools - 2] * pool_count[pools - 1] >= pool_hits[pools - 1] * pool_count[pools - 2]) {
+      pool_count[pools - 2] += pool_count[pools - 1];
+      pool_product[pools - 2] += pool_product[pools - 1];
+      pool_hits[pools - 2] += pool_hits[pools - 1];
+      --pools;
+    }
+  }
+  size_t next = 0;
+  for (size_t k = 0; k < value.size(); ++k) {
+    const double x = static_cast<double>(k) / kKnots;
+    while (next < pools && pool_product[next] / pool_count[next] < x) ++next;
+    const double x0 = next == 0 ? 0.0 : pool_product[next - 1] / pool_count[next - 1];
+    const double y0 = next == 0 ? 0.0 : pool_hits[next - 1] / pool_count[next - 1];
+    const double x1 = next == pools ? 1.0 : pool_product[next] / pool_count[next];
+    const double y1 = next == pools ? std::max(y0, pool_hits[pools - 1] / pool_count[pools - 1])
+                                    : pool_hits[next] / pool_count[next];
+    const double part = x1 > x0 ? (x - x0) / (x1 - x0) : 1.0;
+    value[k] = static_cast<float>(y0 + (y1 - y0) * part);
+  }
+}
+
+float Calibration::Correction::at(float predicted) const {
+  const float x = std::clamp(predicted, 0.0f, 1.0f) * kKnots;
+  const auto k = std::min(static_cast<size_t>(x), static_cast<size_t>(kKnots - 1));
+  return value[k] + (value[k + 1] - value[k]) * (x - static_cast<float>(k));
+}
+
+Calibration::Calibration() : buckets_(kTemperatureBuckets) {
+  for (size_t b = 0; b < buckets_.size(); ++b) {
+    Bucket& bucket = buckets_[b];
+    bucket.shares = draft::default_share_model(b == 0);
+    for (int source = 0; source < draft::kDraftSources; ++source)
+      for (int depth = 1; depth <= kDepths; ++depth)
+        for (int rank = 0; rank < draft::kBranchMax; ++rank)
+          bucket
+              .logistic[static_cast<size_t>(source)][static_cast<size_t>(depth - 1)]
+                       [static_cast<size_t>(rank)]
+              .start(bucket.shares.at(static_cast<draft::DraftSource>(source), depth, rank));
+    for (Correction& correction : bucket.correction) correction.start();
+  }
+  passed_.reserve(kNodesMax);
+}
+
+const draft::ShareModel& Calibration::shares(double temperature) const {
+  return buckets_[static_cast<size_t>(temperature_bucket(temperature))].shares;
+}
+
+void Calibration::correct(double temperature, std::span<const draft::DraftNode> nodes,
+                          std::vector<float>& corrected) const {
+  const Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
+  corrected.clear();
+  for (const draft::DraftNode& node : nodes) {
+    const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
+    const float parent = node.parent < 0 ? 1.0f : corrected[static_cast<size_t>(node.parent)];
+    corrected.push_back(std::min(bucket.correction[depth].at(node.path_probability), parent));
+  }
+}
+
+void Calibration::observe(double temperature, std::span<const draft::DraftNode> nodes,
+                          std::span<const float> corrected, std::span<const int32_t> emitted) {
+  FT_CHECK(nodes.size() == corrected.size() && !emitted.empty(), nodes.size(), corrected.size());
+  if (nodes.size() > kNodesMax) return;
+  Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
+  passed_.clear();
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const draft::DraftNode& node = nodes[i];
+    const Passed parent = node.parent < 0 ? Passed::kYes : passed_[static_cast<size_t>(node.parent)];
+    Passed passed = parent;
+    // Behind the last emitted token nothing is known of a node that the path may still run through.
+    if (parent == Passed::kYes)
+      passed = node.depth > emitted.size()                                  ? Passed::kUnknown
+               : emitted[static_cast<size_t>(node.depth) - 1] == node.token ? Passed::kYes
+                                                                            : Passed::kNo;
+    passed_.push_back(passed);
+    if (passed == Passed::kUnknown) continue;
+    const bool hit = passed == Passed::kYes;
+    const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
+    bucket.reliability[depth].add(static_cast<double>(corrected[i]), hit);
+    bucket.correction[depth].observe(static_cast<double>(node.path_probability), hit);
+    if (parent != Passed::kYes) continue;
+    // A share speaks of what is left by the siblings ranked before.
+    bool taken_before = false;
+    for (size_t k = 0; k < i && !taken_before; ++k)
+      taken_before = nodes[k].parent == node.parent && passed_[k] == Passed::kYes;
+    if (taken_before) continue;
+    const size_t rank = std::min<size_t>(node.rank, draft::kBranchMax - 1);
+    OnlineLogistic& logistic = bucket.logistic[static_cast<size_t>(node.source)][depth][rank];
+    logistic.observe(static_cast<double>(node.score), hit);
+    bucket.shares.at(node.source, node.depth, static_cast<int>(rank)) = logistic.parameters();
+    if (rank == 1) {
+      bucket.second_chances += 1.0;
+      bucket.second_hits += hit ? 1.0 : 0.0;
+    }
+  }
+}
+
+const Reliability& Calibration::reliability(int bucket, int depth) const {
+  return buckets_[static_cast<size_t>(bucket)].reliability[static_cast<size_t>(depth - 1)];
+}
+
+double Calibration::second_choice_rate(int bucket) const {
+  const Bucket& b = buckets_[static_cast<size_t>(bucket)];
+  return b.second_chances > 0.0 ? b.second_hits / b.second_chances : 0.0;
+}
+
+template <class Self, class Visit>
+void Calibration::visit_state(Self& self, Visit visit) {
+  for (auto& bucket : self.buckets_) {
+    for (auto& source : bucket.logistic)
+      for (auto& depth : source)
+        for (auto& logistic : depth) {
+          visit(logistic.scale_);
+          visit(logistic.offset_);
+          visit(logistic.p00_);
+          visit(logistic.p01_);
+          visit(logistic.p11_);
+          visit(logistic.observations_);
+        }
+    for (auto& correction : bucket.correction)
+      for (size_t k = 0; k < Correction::kKnots; ++k) {
+        visit(correction.count[k]);
+        visit(correction.product[k]);
+        visit(correction.hits[k]);
+      }
+    visit(bucket.second_chances);
+    visit(bucket.second_hits);
+  }
+}
+
+std::vector<double> Calibration::save() const {
+  std::vector<double> saved;
+  visit_state(*this, [&](double value) { saved.push_back(value); });
+  return saved;
+}
+
+bool Calibration::restore(std::span<const double> saved) {
+  size_t count = 0;
+  visit_state(*this, [&](double) { ++count; });
+  const bool finite =
+      std::all_of(saved.begin(), saved.end(), [](double value) { return std::isfinite(value); });
+  if (saved.size() != count || !finite) return false;
+  const double* next = saved.data();
+  visit_state(*this, [&](double& value) { value = *next++; });
+  for (Bucket& bucket : buckets_) {
+    for (size_t source = 0; source < bucket.logistic.size(); ++source)
+      for (int depth = 1; depth <= kDepths; ++depth)
+        for (int rank = 0; rank < draft::kBranchMax; ++rank)
+          bucket.shares.at(static_cast<draft::DraftSource>(source), depth, rank) =
+              bucket.logistic[source][static_cast<size_t>(depth - 1)][static_cast<size_t>(rank)].parameters();
+    for (Correction& correction : bucket.correction) correction.refit();
+  }
+  return true;
+}
+
+}  // namespace ft::scheduler

@@ -1,0 +1,135 @@
+// Calibration of drafts, online: from the scores that drafters give to what the target really takes.
+//
+// Per (source, temperature bucket, depth, rank) a logistic scale and offset, fitted to observed outcomes with
+// exponential forgetting: sequential temperature scaling (dspark.md 1.7) with an offset, continuously. Every
+// candidate whose parent the target has reached has a known outcome, verified or not, so nothing is censored:
+// what the target took instead is known. On top, per depth, a monotone correction of the product of shares,
+// because shares of one path are not independent of each other. Memory is fixed; no allocation after
+// construction.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "draft/drafter.h"
+
+namespace ft::scheduler {
+
+// Temperatures whose drafts behave alike; T = 0 compares without noise and is a bucket of its own.
+inline constexpr int kTemperatureBuckets = 4;
+int temperature_bucket(double temperature);
+std::string_view temperature_bucket_name(int bucket);  // "0", "0-0.5", "0.5-0.85", "0.85+"
+
+// How well predicted path probabilities match what happened, at one depth. Predictions count as they were
+// made, before their outcome was learned from.
+struct Reliability {
+  static constexpr int kBins = 20;  // equal, as in dspark.md 1.7
+
+  struct Bin {
+    double count = 0.0;
+    double predicted = 0.0;  // sum of predictions
+    double hits = 0.0;
+  };
+  // Sums with growing weights: the last 20,000 predictions or so count.
+  std::array<Bin, kBins> bins{};
+  double squared_error = 0.0;
+  double weight = 1.0;
+
+  void add(double predicted, bool hit);
+  double count() const { return total() / weight; }
+  double ece() const;    // sum_b n_b/N |mean prediction - mean outcome|
+  double brier() const;  // mean squared error
+  double auc() const;    // chance that a hit had a higher prediction than a miss, over the bins; 0.5 if there
+                         // is one kind
+
+ private:
+  static constexpr double kKeep = 1.0 - 1.0 / 20000.0;
+  static constexpr double kWeightMax = 1e9;
+  double total() const;
+};
+
+// A logistic regression with two parameters, updated per outcome by a Newton step with forgetting.
+class OnlineLogistic {
+ public:
+  void start(draft::ShareParameters prior);
+  void observe(double score, bool hit);
+  draft::ShareParameters parameters() const {
+    return {static_cast<float>(scale_), static_cast<float>(offset_)};
+  }
+  double observations() const { return observations_; }
+
+ private:
+  friend class Calibration;
+  double scale_ = 1.0;
+  double offset_ = 0.0;
+  // Inverse Hessian of the loss.
+  double p00_ = 1.0;
+  double p01_ = 0.0;
+  double p11_ = 1.0;
+  double observations_ = 0.0;
+};
+
+class Calibration {
+ public:
+  static constexpr int kDepths = draft::kShareDepthMax;
+
+  Calibration();
+
+  // What drafters of a request at this temperature are to use. Changes with observe().
+  const draft::ShareModel& shares(double temperature) const;
+  // Estimates of the path probabilities of a tree, from the products of shares that its nodes carry:
+  // corrected[i] of node i, never above its parent's.
+  void correct(double temperature, std::span<const draft::DraftNode> nodes,
+               std::vector<float>& corrected) const;
+
+  // Learns from a tree and the estimates that correct() gave for it. emitted[k] is the target's token k + 1
+  // places after the anchor; at least one.
+  void observe(double temperature, std::span<const draft::DraftNode> nodes, std::span<const float> corrected,
+               std::span<const int32_t> emitted);
+
+  // depth >= 1.
+  const Reliability& reliability(int bucket, int depth) const;
+  // Chance that the target's token is the draft's second child where it is not the first (dspark.md 6.1,
+  // "s2").
+  double second_choice_rate(int bucket) const;
+
+  // One number per fact, for keeping what was learned; restore ignores a list of another length.
+  std::vector<double> save() const;
+  bool restore(std::span<const double> saved);
+
+ private:
+  // Predictions by product, and what came of them.
+  struct Correction {
+    static constexpr int kKnots = 16;
+    std::array<double, kKnots> count{};
+    std::array<double, kKnots> product{};
+    std::array<double, kKnots> hits{};
+    std::array<float, kKnots + 1> value{};  // of the map at k / kKnots
+    int64_t since_refit = 0;
+    void start();
+    void observe(double product, bool hit);
+    void refit();
+    float at(float product) const;
+  };
+  struct Bucket {
+    std::array<std::array<std::array<OnlineLogistic, draft::kBranchMax>, kDepths>, draft::kDraftSources>
+        logistic;
+    std::array<Correction, kDepths> correction;
+    std::array<Reliability, kDepths> reliability;
+    draft::ShareModel shares;
+    double second_chances = 0.0;
+    double second_hits = 0.0;
+  };
+  template <class Self, class Visit>
+  static void visit_state(Self& self, Visit visit);
+
+  std::vector<Bucket> buckets_;
+  // Whether the target went through each node of the tree in observe().
+  enum class Passed : uint8_t { kNo, kYes, kUnknown };
+  std::vector<Passed> passed_;
+};
+
+}  // namespace ft::scheduler

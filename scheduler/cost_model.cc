@@ -1,0 +1,167 @@
+#include "scheduler/cost_model.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "core/check.h"
+
+namespace ft::scheduler {
+
+namespace {
+
+// Forgetting of the expert regression: about the last thousand steps count.
+constexpr double kRegressionDecay = 0.999;
+// Experts, squared, that must have been seen to vary before a price is believed: a few rows' worth.
+constexpr double kRegressionPrior = 4.0;
+
+}  // namespace
+
+std::vector<double> cost_grid(int32_t max) {
+  std::vector<double> grid;
+  for (int32_t rows = 1; rows < max;
+       rows += rows < 8 ? 1 : 1 << (std::bit_width(static_cast<uint32_t>(rows)) - 3))
+    grid.push_back(rows);
+  grid.push_back(max);
+  return grid;
+}
+
+CostCurve::CostCurve(std::vector<double> grid) {
+  FT_CHECK(!grid.empty());
+  for (double x : grid) points_.push_back({x, 0.0, 0.0, 0.0});
+  value_.assign(points_.size(), 0.0);
+  table_.assign(std::max<size_t>(static_cast<size_t>(points_.back().x) + 1, 2), 0.0);
+}
+
+double CostCurve::at(double x) const {
+  const double last = static_cast<double>(table_.size() - 1);
+  const double floor = std::clamp(std::floor(x), 0.0, last - 1.0);
+  const auto i = static_cast<size_t>(floor);
+  return table_[i] + (table_[i + 1] - table_[i]) * (x - floor);
+}
+
+void CostCurve::observe(double x, double seconds, double experts) {
+  const double expected = empty() ? seconds : at(x) + expert_price_ * experts;
+  const double bounded = std::clamp(seconds, 0.5 * expected, 2.0 * expected);
+  size_t right = 0;
+  while (right + 1 < points_.size() && points_[right].x < x) ++right;
+  const size_t left = right > 0 && points_[right].x > x ? right - 1 : right;
+  for (size_t i = left; i <= right; ++i) {
+    Point& point = points_[i];
+    const double width = points_[right].x - points_[left].x;
+    const double share = width > 0.0 ? 1.0 - std::abs(point.x - x) / width : 1.0;
+    if (share <= 0.0) continue;
+    // What the same step would have cost at the point itself, by the curve as it is.
+    const double there = empty() ? bounded : bounded + at(point.x) - at(x);
+    point.weight = std::min(point.weight + share, kMemory);
+    const double rate = share / point.weight;
+    point.seconds += rate * (there - point.seconds);
+    point.experts += rate * (experts - point.experts);
+  }
+  ++observed_;
+  refresh();
+}
+
+void CostCurve::set_expert_price(double seconds_per_expert) {
+  expert_price_ = seconds_per_expert;
+  refresh();
+}
+
+void CostCurve::restore(std::span<const Point> points) {
+  for (const Point& saved : points)
+    for (Point& point : points_)
+      if (point.x == saved.x && saved.weight > 0.0) {
+        point = saved;
+        point.weight = std::min(saved.weight, kMemory);
+        ++observed_;
+      }
+  refresh();
+}
+
+void CostCurve::refresh() {
+  // Observed points first, never falling: a point that is cheaper than one before it is noise.
+  double highest = 0.0;
+  size_t last = points_.size();
+  for (size_t i = 0; i < points_.size(); ++i) {
+    if (points_[i].weight == 0.0) continue;
+    highest = std::max(highest, base(points_[i]));
+    value_[i] = highest;
+    // The gap behind the previous observed point is a straight line; before the first one the cost is flat.
+    const size_t begin = last == points_.size() ? 0 : last + 1;
+    for (size_t k = begin; k < i; ++k)
+      value_[k] = last == points_.size()
+                      ? value_[i]
+                      : value_[last] + (value_[i] - value_[last]) * (points_[k].x - points_[last].x) /
+                                           (points_[i].x - points_[last].x);
+    last = i;
+  }
+  if (last == points_.size()) return;
+  // Beyond the last one: its slope, or in proportion where there is only one.
+  double slope = value_[last] / points_[last].x;
+  if (last > 0) slope = (value_[last] - value_[0]) / (points_[last].x - points_[0].x);
+  for (size_t k = last + 1; k < points_.size(); ++k)
+    value_[k] = value_[last] + slope * (points_[k].x - points_[last].x);
+  size_t right = 0;
+  for (size_t x = 0; x < table_.size(); ++x) {
+    const auto here = static_cast<double>(x);
+    while (right + 1 < points_.size() && points_[right].x < here) ++right;
+    if (right == 0 || points_[right].x < here) {
+      table_[x] = value_[right];
+      continue;
+    }
+    const double width = points_[right].x - points_[right - 1].x;
+    table_[x] =
+        value_[right - 1] + (value_[right] - value_[right - 1]) * (here - points_[right - 1].x) / width;
+  }
+}
+
+CostModel::CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row)
+    : experts_per_row_(experts_per_row), verify_(cost_grid(rows_max)), draft_(cost_grid(requests_max)) {}
+
+double CostModel::verify_seconds(double rows, double experts) const {
+  return verify_.at(rows) + seconds_per_expert_ * experts;
+}
+
+double CostModel::regression_prior() const {
+  return kRegressionPrior * experts_per_row_ * experts_per_row_;
+}
+
+double CostModel::draft_seconds(double requests) const {
+  return requests > 0.0 ? draft_.at(requests) : 0.0;
+}
+
+void CostModel::observe_verify(int32_t rows, double experts, double seconds) {
+  // Against the mean of the point nearest to `rows`, so that rows and experts, which grow together, are told
+  // apart.
+  const CostCurve::Point* nearest = nullptr;
+  for (const CostCurve::Point& point : verify_.points())
+    if (point.weight >= 2.0 && (nearest == nullptr || std::abs(point.x - rows) < std::abs(nearest->x - rows)))
+      nearest = &point;
+  if (nearest != nullptr && nearest->x == static_cast<double>(rows)) {
+    const double x = experts - nearest->experts;
+    const double y = std::clamp(seconds, 0.5 * nearest->seconds, 2.0 * nearest->seconds) - nearest->seconds;
+    sum_xx_ = sum_xx_ * kRegressionDecay + x * x;
+    sum_xy_ = sum_xy_ * kRegressionDecay + x * y;
+    seconds_per_expert_ = std::max(0.0, sum_xy_ / (sum_xx_ + regression_prior()));
+    verify_.set_expert_price(seconds_per_expert_);
+  }
+  verify_.observe(rows, seconds, experts);
+}
+
+void CostModel::observe_draft(int32_t requests, double seconds) {
+  draft_.observe(requests, seconds, 0.0);
+}
+
+void CostModel::restore(std::span<const CostCurve::Point> verify, std::span<const CostCurve::Point> draft,
+                        double seconds_per_expert) {
+  seconds_per_expert_ = std::max(0.0, seconds_per_expert);
+  // As if it had been seen with nine times the weight of the prior.
+  sum_xx_ = 9.0 * regression_prior();
+  sum_xy_ = seconds_per_expert_ * 10.0 * regression_prior();
+  verify_.restore(verify);
+  verify_.set_expert_price(seconds_per_expert_);
+  draft_.restore(draft);
+}
+
+}  // namespace ft::scheduler

@@ -1,0 +1,96 @@
+// What a step costs: seconds as a function of the rows verified, of the distinct experts they activate, and
+// of the requests drafted for (dspark.md 3.4). Measured at the start, refined by every step.
+//
+//   verify(rows, experts) = base(rows) + seconds_per_expert * experts
+//
+// An expert here is a (layer, expert) pair whose weights a step has to read. base is kept at a grid of row
+// counts and interpolated between them; it never falls. Pure: seconds are arguments, there is no clock in
+// here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace ft::scheduler {
+
+// A straight line between points (x ascending), continued with its last slope. For a cost that is learned at
+// a few places and asked for at others.
+class CostCurve {
+ public:
+  struct Point {
+    double x = 0.0;
+    double seconds = 0.0;  // mean of what was observed here
+    double experts = 0.0;  // mean experts of these observations
+    double weight = 0.0;   // observations, up to kMemory; 0 = never observed
+  };
+  // A later observation counts at least 1 / kMemory.
+  static constexpr double kMemory = 64.0;
+
+  explicit CostCurve(std::vector<double> grid);
+
+  // Seconds at x, of the observed points; 0 if there is none.
+  double at(double x) const;
+  // Adds `seconds` observed at x to the points on both sides of it. Ones far off the curve (a step that the
+  // system interrupted) pull no harder than twice the cost.
+  void observe(double x, double seconds, double experts);
+  bool empty() const { return observed_ == 0; }
+
+  std::span<const Point> points() const { return points_; }
+  // Replaces the points whose x is the same; others are ignored.
+  void restore(std::span<const Point> points);
+  // Takes `seconds_per_expert` out of what at() returns, which is then the cost without experts.
+  void set_expert_price(double seconds_per_expert);
+
+ private:
+  double base(const Point& point) const { return point.seconds - expert_price_ * point.experts; }
+  void refresh();
+
+  std::vector<Point> points_;
+  std::vector<double> value_;  // at the points: non-decreasing, those never observed filled in
+  std::vector<double> table_;  // at() of every whole number from 0 on
+  int64_t observed_ = 0;
+  double expert_price_ = 0.0;
+};
+
+class CostModel {
+ public:
+  // `experts_per_row`: (layer, expert) pairs that one row activates.
+  CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row);
+
+  // Seconds of forward, sampling and commit of a step. rows >= 1.
+  double verify_seconds(double rows, double experts) const;
+  // The same for rows that share no expert with each other: an upper bound where nothing else is known.
+  double verify_seconds(double rows) const { return verify_seconds(rows, rows * experts_per_row_); }
+  // Seconds of proposing for `requests` requests in one call. 0 for none.
+  double draft_seconds(double requests) const;
+  double seconds_per_expert() const { return seconds_per_expert_; }
+  double experts_per_row() const { return experts_per_row_; }
+  bool measured() const { return !verify_.empty(); }
+
+  void observe_verify(int32_t rows, double experts, double seconds);
+  void observe_draft(int32_t requests, double seconds);
+
+  // For keeping what was learned.
+  const CostCurve& verify_curve() const { return verify_; }
+  const CostCurve& draft_curve() const { return draft_; }
+  void restore(std::span<const CostCurve::Point> verify, std::span<const CostCurve::Point> draft,
+               double seconds_per_expert);
+
+ private:
+  double regression_prior() const;
+
+  double experts_per_row_;
+  CostCurve verify_;
+  CostCurve draft_;
+  double seconds_per_expert_ = 0.0;
+  // Decayed sums of the regression of seconds on experts, both relative to their means at that row count.
+  double sum_xx_ = 0.0;
+  double sum_xy_ = 0.0;
+};
+
+// Row counts at which costs are kept: every one up to 8, then four per octave.
+std::vector<double> cost_grid(int32_t max);
+
+}  // namespace ft::scheduler

@@ -1,0 +1,135 @@
+#include "scheduler/draft_gate.h"
+
+#include <algorithm>
+
+namespace ft::scheduler {
+
+namespace {
+
+// Drafts that an outlook remembers, and how many make a request's own better than everybody's.
+constexpr float kMemory = 8.0f;
+constexpr float kOwnFrom = 2.0f;
+// Gain below which drafting is not worth the change.
+constexpr double kMargin = 1.01;
+
+}  // namespace
+
+void DraftOutlook::observe(std::span<const float> probability) {
+  std::array<float, kNodes> best{};
+  for (float p : probability) {
+    if (p <= best.back()) continue;
+    size_t place = kNodes - 1;
+    for (; place > 0 && best[place - 1] < p; --place) best[place] = best[place - 1];
+    best[place] = p;
+  }
+  observations = std::min(observations + 1.0f, kMemory);
+  for (size_t i = 0; i < kNodes; ++i) value[i] += (best[i] - value[i]) / observations;
+}
+
+const DraftOutlook& DraftGate::known(const DraftOutlook& outlook) const {
+  return outlook.observations >= kOwnFrom || average_.observations == 0.0f ? outlook : average_;
+}
+
+double DraftGate::gain(const Request& request, double rate, double row_seconds, double draft_seconds,
+                       double* tokens, double* rows) const {
+  *tokens = 0.0;
+  *rows = 0.0;
+  const DraftOutlook& outlook = known(*request.outlook);
+  const size_t most = std::min(DraftOutlook::kNodes, static_cast<size_t>(std::max(request.nodes_max, 0)));
+  // Nothing is known of anybody's drafts yet: they must be seen first.
+  if (outlook.observations == 0.0f) {
+    *tokens = *rows = static_cast<double>(most);
+    return static_cast<double>(most);
+  }
+  double sum = -rate * draft_seconds;
+  for (size_t i = 0; i < most; ++i) {
+    const double worth = static_cast<double>(outlook.value[i]) - rate * row_seconds;
+    if (worth <= 0.0) break;
+    sum += worth;
+    *tokens += static_cast<double>(outlook.value[i]);
+    *rows += 1.0;
+  }
+  return sum;
+}
+
+void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t emitting,
+                       std::vector<uint8_t>& draft) {
+  draft.assign(requests.size(), 0);
+  chosen_.assign(requests.size(), 0);
+  int32_t able = 0;
+  for (const Request& request : requests) able += request.nodes_max > 0 ? 1 : 0;
+  if (able == 0 || emitting == 0) return;
+  if (!costs_.measured()) {
+    for (size_t i = 0; i < requests.size(); ++i) draft[i] = requests[i].nodes_max > 0 ? 1 : 0;
+    return;
+  }
+  const double plain_seconds = costs_.verify_seconds(rows);
+  const double plain_rate = emitting / std::max(plain_seconds, 1e-12);
+  const double reach = std::max(2.0, static_cast<double>(able));
+  const double row_seconds = (costs_.verify_seconds(rows + reach) - plain_seconds) / reach;
+  const double first_draft = costs_.draft_seconds(1);
+  const double next_draft =
+      able > 1 ? std::max(0.0, (costs_.draft_seconds(able) - first_draft) / (able - 1)) : 0.0;
+  const double shared_draft = std::max(0.0, first_draft - next_draft);
+  // The best set at a rate is the one whose members gain at that rate; the rate it reaches is at least as
+  // high as any before, and two or three rounds settle it (Dinkelbach's method for ratios).
+  double rate = plain_rate;
+  double best_rate = plain_rate * kMargin;
+  for (int round = 0; round < 3; ++round) {
+    double gained = -rate * shared_draft;
+    double tokens = emitting;
+    double drafted_rows = 0.0;
+    int32_t drafted = 0;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      double own_tokens = 0.0;
+      double own_rows = 0.0;
+      const double own = requests[i].nodes_max > 0
+                             ? gain(requests[i], rate, row_seconds, next_draft, &own_tokens, &own_rows)
+                             : 0.0;
+      chosen_[i] = own > 0.0 ? 1 : 0;
+      if (chosen_[i] == 0) continue;
+      gained += own;
+      tokens += own_tokens;
+      drafted_rows += own_rows;
+      ++drafted;
+    }
+    if (gained <= 0.0 || drafted == 0) break;
+    const double seconds = costs_.draft_seconds(drafted) + costs_.verify_seconds(rows + drafted_rows);
+    rate = tokens / seconds;
+    if (rate <= best_rate) break;
+    best_rate = rate;
+    draft = chosen_;
+  }
+  // One probe, of the request that has waited longest, as soon as it is paid for.
+  const double probe_seconds = first_draft + row_seconds;
+  if (credit_ < probe_seconds) return;
+  size_t longest = requests.size();
+  for (size_t i = 0; i < requests.size(); ++i)
+    if (draft[i] == 0 && requests[i].nodes_max > 0 &&
+        (longest == requests.size() ||
+         requests[i].outlook->idle_seconds > requests[longest].outlook->idle_seconds))
+      longest = i;
+  if (longest == requests.size()) return;
+  draft[longest] = 1;
+  credit_ -= probe_seconds;
+}
+
+void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds) {
+  bool idle = false;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (requests[i].nodes_max <= 0) continue;
+    requests[i].outlook->idle_seconds = drafted[i] != 0 ? 0.0 : requests[i].outlook->idle_seconds + seconds;
+    idle = idle || drafted[i] == 0;
+  }
+  // Credit does not pile up while there is nothing to probe.
+  const double most =
+      4.0 * (costs_.draft_seconds(1) + costs_.verify_seconds(2.0) - costs_.verify_seconds(1.0));
+  credit_ = idle ? std::min(credit_ + kProbeShare * seconds, std::max(most, 0.0)) : 0.0;
+}
+
+void DraftGate::observe(DraftOutlook& outlook, std::span<const float> probability) {
+  outlook.observe(probability);
+  average_.observe(probability);
+}
+
+}  // namespace ft::scheduler

@@ -1,0 +1,64 @@
+// Whether to draft at all, before there is a draft: proposing costs time too, and where it does not pay a
+// request falls back to plain decoding at no cost.
+//
+// Per request, a falling curve of how likely the best, second best, ... of its drafted nodes were on the
+// path, averaged over its recent drafts; a request without any starts from the average of all. The gate asks
+// what a selection over these curves would be worth at the current load (dspark.md 3.2: confidences of steps
+// before) and drafts for the requests that raise the expected rate. Requests that are not drafted for are
+// probed now and then, within a fixed share of time, so that a change of content or load is noticed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "scheduler/cost_model.h"
+
+namespace ft::scheduler {
+
+// What is known of a request's drafts. Part of the request's state.
+struct DraftOutlook {
+  static constexpr size_t kNodes = 16;
+
+  std::array<float, kNodes> value{};  // path probability of the n-th best node, falling
+  float observations = 0.0f;
+  double idle_seconds = 0.0;  // spent in steps since the last draft
+
+  // `probability`: calibrated estimates of a drafted tree, any order.
+  void observe(std::span<const float> probability);
+};
+
+class DraftGate {
+ public:
+  // Share of the time that probing may cost.
+  static constexpr double kProbeShare = 0.005;
+
+  explicit DraftGate(const CostModel& costs) : costs_(costs) {}
+
+  struct Request {
+    DraftOutlook* outlook = nullptr;
+    int32_t nodes_max = 0;  // drafted rows at most; 0: not to be drafted for
+  };
+
+  // Fills draft[i]: whether to propose for requests[i]. `rows`: of the step without drafts; `emitting`:
+  // requests that will emit a token.
+  void decide(std::span<const Request> requests, int32_t rows, int32_t emitting, std::vector<uint8_t>& draft);
+  // A step has taken `seconds`.
+  void spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds);
+  // The average outlook learns from a tree as well.
+  void observe(DraftOutlook& outlook, std::span<const float> probability);
+
+ private:
+  // Gain in tokens of drafting for one request at the rate `rate`, its own rows and draft paid for.
+  double gain(const Request& request, double rate, double row_seconds, double draft_seconds, double* tokens,
+              double* rows) const;
+  const DraftOutlook& known(const DraftOutlook& outlook) const;
+
+  const CostModel& costs_;
+  DraftOutlook average_;
+  double credit_ = 0.0;  // seconds that probing may spend
+  std::vector<uint8_t> chosen_;
+};
+
+}  // namespace ft::scheduler

@@ -1,0 +1,77 @@
+// Memory of requests in the target's cache and in the drafter: who has a sequence, how far it may grow, what
+// was kept of those that had to give theirs up, and which prompts need not be read again.
+//
+// A request is admitted with room for what it has, not for what it may become; it grows a page at a time.
+// When pages run out, cached prefixes go first, and then the caller suspends requests. Nothing is lost: a
+// suspended request continues with the same bits.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "core/kv_cache.h"
+#include "draft/drafter.h"
+#include "scheduler/prefix_cache.h"
+#include "scheduler/request_state.h"
+
+namespace ft::scheduler {
+
+class SequenceMemory {
+ public:
+  // `cache` and `drafter` must outlive it.
+  SequenceMemory(KvCache& cache, draft::Drafter& drafter, int64_t prefix_cache_bytes);
+
+  // Gives a request a sequence with room for `length` tokens: from its suspended image, from its fork group,
+  // from the longest cached prefix, or empty. `spare` tokens must stay available for those that run. False,
+  // and no change but evicted prefixes, if there is no room.
+  bool open(RequestState& state, int64_t length, int64_t spare);
+  // Room for `length` tokens. False if there is none.
+  bool grow(RequestState& state, int64_t length);
+  // Takes the sequence away; `keep`: its memory is copied to the host, else it will be computed again.
+  void suspend(RequestState& state, bool keep);
+  void close(RequestState& state);
+  // A request ends without ever having had a sequence.
+  void forget(RequestState& state);
+
+  // Tokens that `state`, which waits, will not have to compute.
+  int64_t cached_tokens(const RequestState& state);
+  // Bytes that suspending would copy.
+  int64_t image_bytes(const RequestState& state) const { return cache_.image_bytes(state.sequence); }
+
+  // How many more tokens may be read before a state has to be remembered: the distance to the next page
+  // boundary inside the prompt, or to the point where the other requests of its group part from it. At
+  // least 1.
+  int64_t tokens_to_stop(const RequestState& state) const;
+  // After a commit: caches the prefix that the sequence has just completed, or prepares its group's fork.
+  void remember(RequestState& state);
+  // Whether another request of the group is reading the prompt and `state` had better wait for it.
+  bool waits_for_fork(const RequestState& state) const;
+
+  const PrefixCache& prefixes() const { return prefixes_; }
+  void check_integrity() const { prefixes_.check_integrity(); }
+
+ private:
+  // A group of requests with one prompt. `leader` reads it.
+  struct Fork {
+    const RequestState* leader = nullptr;
+    PrefixState state;
+    int64_t length = 0;
+    int32_t left = 0;  // requests that have not been opened yet
+  };
+
+  template <class Open>
+  bool open_evicting(RequestState& state, Open open);
+  PrefixState take_state(const RequestState& state);
+  bool make_room(int64_t tokens);
+  void leave_group(const RequestState& state);
+  Fork* group_of(RequestState& state);
+  void count_member(RequestState& state);
+
+  KvCache& cache_;
+  draft::Drafter& drafter_;
+  PrefixCache prefixes_;
+  std::map<uint64_t, Fork> forks_;
+};
+
+}  // namespace ft::scheduler

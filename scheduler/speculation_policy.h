@@ -1,0 +1,103 @@
+// Which drafted nodes are worth verifying, over all requests at once: the set that maximises expected emitted
+// tokens per second (dspark.md 3.1, 6.2).
+//
+//   rate(S) = (requests that emit + sum of path probabilities in S) / (draft seconds + verify seconds of the
+//   rows)
+//
+// The target's keyed tokens decide what is emitted, so under coupled acceptance any set is exact and the
+// search may look at everything. Under rejection acceptance only the two causal modes are (dspark.md 3.3).
+// Pure; no allocation once warm.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "draft/drafter.h"
+#include "scheduler/cost_model.h"
+
+namespace ft::scheduler {
+
+enum class SelectionMode : uint8_t {
+  kGlobal,    // the best leading part of all candidates by value per cost; coupled acceptance only
+  kStepwise,  // best first, stopping at the first node that does not raise the rate (the paper's algorithm)
+  kTwoStepBudget,  // how many: from the confidences of two steps ago; which: the most probable now (in
+                   // production)
+};
+
+// A request that decodes in this step. `nodes` parents first; estimates never above the parent's.
+struct Candidates {
+  std::span<const draft::DraftNode> nodes;
+  std::span<const float> probability;  // calibrated path probability of each
+  int32_t nodes_max = 0;               // drafted rows at most
+  // Share of a row's experts that rows next to it have chosen too, in layers that route by score.
+  float expert_overlap = 0.0f;
+};
+
+// What the step contains before any drafted row.
+struct StepBase {
+  int32_t rows = 0;                  // anchors and prompt rows
+  int32_t rows_max = 0;              // of the whole step
+  int32_t emitting = 0;              // requests that will emit a token
+  double draft_seconds = 0.0;        // already spent on the candidates
+  std::span<const int32_t> anchors;  // their tokens, for the experts of hash layers
+};
+
+// How experts are chosen, as far as it is known before a row is run.
+struct ExpertLayout {
+  int32_t experts = 0;  // routed experts of a layer
+  int32_t per_token = 0;
+  int32_t score_layers = 0;
+  std::vector<const int32_t*> hash_tables;  // [V, per_token] of each layer that routes by token
+};
+
+class SpeculationPolicy {
+ public:
+  SpeculationPolicy(const CostModel& costs, ExpertLayout experts, SelectionMode mode);
+
+  // Fills kept[r] for requests[r]: the nodes to verify, as indices in order, closed under parents. Returns
+  // the expected rate (tokens per second) of the choice. Ties: shallower first, then the earlier request.
+  double select(std::span<const Candidates> requests, const StepBase& base,
+                std::vector<std::vector<int32_t>>& kept);
+
+  // Expected distinct (layer, expert) pairs of the last selection's rows.
+  double expected_experts() const { return expected_experts_; }
+
+ private:
+  // One candidate of one request, in the order of selection.
+  struct Entry {
+    int32_t request = 0;
+    int32_t node = 0;
+  };
+
+  void order(std::span<const Candidates> requests, const StepBase& base);
+  double begin_experts(const StepBase& base);
+  double new_experts(const Candidates& request, int32_t token, bool take);
+  size_t budget(std::span<const Candidates> requests, const StepBase& base);
+
+  const CostModel& costs_;
+  ExpertLayout experts_;
+  SelectionMode mode_;
+  double expected_experts_ = 0.0;
+
+  std::vector<uint64_t> hash_used_;  // bits of the experts that the step uses, per hash layer
+  double hash_count_ = 0.0;
+  double score_used_ = 0.0;  // expected pairs over the score layers
+
+  static constexpr int kKeyBits = 11;
+  std::vector<float> density_;
+  std::vector<uint16_t> keys_;
+  std::vector<int32_t> offsets_;
+  std::vector<Entry> entries_;  // as listed
+  std::vector<Entry> sorted_;
+  std::vector<int32_t> taken_;  // nodes taken so far, per request
+  std::vector<uint8_t> skipped_;
+
+  // Path probabilities of the last two steps, falling: what kTwoStepBudget decides by. step_ counts its
+  // calls.
+  std::array<std::vector<float>, 2> past_;
+  size_t step_ = 0;
+};
+
+}  // namespace ft::scheduler
