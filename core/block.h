@@ -16,6 +16,8 @@ struct LayerScope {
   const ModelConfig& config;
   Activations& activations;
   const StepPlan& plan;
+  int32_t* route_ids =
+      nullptr;  // [m, K] where the layer's chosen experts are kept; null: activations.route_ids
 };
 
 // activations.streams = block(activations.streams) for the rows of the plan; stages their KV and compressor

@@ -1,46 +1,70 @@
 #include "core/kv_cache.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "core/at.h"
 #include "core/check.h"
 
 namespace ft {
 
 namespace {
 
-template <class T>
-T& at(std::vector<T>& values, int64_t index) {
-  return values[static_cast<size_t>(index)];
-}
-template <class T>
-const T& at(const std::vector<T>& values, int64_t index) {
-  return values[static_cast<size_t>(index)];
+int64_t pages_needed(const RatioLayout& ratio, int64_t tokens) {
+  const int64_t page_tokens = int64_t{ratio.ratio} * ratio.entries_per_page;
+  return (tokens + page_tokens - 1) / page_tokens;
 }
 
-// First position whose compressor inputs a block that closes at or after `length` can need (model.md 5.2).
-int64_t first_state_position(const RatioLayout& ratio, int64_t length) {
-  return std::max<int64_t>(0, (length / ratio.ratio - (ratio.coff() - 1)) * ratio.ratio);
+// `total_tokens` stands for the one in `limits`.
+CacheLayout layout_of(const ModelConfig& config, std::span<const int> ratios, const CacheLimits& limits,
+                      int64_t total_tokens) {
+  CacheLayout layout;
+  layout.sequences = limits.sequences;
+  layout.rows_max = limits.rows;
+  layout.window = config.sliding_window;
+  layout.ring_rows = config.sliding_window - 1 + kRewindMax;
+  for (int ratio : ratios) {
+    if (ratio == 0 || std::ranges::any_of(layout.ratios, [&](const auto& r) { return r.ratio == ratio; }))
+      continue;
+    RatioLayout r;
+    r.ratio = ratio;
+    r.ring_rows = r.coff() * ratio - 1 + kRewindMax;
+    r.entries_per_page = std::max(1, kPageTokens / ratio);
+    r.page_stride = static_cast<int32_t>(pages_needed(r, limits.context));
+    // Each sequence may hold one partly filled page beyond its share of the total.
+    r.page_count = static_cast<int32_t>(pages_needed(r, total_tokens)) + limits.sequences;
+    layout.ratios.push_back(r);
+  }
+  return layout;
+}
+
+// add(member of LayerCache, rows, cols) for every tensor that a layer of this ratio has.
+template <class Add>
+void visit_tensors(const ModelConfig& config, const CacheLayout& layout, int ratio, Add add) {
+  const int64_t staged = int64_t{layout.rows_max} + 1;
+  add(&LayerCache::raw, int64_t{layout.sequences} * layout.ring_rows + staged, config.head_dim);
+  if (ratio == 0) return;
+  const RatioLayout& r =
+      *std::ranges::find_if(layout.ratios, [&](const RatioLayout& x) { return x.ratio == ratio; });
+  const int64_t entries = int64_t{r.page_count} * r.entries_per_page + staged;
+  const int64_t states = int64_t{layout.sequences} * r.ring_rows + staged;
+  add(&LayerCache::compressed, entries, config.head_dim);
+  add(&LayerCache::state, states, 2 * r.coff() * config.head_dim);
+  if (ratio != 4) return;
+  add(&LayerCache::index_keys, entries, config.index_head_dim);
+  add(&LayerCache::index_state, states, 2 * r.coff() * config.index_head_dim);
+}
+
+int64_t tensor_bytes(const ModelConfig& config, const CacheLayout& layout, std::span<const int> ratios) {
+  int64_t bytes = 0;
+  for (int ratio : ratios)
+    visit_tensors(config, layout, ratio, [&](auto, int64_t rows, int64_t cols) {
+      bytes += rows * cols * static_cast<int64_t>(sizeof(float));
+    });
+  return bytes;
 }
 
 }  // namespace
-
-KvSnapshot::~KvSnapshot() {
-  for (size_t ratio = 0; ratio < pages_.size(); ++ratio)
-    for (int32_t page : pages_[ratio]) cache_.release_page(ratio, page);
-}
-
-int64_t KvSnapshot::bytes() const {
-  int64_t total = static_cast<int64_t>(rows_.bytes());
-  for (size_t ratio = 0; ratio < pages_.size(); ++ratio) {
-    const RatioLayout& r = cache_.layout_.ratios[ratio];
-    int64_t entry_bytes = 0;
-    for (const LayerCache& layer : cache_.layers_)
-      if (layer.ratio == r.ratio)
-        entry_bytes += (cache_.head_dim_ + (layer.index_keys != nullptr ? cache_.index_head_dim_ : 0)) * 4;
-    total += static_cast<int64_t>(pages_[ratio].size()) * r.entries_per_page * entry_bytes;
-  }
-  return total;
-}
 
 KvTransaction::~KvTransaction() {
   if (cache_ == nullptr) return;
@@ -86,47 +110,16 @@ KvCache::KvCache(Backend& backend, const ModelConfig& config, std::vector<int> r
     : backend_(backend), head_dim_(config.head_dim), index_head_dim_(config.index_head_dim), limits_(limits) {
   FT_CHECK(limits.sequences > 0 && limits.rows > 0 && limits.context > 0);
   limits_.total_tokens = std::max(limits.total_tokens, limits.context);
-  layout_.sequences = limits.sequences;
-  layout_.rows_max = limits.rows;
-  layout_.window = config.sliding_window;
-  layout_.ring_rows = config.sliding_window - 1 + kRewindMax;
-  std::vector<int> distinct;
-  for (int ratio : ratios)
-    if (ratio != 0 && std::find(distinct.begin(), distinct.end(), ratio) == distinct.end())
-      distinct.push_back(ratio);
-  for (int ratio : distinct) {
-    RatioLayout r;
-    r.ratio = ratio;
-    r.ring_rows = r.coff() * ratio - 1 + kRewindMax;
-    r.entries_per_page = std::max(1, kPageTokens / ratio);
-    r.page_stride = static_cast<int32_t>(pages_needed(r, limits_.context));
-    // Each sequence may hold one partly filled page beyond its share of the total.
-    r.page_count = static_cast<int32_t>(pages_needed(r, limits_.total_tokens)) + limits.sequences;
-    layout_.ratios.push_back(r);
-  }
-  const auto tensor = [&](int64_t rows, int64_t cols) {
-    memory_.push_back(backend.allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-    bytes_ += rows * cols * static_cast<int64_t>(sizeof(float));
-    return memory_.back().f32();
-  };
-  const int64_t staged = int64_t{limits.rows} + 1;
+  layout_ = layout_of(config, ratios, limits_, limits_.total_tokens);
   for (int ratio : ratios) {
-    LayerCache layer;
+    LayerCache& layer = layers_.emplace_back();
     layer.ratio = ratio;
-    layer.raw = tensor(int64_t{limits.sequences} * layout_.ring_rows + staged, head_dim_);
-    if (ratio != 0) {
-      const RatioLayout& r = *std::find_if(layout_.ratios.begin(), layout_.ratios.end(),
-                                           [&](const RatioLayout& x) { return x.ratio == ratio; });
-      const int64_t entries = int64_t{r.page_count} * r.entries_per_page + staged;
-      const int64_t states = int64_t{limits.sequences} * r.ring_rows + staged;
-      layer.compressed = tensor(entries, head_dim_);
-      layer.state = tensor(states, 2 * r.coff() * head_dim_);
-      if (ratio == 4) {
-        layer.index_keys = tensor(entries, index_head_dim_);
-        layer.index_state = tensor(states, 2 * r.coff() * index_head_dim_);
-      }
-    }
-    layers_.push_back(layer);
+    visit_tensors(config, layout_, ratio, [&](float* LayerCache::*tensor, int64_t rows, int64_t cols) {
+      const int64_t bytes = rows * cols * static_cast<int64_t>(sizeof(float));
+      memory_.push_back(backend.allocate(static_cast<size_t>(bytes)));
+      layer.*tensor = memory_.back().f32();
+      bytes_ += bytes;
+    });
   }
   for (const RatioLayout& r : layout_.ratios) {
     Pages pages;
@@ -147,11 +140,13 @@ KvCache::KvCache(Backend& backend, const ModelConfig& config, std::vector<int> r
   open_.assign(slots, 0);
   tips_.assign(slots, kCommitted);
   staged_.reserve(static_cast<size_t>(limits.rows));
-  // A copy moves at most the staged rows, a snapshot's rows or a page's entries.
+  // One copy moves at most the staged rows, a snapshot's rows or a page's entries; an image goes in pieces.
   int64_t copy_max = std::max<int64_t>({limits.rows, layout_.ring_rows, kPageTokens});
   for (const RatioLayout& r : layout_.ratios) copy_max = std::max<int64_t>(copy_max, r.ring_rows);
   copy_src_.reserve(static_cast<size_t>(copy_max));
   copy_dst_.reserve(static_cast<size_t>(copy_max));
+  page_src_.reserve(static_cast<size_t>(kPageTokens));
+  page_dst_.reserve(static_cast<size_t>(kPageTokens));
   copy_indices_ = backend.allocate(static_cast<size_t>(copy_max) * 2 * sizeof(int32_t));
   planner_ = std::make_unique<StepPlanner>(layout_, config, backend);
 }
@@ -160,85 +155,73 @@ KvCache::~KvCache() {
   FT_CHECK(!in_transaction_);
 }
 
-int64_t KvCache::pages_needed(const RatioLayout& ratio, int64_t tokens) const {
-  const int64_t page_tokens = int64_t{ratio.ratio} * ratio.entries_per_page;
-  return (tokens + page_tokens - 1) / page_tokens;
+KvCache::Footprint KvCache::footprint(const ModelConfig& config, std::span<const int> ratios,
+                                      const CacheLimits& limits) {
+  Footprint footprint;
+  footprint.fixed_bytes = tensor_bytes(config, layout_of(config, ratios, limits, 0), ratios);
+  footprint.bytes_per_page_tokens =
+      tensor_bytes(config, layout_of(config, ratios, limits, kPageTokens), ratios) - footprint.fixed_bytes;
+  return footprint;
 }
 
 int64_t KvCache::available_tokens() const {
   int64_t tokens = limits_.context;
   for (size_t k = 0; k < pages_.size(); ++k) {
     const RatioLayout& r = layout_.ratios[k];
-    const int64_t pages = static_cast<int64_t>(pages_[k].free.size()) - pages_[k].reserved_total;
-    tokens = std::min(tokens, pages * r.ratio * r.entries_per_page);
+    tokens = std::min(tokens, unreserved_pages(k) * r.ratio * r.entries_per_page);
   }
   return open_count_ < limits_.sequences ? tokens : 0;
 }
 
-Result<SequenceId> KvCache::open_slot(int64_t length_max) {
+Result<void> KvCache::check_context(int64_t length_max) const {
   if (length_max > limits_.context)
     return fail(ErrorCode::kTooLarge, "a sequence of {} tokens is longer than the context of {}", length_max,
                 limits_.context);
+  return {};
+}
+
+Result<SequenceId> KvCache::claim_slot(int64_t length_max) {
+  // What can never fit is not blamed on the load.
+  if (const Result<void> fits = check_context(length_max); !fits) return tl::make_unexpected(fits.error());
   if (open_count_ == limits_.sequences)
     return fail(ErrorCode::kOverloaded, "all {} sequence slots are in use", limits_.sequences);
-  for (size_t k = 0; k < pages_.size(); ++k) {
-    const int64_t needed = pages_needed(layout_.ratios[k], length_max);
-    const int64_t spare = static_cast<int64_t>(pages_[k].free.size()) - pages_[k].reserved_total;
-    if (needed > spare)
-      return fail(ErrorCode::kOverloaded,
-                  "a sequence of {} tokens needs {} cache pages of ratio {}, {} are unreserved", length_max,
-                  needed, layout_.ratios[k].ratio, spare);
-  }
   const auto slot = static_cast<SequenceId>(std::find(open_.begin(), open_.end(), 0) - open_.begin());
   at(open_, slot) = 1;
   ++open_count_;
   at(lengths_, slot) = 0;
-  at(length_max_, slot) = length_max;
+  at(length_max_, slot) = 0;
   at(rewind_floor_, slot) = 0;
-  for (size_t k = 0; k < pages_.size(); ++k) {
-    const int64_t needed = pages_needed(layout_.ratios[k], length_max);
-    at(pages_[k].reserved, slot) = needed;
-    pages_[k].reserved_total += needed;
-  }
   return slot;
 }
 
 Result<SequenceId> KvCache::open(int64_t length_max) {
-  return open_slot(length_max);
+  const Result<SequenceId> slot = claim_slot(length_max);
+  if (!slot) return slot;
+  if (const Result<void> reserved = extend(*slot, length_max); !reserved) {
+    close(*slot);
+    return tl::make_unexpected(reserved.error());
+  }
+  return slot;
 }
 
-Result<SequenceId> KvCache::open(int64_t length_max, const KvSnapshot& snapshot) {
-  FT_CHECK(&snapshot.cache_ == this && length_max >= snapshot.length_);
-  Result<SequenceId> opened = open_slot(length_max);
-  if (!opened) return opened;
-  const SequenceId slot = *opened;
+Result<void> KvCache::extend(SequenceId sequence, int64_t length_max) {
+  FT_CHECK(at(open_, sequence) != 0, sequence);
+  int64_t& current = at(length_max_, sequence);
+  if (length_max <= current) return {};
+  if (Result<void> fits = check_context(length_max); !fits) return fits;
+  const int64_t before = std::exchange(current, length_max);
   for (size_t k = 0; k < pages_.size(); ++k) {
-    for (size_t i = 0; i < snapshot.pages_[k].size(); ++i) {
-      const int32_t page = snapshot.pages_[k][i];
-      ++at(pages_[k].references, page);
-      set_page(k, slot, i, page);
-    }
-    // Full shared pages are never written, so their share of the reservation goes back; a partial one may be
-    // copied.
-    const int64_t full =
-        snapshot.length_ / (int64_t{layout_.ratios[k].ratio} * layout_.ratios[k].entries_per_page);
-    at(pages_[k].reserved, slot) -= full;
-    pages_[k].reserved_total -= full;
+    const int64_t needed = pages_to_take(k, sequence, length(sequence)) - at(pages_[k].reserved, sequence);
+    if (needed <= unreserved_pages(k)) continue;
+    current = before;
+    return fail(ErrorCode::kOverloaded,
+                "a sequence of {} tokens needs {} more cache pages of ratio {}, {} are unreserved",
+                length_max, needed, layout_.ratios[k].ratio, unreserved_pages(k));
   }
-  at(lengths_, slot) = snapshot.length_;
-  at(rewind_floor_, slot) = snapshot.length_;
-  const float* from = snapshot.rows_.f32();
-  visit_snapshot_rows(snapshot.length_, slot,
-                      [&](float* tensor, int64_t width, std::span<const int32_t> addresses) {
-                        copy_src_.clear();
-                        for (size_t i = 0; i < addresses.size(); ++i)
-                          copy_src_.push_back(static_cast<int32_t>(i));
-                        const int32_t* indices = upload_indices(copy_src_, addresses);
-                        const auto count = static_cast<int64_t>(addresses.size());
-                        backend_.copy_rows(tensor, from, width * 4, indices, indices + count, count);
-                        from += count * width;
-                      });
-  return slot;
+  for (size_t k = 0; k < pages_.size(); ++k)
+    set_reserved(k, sequence,
+                 std::max(at(pages_[k].reserved, sequence), pages_to_take(k, sequence, length(sequence))));
+  return {};
 }
 
 void KvCache::close(SequenceId sequence) {
@@ -247,8 +230,7 @@ void KvCache::close(SequenceId sequence) {
   for (size_t k = 0; k < pages_.size(); ++k) {
     for (int32_t page : at(pages_[k].owned, sequence)) release_page(k, page);
     at(pages_[k].owned, sequence).clear();
-    pages_[k].reserved_total -= at(pages_[k].reserved, sequence);
-    at(pages_[k].reserved, sequence) = 0;
+    set_reserved(k, sequence, 0);
   }
   at(lengths_, sequence) = 0;
   at(open_, sequence) = 0;
@@ -268,19 +250,27 @@ Result<void> KvCache::rewind(SequenceId sequence, int64_t length) {
   int64_t& floor = at(rewind_floor_, sequence);
   if (length < 0 || length > current)
     return fail(ErrorCode::kInvalidArgument, "rewind to {}: the sequence has {} tokens", length, current);
-  // Nothing before position 0 is ever needed, so a fresh start is always possible.
-  if (length < floor && length != 0)
+  // Nothing before position 0 is ever needed, so a fresh start is always possible. The floor is above the
+  // length while the window after skip_to() is not full.
+  if (length < std::min(floor, current) && length != 0)
     return fail(ErrorCode::kInvalidArgument, "rewind to {}: rows before {} are no longer kept", length,
                 floor);
   // Pages behind the new length go back, so that a later write never meets a full page that a snapshot
   // shares.
+  const auto freed = [&](size_t k) {
+    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
+    return std::count_if(owned.begin() + static_cast<std::ptrdiff_t>(used_pages(k, length)), owned.end(),
+                         [&](int32_t page) { return at(pages_[k].references, page) == 1; });
+  };
   for (size_t k = 0; k < pages_.size(); ++k) {
-    if (!reserve_rewound(k, sequence, length))
+    const int64_t needed = pages_to_take(k, sequence, length) - at(pages_[k].reserved, sequence);
+    if (needed > unreserved_pages(k) + freed(k))
       return fail(ErrorCode::kOverloaded, "rewind to {}: snapshots hold the pages that it would write",
                   length);
   }
   for (size_t k = 0; k < pages_.size(); ++k) {
     std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
+    set_reserved(k, sequence, pages_to_take(k, sequence, length));
     for (size_t used = used_pages(k, length); owned.size() > used; owned.pop_back())
       release_page(k, owned.back());
   }
@@ -289,36 +279,44 @@ Result<void> KvCache::rewind(SequenceId sequence, int64_t length) {
   return {};
 }
 
+void KvCache::skip_to(SequenceId sequence, int64_t length) {
+  FT_CHECK(at(open_, sequence) != 0 && !in_transaction_, sequence);
+  FT_CHECK(layout_.ratios.empty(), layout_.ratios.size());
+  int64_t& current = at(lengths_, sequence);
+  FT_CHECK(length >= current && length <= at(length_max_, sequence), length, current,
+           at(length_max_, sequence));
+  if (length == current) return;
+  current = length;
+  at(rewind_floor_, sequence) = length + layout_.window;
+}
+
 size_t KvCache::used_pages(size_t ratio, int64_t length) const {
   const RatioLayout& r = layout_.ratios[ratio];
   return static_cast<size_t>((length / r.ratio + r.entries_per_page - 1) / r.entries_per_page);
 }
 
-bool KvCache::reserve(size_t ratio, SequenceId sequence, int64_t count) {
-  Pages& pages = pages_[ratio];
-  if (pages.reserved_total + count > static_cast<int64_t>(pages.free.size())) return false;
-  at(pages.reserved, sequence) += count;
-  pages.reserved_total += count;
-  return true;
+bool KvCache::ends_inside_page(size_t ratio, int64_t length) const {
+  const RatioLayout& r = layout_.ratios[ratio];
+  return length / r.ratio % r.entries_per_page != 0;
 }
 
-bool KvCache::reserve_rewound(size_t ratio, SequenceId sequence, int64_t length) {
-  Pages& pages = pages_[ratio];
-  const std::vector<int32_t>& owned = at(pages.owned, sequence);
-  int64_t freed = 0;
-  int64_t dropped = 0;
-  // The page that the new length ends in may be a snapshot's full one; writing on then takes a copy.
-  const RatioLayout& r = layout_.ratios[ratio];
-  const auto tail = static_cast<size_t>(length / r.ratio / r.entries_per_page);
-  if (length / r.ratio % r.entries_per_page != 0 && at(pages.references, owned[tail]) > 1) ++dropped;
-  for (size_t i = used_pages(ratio, length); i < owned.size(); ++i) {
-    ++dropped;
-    freed += at(pages.references, owned[i]) == 1 ? 1 : 0;
-  }
-  if (pages.reserved_total + dropped > static_cast<int64_t>(pages.free.size()) + freed) return false;
-  at(pages.reserved, sequence) += dropped;
-  pages.reserved_total += dropped;
-  return true;
+int64_t KvCache::unreserved_pages(size_t ratio) const {
+  return static_cast<int64_t>(pages_[ratio].free.size()) - pages_[ratio].reserved_total;
+}
+
+int64_t KvCache::pages_to_take(size_t ratio, SequenceId sequence, int64_t length) const {
+  const Pages& pages = pages_[ratio];
+  const size_t used = used_pages(ratio, length);
+  // A page that `length` ends in is written next: where others hold it too, that takes a copy.
+  const bool copies =
+      ends_inside_page(ratio, length) && at(pages.references, at(pages.owned, sequence)[used - 1]) > 1;
+  return pages_needed(layout_.ratios[ratio], at(length_max_, sequence)) - static_cast<int64_t>(used) +
+         (copies ? 1 : 0);
+}
+
+void KvCache::set_reserved(size_t ratio, SequenceId sequence, int64_t count) {
+  pages_[ratio].reserved_total += count - at(pages_[ratio].reserved, sequence);
+  at(pages_[ratio].reserved, sequence) = count;
 }
 
 void KvCache::release_page(size_t ratio, int32_t page) {
@@ -330,8 +328,7 @@ void KvCache::release_page(size_t ratio, int32_t page) {
 int32_t KvCache::take_page(size_t ratio, SequenceId sequence) {
   Pages& pages = pages_[ratio];
   FT_CHECK(at(pages.reserved, sequence) > 0 && !pages.free.empty(), sequence, pages.free.size());
-  --at(pages.reserved, sequence);
-  --pages.reserved_total;
+  set_reserved(ratio, sequence, at(pages.reserved, sequence) - 1);
   const int32_t page = pages.free.back();
   pages.free.pop_back();
   at(pages.references, page) = 1;
@@ -362,13 +359,13 @@ int32_t KvCache::writable_entry(size_t ratio, SequenceId sequence, int64_t entry
     // Copy on write: the other holders keep the page as it is.
     const int32_t old_page = owned[index];
     const int32_t new_page = take_page(ratio, sequence);
-    std::vector<int32_t> src;
-    std::vector<int32_t> dst;
+    page_src_.clear();
+    page_dst_.clear();
     for (int32_t i = 0; i < r.entries_per_page; ++i) {
-      src.push_back(old_page * r.entries_per_page + i);
-      dst.push_back(new_page * r.entries_per_page + i);
+      page_src_.push_back(old_page * r.entries_per_page + i);
+      page_dst_.push_back(new_page * r.entries_per_page + i);
     }
-    copy_entries(ratio, src, dst);
+    copy_entries(ratio, page_src_, page_dst_);
     set_page(ratio, sequence, index, new_page);
     release_page(ratio, old_page);
   }
@@ -470,74 +467,6 @@ void KvCache::commit(std::span<const int32_t> rows) {
   }
 }
 
-template <class Visit>
-int64_t KvCache::visit_snapshot_rows(int64_t length, SequenceId sequence, Visit visit) {
-  int64_t floats = 0;
-  std::vector<int32_t> addresses;
-  for (int64_t p = std::max<int64_t>(0, length - layout_.window + 1); p < length; ++p)
-    addresses.push_back(layout_.raw_ring(sequence, p));
-  // DSpark's block sees W rows before the anchor, one more than a causal row; keep that one too.
-  if (length >= layout_.window) addresses.push_back(layout_.raw_ring(sequence, length - layout_.window));
-  for (const LayerCache& layer : layers_) {
-    floats += static_cast<int64_t>(addresses.size()) * head_dim_;
-    visit(layer.raw, head_dim_, std::span<const int32_t>(addresses));
-  }
-  for (const RatioLayout& r : layout_.ratios) {
-    addresses.clear();
-    for (int64_t p = first_state_position(r, length); p < length; ++p)
-      addresses.push_back(layout_.state_ring(r, sequence, p));
-    for (const LayerCache& layer : layers_) {
-      if (layer.ratio != r.ratio) continue;
-      floats += static_cast<int64_t>(addresses.size()) * 2 * r.coff() * head_dim_;
-      visit(layer.state, 2 * r.coff() * head_dim_, std::span<const int32_t>(addresses));
-      if (layer.index_state == nullptr) continue;
-      floats += static_cast<int64_t>(addresses.size()) * 2 * r.coff() * index_head_dim_;
-      visit(layer.index_state, 2 * r.coff() * index_head_dim_, std::span<const int32_t>(addresses));
-    }
-  }
-  return floats;
-}
-
-std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence) {
-  FT_CHECK(at(open_, sequence) != 0 && !in_transaction_, sequence);
-  // The sequence will have to copy a partly filled page that becomes shared now: reserve for that first.
-  const auto shares_partial = [&](size_t k) {
-    const RatioLayout& r = layout_.ratios[k];
-    const auto page = static_cast<size_t>(length(sequence) / r.ratio / r.entries_per_page);
-    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
-    return length(sequence) / r.ratio % r.entries_per_page != 0 && at(pages_[k].references, owned[page]) == 1;
-  };
-  for (size_t k = 0; k < pages_.size(); ++k)
-    if (shares_partial(k) && pages_[k].reserved_total == static_cast<int64_t>(pages_[k].free.size()))
-      return nullptr;
-  for (size_t k = 0; k < pages_.size(); ++k)
-    if (shares_partial(k)) reserve(k, sequence, 1);
-  std::shared_ptr<KvSnapshot> snapshot(new KvSnapshot(*this));
-  snapshot->length_ = length(sequence);
-  for (size_t k = 0; k < pages_.size(); ++k) {
-    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
-    const auto used = static_cast<std::ptrdiff_t>(used_pages(k, snapshot->length_));
-    snapshot->pages_.emplace_back(owned.begin(), owned.begin() + used);
-    for (int32_t page : snapshot->pages_.back()) ++at(pages_[k].references, page);
-  }
-  const int64_t floats =
-      visit_snapshot_rows(snapshot->length_, sequence, [](float*, int64_t, std::span<const int32_t>) {});
-  if (floats == 0) return snapshot;
-  snapshot->rows_ = backend_.allocate(static_cast<size_t>(floats) * sizeof(float));
-  float* to = snapshot->rows_.f32();
-  visit_snapshot_rows(snapshot->length_, sequence,
-                      [&](float* tensor, int64_t width, std::span<const int32_t> addresses) {
-                        copy_dst_.clear();
-                        for (size_t i = 0; i < addresses.size(); ++i)
-                          copy_dst_.push_back(static_cast<int32_t>(i));
-                        const int32_t* indices = upload_indices(addresses, copy_dst_);
-                        const auto count = static_cast<int64_t>(addresses.size());
-                        backend_.copy_rows(to, tensor, width * 4, indices, indices + count, count);
-                        to += count * width;
-                      });
-  return snapshot;
-}
-
 void KvCache::check_integrity() const {
   int32_t open = 0;
   for (int32_t s = 0; s < limits_.sequences; ++s) {
@@ -553,9 +482,8 @@ void KvCache::check_integrity() const {
     std::vector<int32_t> holders(static_cast<size_t>(r.page_count), 0);
     for (int32_t s = 0; s < limits_.sequences; ++s) {
       reserved += at(pages.reserved, s);
-      FT_CHECK(at(pages.reserved, s) >= 0, s);
-      FT_CHECK(static_cast<int64_t>(at(pages.owned, s).size()) * r.entries_per_page >= length(s) / r.ratio,
-               s);
+      FT_CHECK(at(pages.reserved, s) >= (at(open_, s) != 0 ? pages_to_take(k, s, length(s)) : 0), s);
+      FT_CHECK(at(pages.owned, s).size() == used_pages(k, length(s)), s);
       for (int32_t page : at(pages.owned, s)) ++at(holders, page);
     }
     FT_CHECK(reserved == pages.reserved_total, reserved, pages.reserved_total);

@@ -60,7 +60,9 @@ class KvSnapshot {
   ~KvSnapshot();
   int64_t length() const { return length_; }
   // Memory held: the copied rows and a page for each page referenced (shared ones too).
-  int64_t bytes() const;
+  int64_t bytes() const { return copied_bytes() + page_bytes(); }
+  int64_t copied_bytes() const { return static_cast<int64_t>(rows_.bytes()); }
+  int64_t page_bytes() const;
 
  private:
   friend class KvCache;
@@ -68,12 +70,14 @@ class KvSnapshot {
 
   KvCache& cache_;
   int64_t length_ = 0;
+  int64_t rewind_floor_ = 0;
   std::vector<std::vector<int32_t>> pages_;  // per ratio
   Buffer rows_;
 };
 
-// A sequence moved out of the cache, in host memory: everything that continuing it needs. Holds nothing of
-// the cache, so it may outlive it, and may be put into any cache of the same layers.
+// A sequence moved out of the cache, in host memory: the rows of a snapshot and every compressed entry with
+// its index key. Holds nothing of the cache, so it may outlive it, and may be put into any cache of the same
+// layers, whatever its limits.
 class KvImage {
  public:
   int64_t length() const { return length_; }
@@ -82,6 +86,7 @@ class KvImage {
  private:
   friend class KvCache;
   int64_t length_ = 0;
+  int64_t rewind_floor_ = 0;
   std::vector<float> rows_;
 };
 
@@ -121,26 +126,28 @@ class KvCache {
   // kTooLarge if it can never fit, kOverloaded if it does not fit now.
   Result<SequenceId> open(int64_t length_max);
   // Opens a sequence that continues `snapshot`; pages stay shared until one is written (copy on write).
+  // Errors as above; length_max >= snapshot.length().
   Result<SequenceId> open(int64_t length_max, const KvSnapshot& snapshot);
-  // Opens a sequence that continues `image` with the bits it was saved with.
+  // Opens a sequence that continues `image` with the bits it was saved with. Errors as above; length_max >=
+  // image.length(). Not for the step path: it allocates.
   Result<SequenceId> open(int64_t length_max, const KvImage& image);
   // Lets a sequence grow to `length_max` tokens (no effect if it may already). kTooLarge beyond the context,
-  // kOverloaded, and no change, if its pages do not fit now.
+  // kOverloaded if its pages do not fit now; either way nothing has changed.
   Result<void> extend(SequenceId sequence, int64_t length_max);
   void close(SequenceId sequence);
-  // Copies a sequence to host memory. It stays open.
+  // Copies a sequence to host memory. It stays open. Not for the step path: it allocates.
   std::unique_ptr<KvImage> save(SequenceId sequence);
-  // Bytes that save() would copy.
+  // Bytes that save() would copy: bytes() of that image.
   int64_t image_bytes(SequenceId sequence) const;
-  // Makes `length` the length of a sequence without the rows before it, which then must not be seen: the
-  // caller commits at least a window of rows before any row that is asked for. Only for caches without
-  // compressed layers.
+  // Makes `length` (not below the current one) the length of a sequence without the rows before it, which
+  // then must not be seen: the caller commits at least a window of rows before any row that is asked for, and
+  // rewind() does not go back behind that window. Only for caches without compressed layers.
   void skip_to(SequenceId sequence, int64_t length);
 
   KvTransaction begin();
   int64_t length(SequenceId sequence) const { return lengths_[static_cast<size_t>(sequence)]; }
   // Makes `length` the sequence's length. kInvalidArgument beyond the current length or more than kRewindMax
-  // below the longest, or below the snapshot it began from; 0 is always allowed.
+  // below the longest, or below the snapshot or image it began from; 0 is always allowed.
   // kOverloaded if snapshots hold so many of its pages that the rest could not be written again.
   Result<void> rewind(SequenceId sequence, int64_t length);
   // Null if the cache has no page left for the copy of a partly filled page that the snapshot would share.
@@ -150,10 +157,11 @@ class KvCache {
   const CacheLimits& limits() const { return limits_; }
   int64_t bytes() const { return bytes_; }
   int32_t open_sequences() const { return open_count_; }
-  // Bytes of the pages, and so of CacheLimits::total_tokens, for caches of such layers: what 128 more tokens
-  // of total_tokens cost, and the memory that does not depend on it.
+  // What bytes() of a cache for such layers will be: fixed_bytes + bytes_per_page_tokens for every
+  // kPageTokens tokens of max(total_tokens, context), rounded up; limits.total_tokens itself is not looked
+  // at. Exact where every ratio divides kPageTokens, never too small elsewhere.
   struct Footprint {
-    int64_t bytes_per_page_tokens = 0;  // of kPageTokens tokens; 0 where no layer is compressed
+    int64_t bytes_per_page_tokens = 0;  // 0 where no layer is compressed
     int64_t fixed_bytes = 0;
   };
   static Footprint footprint(const ModelConfig& config, std::span<const int> ratios,
@@ -179,11 +187,14 @@ class KvCache {
     Buffer table;  // [sequences, page_stride] first entry address of each page
   };
 
-  int64_t pages_needed(const RatioLayout& ratio, int64_t tokens) const;
   size_t used_pages(size_t ratio, int64_t length) const;  // pages with an entry of the first `length` tokens
-  bool reserve(size_t ratio, SequenceId sequence, int64_t count);
-  bool reserve_rewound(size_t ratio, SequenceId sequence, int64_t length);
-  Result<SequenceId> open_slot(int64_t length_max);
+  bool ends_inside_page(size_t ratio, int64_t length) const;
+  int64_t unreserved_pages(size_t ratio) const;
+  // Pages that growing `sequence` from `length` to its longest may take: its reservation is never less.
+  int64_t pages_to_take(size_t ratio, SequenceId sequence, int64_t length) const;
+  void set_reserved(size_t ratio, SequenceId sequence, int64_t count);
+  Result<void> check_context(int64_t length_max) const;
+  Result<SequenceId> claim_slot(int64_t length_max);
   void release_page(size_t ratio, int32_t page);
   int32_t take_page(size_t ratio, SequenceId sequence);
   void set_page(size_t ratio, SequenceId sequence, size_t index, int32_t page);
@@ -195,8 +206,22 @@ class KvCache {
   void copy_state(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);
   void copy_entries(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);
   const int32_t* upload_indices(std::span<const int32_t> src, std::span<const int32_t> dst);
+  // The rows of a snapshot, and the entries that an image has besides: visit(tensor, cols, first, end,
+  // address) per tensor, where address(i) is the row of number i in [first, end).
   template <class Visit>
-  int64_t visit_snapshot_rows(int64_t length, SequenceId sequence, Visit visit);
+  void visit_tail_rows(SequenceId sequence, int64_t length, Visit visit) const;
+  template <class Visit>
+  void visit_entries(SequenceId sequence, int64_t length, Visit visit) const;
+  template <class Address>
+  void pack(float* packed, const float* tensor, int64_t cols, int64_t first, int64_t end, Address address);
+  template <class Address>
+  void unpack(float* tensor, const float* packed, int64_t cols, int64_t first, int64_t end, Address address);
+  template <class Move>
+  void each_image_piece(SequenceId sequence, Move move) const;
+  Buffer image_staging(SequenceId sequence);
+  int64_t copy_rows_max() const {
+    return static_cast<int64_t>(copy_indices_.bytes() / (2 * sizeof(int32_t)));
+  }
 
   Backend& backend_;
   int64_t head_dim_;
@@ -221,6 +246,8 @@ class KvCache {
   std::vector<int32_t> tips_;  // per sequence: last committed row of the commit in progress
   std::vector<int32_t> copy_src_;
   std::vector<int32_t> copy_dst_;
+  std::vector<int32_t> page_src_;
+  std::vector<int32_t> page_dst_;
   Buffer copy_indices_;
 };
 

@@ -54,6 +54,9 @@ Model::Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& 
       activations_(backend, config_, limits.rows),
       head_(backend, config_, weights_.head, limits.rows) {
   const int64_t rows = limits.rows;
+  const int64_t routes = config_.num_hidden_layers * rows * config_.num_experts_per_tok;
+  routing_memory_ = backend.allocate(static_cast<size_t>(routes) * sizeof(int32_t));
+  host_routing_.resize(static_cast<size_t>(routes));
   const int64_t tap_cols = static_cast<int64_t>(config_.dspark.target_layer_ids.size()) * config_.hidden_size;
   if (tap_cols > 0) {
     taps_memory_ = backend.allocate(static_cast<size_t>(rows * tap_cols) * sizeof(float));
@@ -67,11 +70,13 @@ Model::Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& 
 }
 
 void Model::run_layers(const StepPlan& plan, int64_t logit_count) {
-  const LayerScope scope{backend_, config_, activations_, plan};
+  LayerScope scope{backend_, config_, activations_, plan};
+  scope.route_ids = static_cast<int32_t*>(routing_memory_.data());
   backend_.embed(plan.tokens, weights_.embed, config_.hc_mult, activations_.streams);
   const std::vector<int>& taps = config_.dspark.target_layer_ids;
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     run_block(scope, weights_.layers[static_cast<size_t>(i)], cache_.layer(i));
+    scope.route_ids += activations_.rows_max() * config_.num_experts_per_tok;
     const auto tap = std::find(taps.begin(), taps.end(), i);
     if (tap != taps.end()) {
       const int64_t column = (tap - taps.begin()) * config_.hidden_size;
@@ -109,7 +114,23 @@ ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logi
   output.streams = activations_.streams;
   output.taps = taps_;
   output.taps.rows = taps_.data == nullptr ? 0 : plan.rows;
+  output.routing = static_cast<const int32_t*>(routing_memory_.data());
   return output;
+}
+
+std::span<const int32_t> Model::fetch_routing(int64_t rows) {
+  FT_CHECK(rows >= 0 && rows <= activations_.streams.rows, rows, activations_.streams.rows);
+  const int64_t layers = config_.num_hidden_layers;
+  const int64_t layer_stride = activations_.rows_max() * config_.num_experts_per_tok;
+  const int64_t layer_ids = rows * config_.num_experts_per_tok;
+  // One download and its wait cost less than one per layer, although it carries rows that nobody asked for.
+  const int64_t reach = (layers - 1) * layer_stride + layer_ids;
+  backend_.download(host_routing_.data(), routing_memory_.data(),
+                    static_cast<size_t>(reach) * sizeof(int32_t));
+  int32_t* packed = host_routing_.data();
+  for (int64_t layer = 1; layer < layers; ++layer)
+    std::copy_n(packed + layer * layer_stride, layer_ids, packed + layer * layer_ids);
+  return {packed, static_cast<size_t>(layers * layer_ids)};
 }
 
 }  // namespace ft

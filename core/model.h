@@ -18,8 +18,8 @@ struct ForwardOutput {
   Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
   Matrix
       taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
-  // Backend memory, [layers, rows_max, K] int32: the experts of each row (rows_max of the model's limits).
-  // Only the plan's rows are written. Model::fetch_routing reads them.
+  // Backend memory, [layers, limits.rows, K]: the routed experts of each row, ascending. Only the plan's rows
+  // are written. Model::fetch_routing reads them.
   const int32_t* routing = nullptr;
 };
 
@@ -58,8 +58,8 @@ class Model {
   // `logit_rows`.
   ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
 
-  // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K]
-  // ascending ids. Valid until the next call.
+  // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K],
+  // ids ascending (model.md 3.9). Valid until the next call. Waits for the forward call.
   std::span<const int32_t> fetch_routing(int64_t rows);
 
   KvCache& cache() { return cache_; }
@@ -77,6 +77,8 @@ class Model {
   KvCache cache_;
   Activations activations_;
   LogitsHead head_;
+  Buffer routing_memory_;  // [layers, limits.rows, K] int32
+  std::vector<int32_t> host_routing_;
   Buffer taps_memory_;
   Matrix taps_;
   Buffer logit_streams_memory_;

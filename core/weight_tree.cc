@@ -115,8 +115,8 @@ class TreeWalk {
     const int experts = config_.n_routed_experts;
     visitor_.linear(prefix + "gate", moe.gate, experts, config_.hidden_size, WeightFormat::kBF16);
     if (hash_routed) {
-      visitor_.table(prefix + "gate.tid2eid", moe.tid2eid, config_.vocab_size, config_.num_experts_per_tok,
-                     experts);
+      visitor_.table(prefix + "gate.tid2eid", moe.tid2eid, moe.host_tid2eid, config_.vocab_size,
+                     config_.num_experts_per_tok, experts);
     } else {
       visitor_.vector(prefix + "gate.bias", moe.bias, {experts}, DType::kF32);
     }
@@ -147,7 +147,8 @@ class SizeCount final : public WeightVisitor {
   void matrix(const std::string&, Weight&, int64_t rows, int64_t cols) override {
     add(rows * cols * byte_size(DType::kF32));
   }
-  void table(const std::string&, const int32_t*&, int64_t rows, int64_t cols, int64_t) override {
+  void table(const std::string&, const int32_t*&, const int32_t*&, int64_t rows, int64_t cols,
+             int64_t) override {
     add(rows * cols * byte_size(DType::kI64));
   }
 

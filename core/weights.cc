@@ -116,7 +116,7 @@ class Loader final : public WeightVisitor {
     vector.data = static_cast<const float*>(place(*tensor, values, size * sizeof(float)));
   }
 
-  void table(const std::string& name, const int32_t*& table, int64_t rows, int64_t cols,
+  void table(const std::string& name, const int32_t*& table, const int32_t*& host, int64_t rows, int64_t cols,
              int64_t limit) override {
     const StoredTensor* tensor = stored(name, {rows, cols}, DType::kI64);
     if (error_) return;
@@ -133,6 +133,7 @@ class Loader final : public WeightVisitor {
       values[i] = static_cast<int32_t>(value);
     }
     table = static_cast<const int32_t*>(place(*tensor, values, size * sizeof(int32_t)));
+    host = values;
   }
 
  private:

@@ -76,9 +76,10 @@ struct ExpertWeights {
 struct MoeWeights {
   Weight gate;  // [E, d] BF16
   Vector bias;  // [E]; absent in hash layers
-  const int32_t* tid2eid =
-      nullptr;  // [V, K] in hash layers, narrowed from I64; ids are checked against E at load
-  const int32_t* host_tid2eid = nullptr;  // the same in host memory, for whoever prices a row before it is run
+  // [V, K] in hash layers, narrowed from I64; ids are checked against E at load.
+  const int32_t* tid2eid = nullptr;
+  // The same in host memory (on a CPU the same address), for whoever prices a row before it is run.
+  const int32_t* host_tid2eid = nullptr;
   std::vector<ExpertWeights> experts;
   ExpertWeights shared;
 };
@@ -141,9 +142,10 @@ class WeightVisitor {
   virtual void vector(const std::string& name, Vector& vector, std::vector<int64_t> shape, DType stored) = 0;
   // A plain float32 matrix under exactly `name` (hyper-connection fn).
   virtual void matrix(const std::string& name, Weight& weight, int64_t rows, int64_t cols) = 0;
-  // I64 [rows, cols] under exactly `name`, values in [0, limit), narrowed to int32.
-  virtual void table(const std::string& name, const int32_t*& table, int64_t rows, int64_t cols,
-                     int64_t limit) = 0;
+  // I64 [rows, cols] under exactly `name`, values in [0, limit), narrowed to int32: where the ops read it,
+  // and the same in host memory.
+  virtual void table(const std::string& name, const int32_t*& table, const int32_t*& host, int64_t rows,
+                     int64_t cols, int64_t limit) = 0;
 };
 
 // Visits the tree that `config` describes; sizes the vectors (layers, experts, stages) first.

@@ -87,12 +87,13 @@ class RandomWeights::Maker final : public WeightVisitor {
     weight.data = place_values(values);
     count(name, weight.data_bytes());
   }
-  void table(const std::string& name, const int32_t*& table, int64_t rows, int64_t cols,
+  void table(const std::string& name, const int32_t*& table, const int32_t*& host, int64_t rows, int64_t cols,
              int64_t limit) override {
     std::vector<int32_t> values(static_cast<size_t>(rows * cols));
     for (int64_t i = 0; i < rows * cols; ++i)
       values[i] = static_cast<int32_t>((random_.next() >> 33) % limit);
     table = static_cast<const int32_t*>(place_values(values));
+    host = reinterpret_cast<const int32_t*>(out_.host_.back().data());
     count(name, rows * cols * 4);
   }
 

@@ -82,7 +82,8 @@ class InventoryVisitor final : public WeightVisitor {
   void matrix(const std::string& name, Weight&, int64_t rows, int64_t cols) override {
     add(name, DType::kF32, {rows, cols});
   }
-  void table(const std::string& name, const int32_t*&, int64_t rows, int64_t cols, int64_t) override {
+  void table(const std::string& name, const int32_t*&, const int32_t*&, int64_t rows, int64_t cols,
+             int64_t) override {
     add(name, DType::kI64, {rows, cols});
   }
 
@@ -209,6 +210,7 @@ TEST(Checkpoint, LoadsEveryTensorInPlace) {
     std::memcpy(&expected, stored("layers.1.ffn.gate.tid2eid") + i * 8, 8);
     ASSERT_EQ(table[i], expected) << i;
   }
+  EXPECT_EQ(weights.layers[1].ffn.host_tid2eid, table);  // a CPU reads it where it lies
 
   // Hash layers have a table, the others a bias; the kind of attention follows the ratio.
   const int ratios[] = {0, 4, 16, 0, 4, 16};
@@ -216,6 +218,7 @@ TEST(Checkpoint, LoadsEveryTensorInPlace) {
     const BlockWeights& block = weights.layers[layer];
     EXPECT_EQ(block.ratio, ratios[layer]);
     EXPECT_EQ(block.ffn.tid2eid != nullptr, layer < 2);
+    EXPECT_EQ(block.ffn.host_tid2eid != nullptr, layer < 2);
     EXPECT_EQ(static_cast<bool>(block.ffn.bias), layer >= 2);
     EXPECT_EQ(static_cast<bool>(block.attn.compressor.wkv), block.ratio != 0);
     EXPECT_EQ(static_cast<bool>(block.attn.indexer.wq_b), block.ratio == 4);
@@ -260,7 +263,8 @@ class Gather final : public WeightVisitor {
     expect_aligned(name, weight.data, 4);
     add(weight.data, weight.data_bytes());
   }
-  void table(const std::string& name, const int32_t*& table, int64_t rows, int64_t cols, int64_t) override {
+  void table(const std::string& name, const int32_t*& table, const int32_t*&, int64_t rows, int64_t cols,
+             int64_t) override {
     expect_aligned(name, table, 4);
     add(table, rows * cols * 4);
   }
@@ -341,6 +345,11 @@ TEST(Checkpoint, APlacerMayCopy) {
   ASSERT_TRUE(copied) << copied.error().message;
   EXPECT_NE((*copied)->weights().embed.data, (*plain)->weights().embed.data);
   EXPECT_TRUE(gather(**copied) == gather(**plain));
+  // The host's own copy of a table stays beside the device's.
+  const MoeWeights& hashed = (*copied)->weights().layers[1].ffn;
+  ASSERT_NE(hashed.host_tid2eid, nullptr);
+  EXPECT_NE(hashed.host_tid2eid, hashed.tid2eid);
+  EXPECT_EQ(std::memcmp(hashed.host_tid2eid, (*plain)->weights().layers[1].ffn.tid2eid, 512 * 2 * 4), 0);
 
   CopyingPlacer small(host.placed_bytes - 1);
   const auto refused = Checkpoint::load(kTiny, small);

@@ -172,6 +172,48 @@ TEST_P(RowInvariance, rewind_and_snapshot) {
   cache.check_integrity();
 }
 
+// Out to host memory and into the cache of another model with other limits.
+TEST_P(RowInvariance, image_into_another_cache) {
+  const Logits whole = *eval::sequence_logits(model_, tokens_, 96);
+  CacheLimits limits;
+  limits.sequences = 3;
+  limits.rows = 20;
+  limits.context = 300;
+  limits.total_tokens = 700;
+  Model other(*loaded_.backend, *loaded_.checkpoint, limits);
+  const std::vector<int32_t> noise = random_tokens(70, model_.config().vocab_size, 12);
+  const SequenceId beside = *other.cache().open(300);
+  eval::prefill(other, beside, noise, 20, {});
+  const SequenceId id = *model_.cache().open(kLength);
+  for (size_t keep : {0u, 1u, 6u, 17u, 64u, 127u, 128u, 131u}) {
+    eval::prefill(
+        model_, id,
+        std::span<const int32_t>(tokens_).subspan(static_cast<size_t>(model_.cache().length(id)),
+                                                  keep - static_cast<size_t>(model_.cache().length(id))),
+        40, {});
+    const std::unique_ptr<KvImage> image = model_.cache().save(id);
+    const SequenceId moved = *other.cache().open(kLength, *image);
+    other.cache().check_integrity();
+    ASSERT_EQ(other.cache().length(moved), static_cast<int64_t>(keep));
+    eval::prefill(other, moved, std::span<const int32_t>(tokens_).subspan(keep), 7,
+                  [&](const ForwardOutput& output, int64_t first, int64_t count) {
+                    for (int64_t i = 0; i < count; ++i)
+                      EXPECT_TRUE(same_bits(output.logits.subspan(static_cast<size_t>(i) * vocab_, vocab_),
+                                            row(whole, keep + static_cast<size_t>(first + i))))
+                          << "kept " << keep << " row " << first + i;
+                  });
+    other.cache().close(moved);
+    other.cache().check_integrity();
+  }
+  // Saving changed nothing of the sequence itself.
+  const auto kept = static_cast<size_t>(model_.cache().length(id));
+  eval::prefill(model_, id, std::span<const int32_t>(tokens_).subspan(kept), 96,
+                [&](const ForwardOutput& output, int64_t, int64_t) {
+                  EXPECT_TRUE(same_bits(output.logits, std::span<const float>(whole).subspan(kept * vocab_)));
+                });
+  model_.cache().close(id);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, RowInvariance,
                          ::testing::Combine(::testing::Values("tiny-v4", "tiny-v4-r128"),
                                             ::testing::ValuesIn(support::model_backends()),
