@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/keyed_ranking.h"
 
 namespace ft::scheduler {
 

@@ -6,6 +6,7 @@
 #include <semaphore>
 
 #include "scheduler/engine_loop.h"
+#include "scheduler/source_choice.h"
 
 namespace ft::scheduler {
 
@@ -106,10 +107,9 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
   if (request.speculation.max_nodes && *request.speculation.max_nodes < 1)
     return fail(ErrorCode::kInvalidArgument, "speculation.max_nodes is {}, expected at least 1",
                 *request.speculation.max_nodes);
-  if (request.speculation.drafter && !offers(*request.speculation.drafter))
+  if (!choose_sources(request.speculation, options.drafter, loop_->drafter()))
     return fail(ErrorCode::kInvalidArgument,
-                "speculation.drafter is \"{}\", but this engine has loaded \"{}\"",
-                draft::drafter_kind_name(*request.speculation.drafter), drafter_name());
+                "speculation.drafter names a drafter that is not loaded: this engine has {}", drafter_name());
   if (inbox_->stopping.load(std::memory_order_acquire))
     return fail(ErrorCode::kUnavailable, "the engine is stopping");
   if (inbox_->queued.fetch_add(1, std::memory_order_relaxed) >= options.queue_max) {
@@ -135,9 +135,9 @@ const EngineOptions& Engine::options() const {
 }
 
 bool Engine::offers(draft::DrafterKind kind) const {
-  if (kind == draft::DrafterKind::kNone || kind == draft::DrafterKind::kAuto) return true;
-  const draft::DraftSources sources = draft::sources_of(kind, loop_->drafter());
-  return sources.model || sources.ngram;
+  SpeculationParams wish;
+  wish.drafter = kind;
+  return choose_sources(wish, options().drafter, loop_->drafter()).has_value();
 }
 
 const std::string& Engine::costs_origin() const {

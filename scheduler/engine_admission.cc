@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "scheduler/engine_loop.h"
+#include "scheduler/source_choice.h"
 
 namespace ft::scheduler {
 
@@ -25,12 +26,12 @@ void EngineLoop::enqueue(std::unique_ptr<RequestState> request) {
 // What may propose for a request, and how much: its wishes within what the engine has.
 void EngineLoop::set_sources(RequestState& state) const {
   const SpeculationParams& wish = state.request.speculation;
-  const draft::DraftSources sources = draft::sources_of(wish.drafter.value_or(options_.drafter), *drafter_);
+  const draft::DraftSources sources = *choose_sources(wish, options_.drafter, *drafter_);
   const int32_t most = adaptive() ? options_.tree_nodes_max : options_.tree_nodes;
-  state.use_model = sources.model;
-  state.use_ngram = sources.ngram;
+  state.use_model = sources.use_model;
+  state.use_ngram = sources.use_ngram;
   state.drafts_max = 0;
-  if (wish.enabled && (sources.model || sources.ngram))
+  if (sources.use_model || sources.use_ngram)
     state.drafts_max = std::min(wish.max_nodes.value_or(most), options_.batch_rows) - 1;
 }
 
@@ -95,9 +96,7 @@ bool EngineLoop::admit_one(RequestState& state) {
   state.admitted = Clock::now();
   state.report.queue_ms = milliseconds(state.admitted - state.submitted);
   state.report.prompt_tokens = static_cast<int64_t>(state.request.prompt.size());
-  state.report.drafter = state.speculates() ? drafter_->name() : "none";
-  if (state.speculates() && !(state.use_model && drafter_->has_model()) && state.use_ngram)
-    state.report.drafter = "ngram";
+  state.report.drafter = !state.speculates() ? "none" : state.use_model ? drafter_->name() : "ngram";
   if (state.request.sampling.uses_counts()) {
     state.counts.reserve(state.length_max());
     state.counts.add_prompt(state.request.prompt);
