@@ -42,10 +42,12 @@ struct Philox {
 
 // Which use of a (seed, position) a number belongs to; different streams are independent.
 enum class NoiseStream : uint32_t {
-  kToken = 0,       // the Gumbel noise of the token at a position
-  kAcceptance = 1,  // rejection acceptance: accept the draft at a position or not
-  kResidual = 2,    // rejection acceptance: the token drawn after a rejection
-  kDraft = 3,       // rejection acceptance: the draft's own draw, independent of the other two
+  kToken = 0,  // the Gumbel noise of the token at a position
+  // Rejection acceptance. What a step learns from a draft that it does not emit must not be used again by the
+  // next step, so these two are keyed by the anchor's position, with the draft's depth (1, 2, ...) as index.
+  kAcceptance = 1,  // whether the draft at a depth stands
+  kDraft = 3,       // the draft's own draw of the token at a depth
+  kResidual = 2,    // the token at a position when no draft stands there
 };
 
 // The noise of one token choice. `position` is the absolute position of the token being chosen: one more than

@@ -23,6 +23,11 @@ bool StopRule::stops(int32_t token) const {
   return (!ignore_eos && among(end_tokens)) || among(stop_tokens);
 }
 
+FinishReason StopRule::finish_after(int32_t token, int64_t count) const {
+  if (stops(token)) return FinishReason::kStop;
+  return count == tokens_left ? FinishReason::kLength : FinishReason::kNone;
+}
+
 Truncated truncate(std::span<const int32_t> emitted, const StopRule& rule) {
   const int64_t most = std::min(std::ssize(emitted), static_cast<std::ptrdiff_t>(rule.tokens_left));
   for (int64_t i = 0; i < most; ++i) {

@@ -30,6 +30,9 @@ struct StopRule {
   int64_t tokens_left = 0;  // how many tokens the request may still emit, >= 0
 
   bool stops(int32_t token) const;
+  // Whether `token` as the `count`th (from 1) token of a step is the request's last, and why. A stop token
+  // that is also the last allowed one is kStop.
+  FinishReason finish_after(int32_t token, int64_t count) const;
 };
 
 struct Truncated {
@@ -37,8 +40,8 @@ struct Truncated {
   FinishReason reason = FinishReason::kNone;
 };
 
-// Cuts a step's emitted tokens at the first stop token or at tokens_left, whichever comes first; a stop token
-// that is also the last allowed one is kStop. Nothing after the cut is ever emitted.
+// Cuts a step's emitted tokens at the first stop token or at tokens_left, whichever comes first, as
+// finish_after() says. Nothing after the cut is ever emitted.
 Truncated truncate(std::span<const int32_t> emitted, const StopRule& rule);
 
 }  // namespace ft::verify

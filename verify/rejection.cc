@@ -1,7 +1,6 @@
 #include "verify/rejection.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "core/check.h"
 
@@ -11,45 +10,6 @@ namespace {
 
 // Below this a difference of two distributions is rounding, and p itself is drawn from (dspark.md 2.3).
 constexpr double kResidualMassMin = 1e-8;
-
-std::span<const double> row(std::span<const double> rows, int64_t index, int64_t vocab) {
-  return rows.subspan(static_cast<size_t>(index * vocab), static_cast<size_t>(vocab));
-}
-
-void check(const ChainInput& input) {
-  const int64_t length = std::ssize(input.draft);
-  FT_CHECK(input.vocab > 0 && std::ssize(input.target_probability) == (length + 1) * input.vocab &&
-               std::ssize(input.draft_probability) == length * input.vocab,
-           input.vocab, length, input.target_probability.size(), input.draft_probability.size());
-  for (const int32_t token : input.draft) FT_CHECK(token >= 0 && token < input.vocab, token, input.vocab);
-}
-
-// The noise of the token `index` places after the anchor's next: x_{index+1}, or what replaces it.
-double noise(const ChainInput& input, int64_t index, NoiseStream stream) {
-  return uniform({input.key.seed, input.key.position + index}, stream);
-}
-
-// sum_v max(weight * p - q, 0), and the summands.
-double residual(std::span<const double> p, std::span<const double> q, double weight,
-                std::vector<double>& out) {
-  out.resize(p.size());
-  double mass = 0.0;
-  for (size_t v = 0; v < p.size(); ++v) {
-    out[v] = std::max(weight * p[v] - q[v], 0.0);
-    mass += out[v];
-  }
-  return mass;
-}
-
-// The token after `accepted` drafts that stand, drawn from what the stopping rule leaves of p.
-ChainAccepted finish(const ChainInput& input, int64_t accepted, double weight) {
-  const std::span<const double> p = row(input.target_probability, accepted, input.vocab);
-  const double u = noise(input, accepted, NoiseStream::kResidual);
-  if (accepted == std::ssize(input.draft)) return {accepted, draw(p, u)};
-  std::vector<double> rest;
-  const double mass = residual(p, row(input.draft_probability, accepted, input.vocab), weight, rest);
-  return {accepted, mass < kResidualMassMin ? draw(p, u) : draw(rest, u)};
-}
 
 }  // namespace
 
@@ -67,42 +27,80 @@ int32_t draw(std::span<const double> weights, double u) {
   return last;
 }
 
-ChainAccepted accept_chain(const ChainInput& input) {
-  check(input);
-  const int64_t length = std::ssize(input.draft);
-  for (int64_t k = 0; k < length; ++k) {
-    const size_t token = static_cast<size_t>(input.draft[static_cast<size_t>(k)]);
-    const double p = row(input.target_probability, k, input.vocab)[token];
-    const double q = row(input.draft_probability, k, input.vocab)[token];
-    if (!(noise(input, k, NoiseStream::kAcceptance) * q < p)) return finish(input, k, 1.0);
-  }
-  return finish(input, length, 1.0);
+void ChainAcceptance::start(AcceptanceRule rule, NoiseKey anchor) {
+  rule_ = rule;
+  anchor_ = anchor;
+  offered_ = 0;
+  weight_ = 1.0;
+  accepted_ = 0;
+  next_ = kNothing;
 }
 
-ChainAccepted accept_block(const ChainInput& input) {
-  check(input);
-  const int64_t length = std::ssize(input.draft);
-  std::vector<double> rest;
-  int64_t accepted = 0;
-  double accepted_weight = 1.0;
-  double weight = 1.0;
-  for (int64_t k = 1; k <= length; ++k) {
-    const size_t token = static_cast<size_t>(input.draft[static_cast<size_t>(k - 1)]);
-    const double p = row(input.target_probability, k - 1, input.vocab)[token];
-    const double q = row(input.draft_probability, k - 1, input.vocab)[token];
-    weight = q > 0.0 ? std::min(1.0, weight * p / q) : (p > 0.0 ? weight : 0.0);
-    double stop_here = weight;
-    if (k < length && weight < 1.0) {
-      const double mass = residual(row(input.target_probability, k, input.vocab),
-                                   row(input.draft_probability, k, input.vocab), weight, rest);
-      stop_here = mass / (mass + 1.0 - weight);
-    }
-    if (noise(input, k - 1, NoiseStream::kAcceptance) <= stop_here) {
-      accepted = k;
-      accepted_weight = weight;
-    }
+bool ChainAcceptance::row(std::span<const double> p, std::span<const double> q, int32_t draft) {
+  FT_CHECK(p.size() == q.size(), p.size(), q.size());
+  FT_CHECK(draft >= 0 && draft < std::ssize(p), draft, p.size());
+  const size_t token = static_cast<size_t>(draft);
+  return rule_ == AcceptanceRule::kToken ? token_row(p, q, token) : block_row(p, q, token);
+}
+
+bool ChainAcceptance::token_row(std::span<const double> p, std::span<const double> q, size_t draft) {
+  const double u = uniform(anchor_, NoiseStream::kAcceptance, static_cast<uint32_t>(offered_ + 1));
+  if (u * q[draft] < p[draft]) {
+    ++offered_;
+    return true;
   }
-  return finish(input, accepted, accepted_weight);
+  stop_here(draw_residual(p, residual(p, q)));
+  return false;
+}
+
+// Block verification stops after the largest k that stands. Each row draws what would follow if its k were
+// that one, so that no earlier row needs to be kept.
+bool ChainAcceptance::block_row(std::span<const double> p, std::span<const double> q, size_t draft) {
+  const double mass = residual(p, q);
+  const double probability = weight_ < 1.0 ? mass / (mass + 1.0 - weight_) : 1.0;
+  if (stands(probability)) stop_here(draw_residual(p, mass));
+  // A draft that q says is impossible carries no evidence against what it follows.
+  const double ratio = q[draft] > 0.0 ? p[draft] / q[draft] : (p[draft] > 0.0 ? 1.0 : 0.0);
+  weight_ = std::min(1.0, weight_ * ratio);
+  ++offered_;
+  return weight_ > 0.0;
+}
+
+void ChainAcceptance::last_row(std::span<const double> p) {
+  if (stands(weight_)) stop_here(draw(p, residual_noise()));
+}
+
+void ChainAcceptance::end() {
+  if (stands(weight_)) stop_here(kNothing);
+}
+
+bool ChainAcceptance::stands(double probability) const {
+  // Always with none offered, and under kToken, where the weight is 1.
+  return uniform(anchor_, NoiseStream::kAcceptance, static_cast<uint32_t>(offered_)) <= probability;
+}
+
+void ChainAcceptance::stop_here(int32_t next) {
+  accepted_ = offered_;
+  next_ = next;
+}
+
+double ChainAcceptance::residual_noise() const {
+  return uniform({anchor_.seed, anchor_.position + offered_ + 1}, NoiseStream::kResidual);
+}
+
+// sum_v max(weight * p - q, 0), and the summands.
+double ChainAcceptance::residual(std::span<const double> p, std::span<const double> q) {
+  residual_.resize(p.size());
+  double mass = 0.0;
+  for (size_t v = 0; v < p.size(); ++v) {
+    residual_[v] = std::max(weight_ * p[v] - q[v], 0.0);
+    mass += residual_[v];
+  }
+  return mass;
+}
+
+int32_t ChainAcceptance::draw_residual(std::span<const double> p, double mass) const {
+  return mass < kResidualMassMin ? draw(p, residual_noise()) : draw(residual_, residual_noise());
 }
 
 }  // namespace ft::verify

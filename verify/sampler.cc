@@ -1,5 +1,6 @@
 #include "verify/sampler.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -54,7 +55,15 @@ int32_t lowest_allowed(TokenMask mask, size_t vocab) {
   return 0;
 }
 
+bool narrows(const SamplingParams& params) {
+  return !params.greedy() && (params.top_k > 0 || params.top_p < 1.0 || params.min_p > 0.0);
+}
+
 }  // namespace
+
+std::span<const int32_t> Sampler::narrow(std::span<const float> processed, const SamplingParams& params) {
+  return candidates_.select(processed, params.temperature, params.top_k, params.top_p, params.min_p);
+}
 
 std::span<const float> Sampler::process(std::span<const float> logits, const SamplingParams& params,
                                         const TokenCounts* counts, TokenMask mask) {
@@ -74,19 +83,54 @@ void Sampler::sample(std::span<const float> logits, const SamplingParams& params
   FT_CHECK(!logits.empty());
   const std::span<const float> processed = process(logits, params, counts, mask);
   const NoiseKey key{params.seed, position};
-  const bool narrowed = params.top_k > 0 || params.top_p < 1.0 || params.min_p > 0.0;
   const std::span<const RankedToken> best =
-      narrowed && !params.greedy()
-          ? ranking_.rank(
-                processed,
-                candidates_.select(processed, params.temperature, params.top_k, params.top_p, params.min_p),
-                params.temperature, key, 1)
-          : ranking_.rank(processed, params.temperature, key, 1);
-  out.degenerate = best.empty();
-  out.token = best.empty() ? lowest_allowed(mask, logits.size()) : best[0].token;
+      narrows(params) ? ranking_.rank(processed, narrow(processed, params), params.temperature, key, 1)
+                      : ranking_.rank(processed, params.temperature, key, 1);
+  if (!best.empty()) return report(logits, params, best[0].token, out);
+  out.token = lowest_allowed(mask, logits.size());
+  out.degenerate = true;
   out.logprob = 0.0f;
   out.top_logprobs.clear();
-  if (params.logprobs >= 0 && !out.degenerate) fill_logprobs(logits, params.logprobs, out);
+}
+
+void Sampler::report(std::span<const float> logits, const SamplingParams& params, int32_t token,
+                     SampleResult& out) {
+  out.token = token;
+  out.degenerate = false;
+  out.logprob = 0.0f;
+  out.top_logprobs.clear();
+  if (params.logprobs >= 0) fill_logprobs(logits, params.logprobs, out);
+}
+
+bool Sampler::distribution(std::span<const float> logits, const SamplingParams& params,
+                           const TokenCounts* counts, TokenMask mask, std::span<double> out) {
+  FT_CHECK(!logits.empty() && out.size() == logits.size(), logits.size(), out.size());
+  std::fill(out.begin(), out.end(), 0.0);
+  const std::span<const float> processed = process(logits, params, counts, mask);
+  if (params.greedy()) {
+    const std::span<const RankedToken> best = ranking_.rank(processed, params.temperature, NoiseKey{}, 1);
+    if (!best.empty()) out[static_cast<size_t>(best[0].token)] = 1.0;
+    return !best.empty();
+  }
+  const float largest = largest_logit(processed);
+  if (largest == kForbidden) return false;
+  const double largest_x = static_cast<double>(largest) / params.temperature;
+  const auto weigh = [&](size_t token) {
+    const float logit = std::min(processed[token], std::numeric_limits<float>::max());
+    out[token] = std::exp(static_cast<double>(logit) / params.temperature - largest_x);
+  };
+  if (narrows(params)) {
+    for (const int32_t token : narrow(processed, params)) weigh(static_cast<size_t>(token));
+  } else {
+    for (size_t token = 0; token < processed.size(); ++token) {
+      if (processed[token] > kForbidden) weigh(token);
+    }
+  }
+  // Summed by id, whatever order the candidates came in.
+  double total = 0.0;
+  for (const double weight : out) total += weight;
+  for (double& weight : out) weight /= total;
+  return true;
 }
 
 void Sampler::fill_logprobs(std::span<const float> logits, int32_t top, SampleResult& out) {

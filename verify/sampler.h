@@ -46,10 +46,11 @@ using TokenMask = std::span<const uint32_t>;
 //   frequency       l -= frequency * count        of the output
 //   presence        l -= presence                 for tokens of the output
 //   mask            forbidden tokens cannot be chosen
-//   temperature     x = double(l) / T; greedy (T < 1e-5): the highest l, lowest id on a tie; nothing below
-//   applies top-k           the k largest x, equal x by lowest id: exactly k top-p           the shortest
-//   prefix of the rest, in that order, that holds top_p of its probability; at least one min-p           x >=
-//   x_max + log(min_p) choice          argmax of x + gumbel(seed, position, token), equal scores by lowest id
+//   temperature     x = double(l) / T; greedy (T < 1e-5): the highest l, lowest id on a tie, and no more
+//   top-k           the k largest x, equal x by lowest id: exactly k
+//   top-p           the shortest prefix of the rest, in that order, with top_p of its mass; at least one
+//   min-p           x >= x_max + log(min_p)
+//   choice          argmax of x + gumbel(seed, position, token), equal scores by lowest id
 // A NaN or -inf logit is never chosen; +inf counts as the largest finite float.
 class Sampler {
  public:
@@ -57,6 +58,17 @@ class Sampler {
   // the params do not use counts; they describe everything before `position` on the row's own path.
   void sample(std::span<const float> logits, const SamplingParams& params, const TokenCounts* counts,
               int64_t position, TokenMask mask, SampleResult& out);
+
+  // The distribution that sample() draws from, over all positions and seeds: out[v] (as many as logits) is
+  // the softmax of x over the tokens that top-k, top-p and min-p leave, in double, 0 elsewhere; summing to 1
+  // within rounding. Greedy: 1 for the token that sample() takes. False, and all 0, where sample() is
+  // degenerate.
+  bool distribution(std::span<const float> logits, const SamplingParams& params, const TokenCounts* counts,
+                    TokenMask mask, std::span<double> out);
+
+  // What sample() reports of `token` had it chosen it: `out` is overwritten, not degenerate. The token's raw
+  // logit must be above -inf.
+  void report(std::span<const float> logits, const SamplingParams& params, int32_t token, SampleResult& out);
 
   // The first `count` tokens of a draft row for `position` under the noise that sample() will use there, best
   // first: score x + gumbel, with bias, penalties, mask and temperature applied as above (top-k, top-p and
@@ -67,6 +79,7 @@ class Sampler {
  private:
   std::span<const float> process(std::span<const float> logits, const SamplingParams& params,
                                  const TokenCounts* counts, TokenMask mask);
+  std::span<const int32_t> narrow(std::span<const float> processed, const SamplingParams& params);
   void fill_logprobs(std::span<const float> logits, int32_t top, SampleResult& out);
 
   KeyedRanking ranking_;

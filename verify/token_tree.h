@@ -17,6 +17,9 @@ struct TokenTree {
   std::vector<int32_t> depth;   // 0 for the anchor
   // Estimated probability that the node is on the accepted path; 1 for the anchor, never above the parent's.
   std::vector<float> path_probability;
+  // The children of a node as a list in the order they were added, kept by add(): node indices, -1 = none.
+  std::vector<int32_t> first_child;
+  std::vector<int32_t> next_sibling;
 
   int32_t size() const { return static_cast<int32_t>(token.size()); }
   void clear();
@@ -27,7 +30,7 @@ struct TokenTree {
   // Appends a child of `parent_node`, an existing node, and returns its index.
   int32_t add(int32_t token_id, int32_t parent_node, float probability);
 
-  // The child of `node` with this token, or -1.
+  // The child of `node` with this token, or -1. Looks at the node's children only.
   int32_t child(int32_t node, int32_t token_id) const;
 };
 

@@ -4,6 +4,14 @@
 
 namespace ft::verify {
 
+void Verified::clear() {
+  path.clear();
+  emitted.clear();
+  samples.clear();
+  finish = FinishReason::kNone;
+  degenerate = false;
+}
+
 void Verifier::verify(const VerifyInput& input, Verified& out) {
   const TokenTree& tree = input.tree;
   FT_CHECK(tree.size() > 0 && input.logits.size() % static_cast<size_t>(tree.size()) == 0, tree.size(),
@@ -13,13 +21,7 @@ void Verifier::verify(const VerifyInput& input, Verified& out) {
   const size_t mask_words = input.constraint != nullptr ? (vocab + 31) / 32 : 0;
   mask_.resize(mask_words);
 
-  out.path.clear();
-  out.emitted.clear();
-  out.samples.clear();
-  out.finish = FinishReason::kNone;
-  out.degenerate = false;
-
-  int64_t tokens_left = input.stop.tokens_left;
+  out.clear();
   for (int32_t node = 0; node != -1;) {
     out.path.push_back(node);
     if (input.constraint != nullptr) input.constraint->fill_mask(mask_);
@@ -34,14 +36,8 @@ void Verifier::verify(const VerifyInput& input, Verified& out) {
       return;
     }
     // The rows after an end are never looked at: a constraint that has ended has nothing to say about them.
-    if (input.stop.stops(sample.token)) {
-      out.finish = FinishReason::kStop;
-      return;
-    }
-    if (--tokens_left == 0) {
-      out.finish = FinishReason::kLength;
-      return;
-    }
+    out.finish = input.stop.finish_after(sample.token, std::ssize(out.emitted));
+    if (out.finish != FinishReason::kNone) return;
     if (input.constraint != nullptr && !input.constraint->advance(sample.token)) {
       out.degenerate = true;
       return;

@@ -36,6 +36,7 @@ struct Verified {
   // own mask allowed. The request cannot go on.
   bool degenerate = false;
 
+  void clear();  // as before a walk; keeps the memory
   int64_t accepted() const { return static_cast<int64_t>(path.size()) - 1; }  // drafted tokens that stand
 };
 

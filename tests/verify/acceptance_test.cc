@@ -54,6 +54,15 @@ TEST(AcceptDeathTest, NeedsOneTargetPerNode) {
   EXPECT_DEATH(accept(TokenTree{}, Tokens{}), "tree.size");
 }
 
+TEST(StopRule, FinishesAtAStopOrAtTheLastToken) {
+  const Tokens end = {1};
+  const StopRule rule{.end_tokens = end, .tokens_left = 3};
+  EXPECT_EQ(rule.finish_after(5, 2), FinishReason::kNone);
+  EXPECT_EQ(rule.finish_after(5, 3), FinishReason::kLength);
+  EXPECT_EQ(rule.finish_after(1, 2), FinishReason::kStop);
+  EXPECT_EQ(rule.finish_after(1, 3), FinishReason::kStop);
+}
+
 TEST(Truncate, CutsAtTheFirstEnd) {
   const Tokens end = {1};
   const Tokens stops = {20, 21};

@@ -5,6 +5,7 @@
 #include <new>
 #include <random>
 
+#include "verify/rejection_verifier.h"
 #include "verify/verifier.h"
 
 namespace {
@@ -34,6 +35,8 @@ TEST(Allocation, NoneInAWarmStep) {
   std::vector<float> logits(8 * kVocab);
   Sampler sampler;
   Verifier verifier;
+  RejectionVerifier rejection;
+  std::vector<double> draft_probability(7 * kVocab);
   Verified verified;
   SampleResult sample;
   std::vector<RankedChild> children;
@@ -61,13 +64,20 @@ TEST(Allocation, NoneInAWarmStep) {
                               &counts, position + depth + 1, {}, 4, children);
         node = tree.add(children[0].token, node, 0.1f);
       }
-      verifier.verify({.tree = tree,
-                       .logits = logits,
-                       .params = *params,
-                       .anchor_position = position,
-                       .stop = {.tokens_left = 100},
-                       .counts = &counts},
-                      verified);
+      const StopRule stop{.tokens_left = 100};
+      const VerifyInput input{.tree = tree,
+                              .logits = logits,
+                              .params = *params,
+                              .anchor_position = position,
+                              .stop = stop,
+                              .counts = &counts};
+      verifier.verify(input, verified);
+      for (size_t row = 0; row < 7; ++row) {
+        sampler.distribution(std::span(logits).subspan(row * kVocab, kVocab), *params, &counts, {},
+                             std::span(draft_probability).subspan(row * kVocab, kVocab));
+      }
+      rejection.verify(input, draft_probability, AcceptanceRule::kToken, verified);
+      rejection.verify(input, draft_probability, AcceptanceRule::kBlock, verified);
       sampler.sample(std::span(logits).first(kVocab), *params, &counts, position, {}, sample);
     }
   };

@@ -66,6 +66,51 @@ TEST(SamplerDistribution, IsTheProcessedSoftmax) {
   }
 }
 
+// What distribution() says, against what sample() does: with everything that shapes a row at once.
+TEST(SamplerDistribution, IsWhatDistributionSays) {
+  TokenCounts counts;
+  counts.add_prompt(std::vector<int32_t>{2, 4});
+  for (const int32_t token : {2, 6, 6, 3}) counts.push(token);
+  SamplingParams penalised;
+  penalised.repetition_penalty = 1.3;
+  penalised.presence_penalty = 0.4;
+  penalised.frequency_penalty = 0.3;
+  penalised.logit_bias = {{5, 2.0f}};
+  SamplingParams narrow = penalised;
+  narrow.top_k = 5;
+  SamplingParams nucleus = penalised;
+  nucleus.top_p = 0.8;
+  SamplingParams floor = penalised;
+  floor.min_p = 0.3;
+  SamplingParams all = penalised;
+  all.temperature = 1.5;
+  all.top_k = 6;
+  all.top_p = 0.9;
+  all.min_p = 0.05;
+  const std::vector<uint32_t> mask = {0b11111110};
+  Sampler sampler;
+  SampleResult result;
+  for (const SamplingParams& params : {penalised, narrow, nucleus, floor, all}) {
+    for (const TokenMask allowed : {TokenMask{}, TokenMask(mask)}) {
+      std::array<double, kVocab> probability{};
+      ASSERT_TRUE(sampler.distribution(kLogits, params, &counts, allowed, probability));
+      std::array<int64_t, kVocab> observed{};
+      for (int64_t i = 0; i < kDraws; ++i) {
+        sampler.sample(kLogits, params, &counts, i, allowed, result);
+        ++observed[static_cast<size_t>(result.token)];
+      }
+      EXPECT_LT(chi_square(observed, probability), chi_square_limit(degrees(probability)))
+          << "k " << params.top_k << " p " << params.top_p << " min " << params.min_p;
+      // The test can fail: the same draws against the row without penalties.
+      std::array<double, kVocab> other{};
+      SamplingParams unpenalised = params;
+      unpenalised.presence_penalty = 0.0;
+      ASSERT_TRUE(sampler.distribution(kLogits, unpenalised, &counts, allowed, other));
+      EXPECT_GT(chi_square(observed, other), chi_square_limit(degrees(other)));
+    }
+  }
+}
+
 // A row longer than the ranking's block, the tokens of interest spread over it: binned to the 8 of kLogits.
 TEST(SamplerDistribution, IsTheSoftmaxOfALongRow) {
   constexpr size_t kLong = 1200;

@@ -327,5 +327,86 @@ TEST(ScriptedConstraint, MaskAdvanceAndRollbackMeetTheInterface) {
   EXPECT_EQ(sample(sampler, logits, greedy(), nullptr, mask), 0) << "31 is odd, like the token before";
 }
 
+TEST(SamplerDistributionRow, IsTheDefinitionsForAllParameters) {
+  std::mt19937_64 rng(21);
+  Sampler sampler;
+  const auto pick = [&](auto... values) {
+    const double list[] = {static_cast<double>(values)...};
+    return list[rng() % sizeof...(values)];
+  };
+  for (int trial = 0; trial < 2000; ++trial) {
+    const size_t vocab = 1 + rng() % 300;
+    std::vector<float> logits(vocab);
+    for (float& logit : logits) logit = std::normal_distribution<float>(0, 3)(rng);
+    logits[rng() % vocab] = 2.0f;
+    if (vocab > 3) logits[rng() % 3] = rng() % 2 == 0 ? kNan : -kInfinity;
+    ReferenceSampler reference;
+    SamplingParams& params = reference.params;
+    params.temperature = pick(1e-5, 0.3, 1, 1, 5);
+    params.top_k = static_cast<int64_t>(pick(0, 0, 1, 7, 400));
+    params.top_p = pick(1, 1, 0.2, 0.9);
+    params.min_p = pick(0, 0, 0.05);
+    params.repetition_penalty = pick(1, 1.4);
+    params.presence_penalty = pick(0, 0.6);
+    params.frequency_penalty = pick(0, 0.3, -0.3);
+    if (rng() % 2 == 0) params.logit_bias = {{static_cast<int32_t>(rng() % vocab), 2.0f}};
+    TokenCounts counts;
+    for (int i = 0; i < 10; ++i) {
+      const int32_t token = static_cast<int32_t>(rng() % vocab);
+      if (i < 4) {
+        reference.prompt.push_back(token);
+        counts.add_prompt({&token, 1});
+      } else {
+        reference.output.push_back(token);
+        counts.push(token);
+      }
+    }
+    std::vector<uint32_t> mask;
+    if (rng() % 2 == 0) {
+      mask.assign((vocab + 31) / 32, 0);
+      for (size_t v = 0; v < vocab; ++v) {
+        reference.allowed.push_back(rng() % 3 != 0);
+        if (reference.allowed[v]) mask[v / 32] |= 1u << (v % 32);
+      }
+    }
+    std::vector<double> expected(vocab, 0.0);
+    const auto reference_row = reference.distribution(logits);
+    for (const auto& [token, p] : reference_row) expected[static_cast<size_t>(token)] = p;
+    std::vector<double> actual(vocab, 7.0);
+    ASSERT_EQ(sampler.distribution(logits, params, &counts, mask, actual), !reference_row.empty());
+    for (size_t v = 0; v < vocab; ++v) {
+      ASSERT_NEAR(actual[v], expected[v], 1e-12) << "trial " << trial << " token " << v;
+      ASSERT_EQ(actual[v] > 0, expected[v] > 0) << "trial " << trial << " token " << v;
+    }
+    // Whatever sample() takes has a probability.
+    SampleResult result;
+    sampler.sample(logits, params, &counts, trial, mask, result);
+    ASSERT_EQ(result.degenerate, reference_row.empty());
+    if (!result.degenerate) {
+      ASSERT_GT(actual[static_cast<size_t>(result.token)], 0.0);
+    }
+  }
+}
+
+TEST(SamplerDistributionRow, GreedyIsOneHotAndABrokenRowIsZero) {
+  Sampler sampler;
+  std::vector<double> row(3, 7.0);
+  SamplingParams narrow_greedy = greedy();
+  narrow_greedy.top_p = 0.5;
+  EXPECT_TRUE(sampler.distribution(std::vector<float>{1, 3, 3}, narrow_greedy, nullptr, {}, row));
+  EXPECT_EQ(row, (std::vector<double>{0, 1, 0}));
+  EXPECT_TRUE(sampler.distribution(std::vector<float>{kInfinity, 3, kInfinity}, {}, nullptr, {}, row));
+  EXPECT_EQ(row, (std::vector<double>{0.5, 0, 0.5}));
+  const std::vector<uint32_t> none = {0};
+  for (const SamplingParams& params : {SamplingParams{}, greedy(), narrow_greedy}) {
+    row.assign(3, 7.0);
+    EXPECT_FALSE(sampler.distribution(std::vector<float>{kNan, -kInfinity, kNan}, params, nullptr, {}, row));
+    EXPECT_EQ(row, (std::vector<double>{0, 0, 0}));
+    row.assign(3, 7.0);
+    EXPECT_FALSE(sampler.distribution(std::vector<float>{1, 2, 3}, params, nullptr, none, row));
+    EXPECT_EQ(row, (std::vector<double>{0, 0, 0}));
+  }
+}
+
 }  // namespace
 }  // namespace ft::verify

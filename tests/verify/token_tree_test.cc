@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <random>
 
 namespace ft::verify {
 namespace {
@@ -36,13 +37,40 @@ TEST(TokenTree, AddKeepsDepthAndFindsChildren) {
   EXPECT_TRUE(validate(again, 10).has_value());
 }
 
+// A random tree of each size, built again in the memory of the last: children by the links and by scanning
+// the parents.
+TEST(TokenTree, ChildrenAreFoundUnderTheirParentOnly) {
+  std::mt19937_64 rng(3);
+  TokenTree tree;
+  for (int32_t nodes = 1; nodes < 60; ++nodes) {
+    tree.start(0);
+    while (tree.size() < nodes) {
+      const int32_t parent = static_cast<int32_t>(rng() % static_cast<uint64_t>(tree.size()));
+      const int32_t token = static_cast<int32_t>(rng() % 20);
+      if (tree.child(parent, token) == -1) tree.add(token, parent, 0.0f);
+    }
+    ASSERT_TRUE(validate(tree, 20).has_value()) << nodes;
+    for (int32_t node = 0; node < tree.size(); ++node) {
+      for (int32_t token = 0; token < 20; ++token) {
+        int32_t expected = -1;
+        for (int32_t i = 1; i < tree.size(); ++i) {
+          const size_t at = static_cast<size_t>(i);
+          if (tree.parent[at] == node && tree.token[at] == token) expected = i;
+        }
+        ASSERT_EQ(tree.child(node, token), expected) << node << " " << token;
+      }
+    }
+  }
+}
+
 TEST(TokenTree, ValidateNamesTheBrokenRule) {
   const struct {
     std::function<void(TokenTree&)> change;
     const char* message;
   } cases[] = {
-      {[](auto& t) { t.clear(); }, "tree has 0 tokens, 0 parents, 0 depths, 0 probabilities"},
-      {[](auto& t) { t.depth.pop_back(); }, "tree has 5 tokens, 5 parents, 4 depths, 5 probabilities"},
+      {[](auto& t) { t.clear(); }, "tree has 0 tokens, 0 parents, 0 depths, 0 probabilities, 0 and 0 links"},
+      {[](auto& t) { t.depth.pop_back(); },
+       "tree has 5 tokens, 5 parents, 4 depths, 5 probabilities, 5 and 5 links"},
       {[](auto& t) { t.parent[0] = 0; }, "tree node 0: an anchor with parent 0, depth 0, probability 1"},
       {[](auto& t) { t.path_probability[0] = 0.5f; },
        "tree node 0: an anchor with parent -1, depth 0, probability 0.5"},
@@ -56,6 +84,19 @@ TEST(TokenTree, ValidateNamesTheBrokenRule) {
       {[](auto& t) { t.path_probability[3] = -0.1f; },
        "tree node 3: path probability -0.1 under a parent's 0.6"},
       {[](auto& t) { t.token[2] = 7; }, "tree node 2: token 7 twice under parent 0"},
+      {[](auto& t) { t.next_sibling.pop_back(); },
+       "tree has 5 tokens, 5 parents, 5 depths, 5 probabilities, 5 and 4 links"},
+      {[](auto& t) { t.first_child[0] = 2; },
+       "tree node 0: links to child 2 and sibling -1, by their parents 1 and -1"},
+      {[](auto& t) { t.next_sibling[1] = -1; },
+       "tree node 1: links to child 3 and sibling -1, by their parents 3 and 2"},
+      {[](auto& t) { t.next_sibling[4] = 3; },
+       "tree node 4: links to child -1 and sibling 3, by their parents -1 and -1"},
+      {[](auto& t) {
+         t.parent[4] = 1;
+         t.token[4] = 6;
+       },
+       "tree node 2: links to child 4 and sibling -1, by their parents -1 and -1"},
   };
   for (const auto& c : cases) {
     TokenTree tree = example();

@@ -10,36 +10,16 @@
 
 #include "tests/verify/reference_sampler.h"
 #include "tests/verify/scripted_constraint.h"
+#include "tests/verify/toy_model.h"
 
 namespace ft::verify {
 namespace {
 
-constexpr size_t kVocab = 24;
+constexpr size_t kVocab = kToyVocab;
 using Tokens = std::vector<int32_t>;
-
-// A deterministic language model: logits are a hash of the last three tokens, so a row depends on its whole
-// short path.
-std::vector<float> model_logits(const Tokens& context, uint64_t salt = 0) {
-  uint64_t state = 1469598103934665603ull + salt;
-  for (size_t i = context.size() > 3 ? context.size() - 3 : 0; i < context.size(); ++i) {
-    state = (state ^ static_cast<uint64_t>(context[i])) * 1099511628211ull;
-  }
-  std::mt19937_64 rng(state);
-  std::vector<float> logits(kVocab);
-  for (float& logit : logits) logit = std::normal_distribution<float>(0, 1.5f)(rng);
-  return logits;
-}
 
 // Fills a tree under a context; the anchor is the context's last token.
 using Drafter = std::function<void(const Tokens& context, const SamplingParams& params, TokenTree& tree)>;
-
-Tokens path_to(const TokenTree& tree, int32_t node) {
-  Tokens tokens;
-  for (; node > 0; node = tree.parent[static_cast<size_t>(node)])
-    tokens.push_back(tree.token[static_cast<size_t>(node)]);
-  std::reverse(tokens.begin(), tokens.end());
-  return tokens;
-}
 
 void draft_nothing(const Tokens&, const SamplingParams&, TokenTree&) {}
 
@@ -97,14 +77,7 @@ Generation generate(const Tokens& prompt, const SamplingParams& params, const St
     tree.start(context.back());
     drafter(context, params, tree);
     EXPECT_TRUE(validate(tree, kVocab).has_value());
-    std::vector<float> logits;
-    for (int32_t node = 0; node < tree.size(); ++node) {
-      Tokens here = context;
-      const Tokens path = path_to(tree, node);
-      here.insert(here.end(), path.begin(), path.end());
-      const std::vector<float> row = model_logits(here);
-      logits.insert(logits.end(), row.begin(), row.end());
-    }
+    const std::vector<float> logits = tree_logits(context, tree);
     rule.tokens_left = stop.tokens_left - std::ssize(generation.tokens);
     verifier.verify({.tree = tree,
                      .logits = logits,
