@@ -11,8 +11,9 @@ ShareModel starting_values(bool greedy) {
   ShareModel model;
   for (ShareTable& table : model.tables)
     for (auto& depth : table) {
-      // T > 0: the chance that the next child of the perturbed order is the target's token, given that the ones
-      // before are not, hardly depends on its own probability. dspark.md 6.6: 0.61 at sigma 0.7, 0.38 at 1.2.
+      // T > 0: the chance that the next child of the perturbed order is the target's token, given that the
+      // ones before are not, hardly depends on its own probability. dspark.md 6.6: 0.61 at sigma 0.7, 0.38
+      // at 1.2.
       if (greedy) continue;
       for (size_t rank = 1; rank < depth.size(); ++rank) depth[rank] = {0.0f, 0.0f};
     }

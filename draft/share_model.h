@@ -1,10 +1,11 @@
-// How likely the target takes each of the ranked children of a node: the numbers a tree is grown and pruned by.
+// How likely the target takes each of the ranked children of a node: the numbers a tree is grown and pruned
+// by.
 //
-// Every drafted child carries a raw score, the log-odds its source gives to "the target takes this token, given
-// that its path runs through the parent and that it takes none of the siblings ranked before". A share model turns
-// scores into probabilities: share_j = (1 - sum of the shares before j) * sigmoid(scale * score_j + offset), with a
-// scale and an offset per depth and rank. The scheduler's calibration fits them to what is accepted (dspark.md 1.7,
-// 6.2); drafters only read them.
+// Every drafted child carries a raw score, the log-odds its source gives to "the target takes this token,
+// given that its path runs through the parent and that it takes none of the siblings ranked before". A share
+// model turns scores into probabilities: share_j = (1 - sum of the shares before j) * sigmoid(scale * score_j
+// + offset), with a scale and an offset per depth and rank. The scheduler's calibration fits them to what is
+// accepted (dspark.md 1.7, 6.2); drafters only read them.
 #pragma once
 
 #include <array>

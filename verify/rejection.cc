@@ -53,20 +53,6 @@ ChainAccepted finish(const ChainInput& input, int64_t accepted, double weight) {
 
 }  // namespace
 
-int32_t draw(std::span<const double> weights, double u) {
-  double total = 0.0;
-  for (const double weight : weights) total += weight;
-  double sum = 0.0;
-  int32_t last = 0;
-  for (size_t v = 0; v < weights.size(); ++v) {
-    if (weights[v] <= 0.0) continue;
-    last = static_cast<int32_t>(v);
-    sum += weights[v];
-    if (sum > u * total) return last;
-  }
-  return last;
-}
-
 ChainAccepted accept_chain(const ChainInput& input) {
   check(input);
   const int64_t length = std::ssize(input.draft);

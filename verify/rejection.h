@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/categorical.h"
 #include "core/noise.h"
 
 namespace ft::verify {
@@ -25,10 +26,6 @@ struct ChainAccepted {
   int64_t accepted = 0;  // x_1..x_accepted stand
   int32_t next = 0;      // the token after them
 };
-
-// The token at which the cumulative sum of `weights` passes u * total; tokens of weight 0 are never chosen. u
-// in (0, 1).
-int32_t draw(std::span<const double> weights, double u);
 
 // Token by token: x_k stands if u_k * q(x_k) < p(x_k); the first that does not is replaced by a draw from
 // max(p - q, 0), or from p if that has a mass below 1e-8. P(x_k stands | x_<k stand) = sum_v min(p, q).
