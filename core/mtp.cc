@@ -1,6 +1,7 @@
 #include "core/mtp.h"
 
 #include "core/block.h"
+#include "core/check.h"
 
 namespace ft {
 
@@ -17,7 +18,8 @@ MtpBlock::MtpBlock(Backend& backend, const Checkpoint& checkpoint, int index, co
   normed_ = Matrix(normed_memory_.f32(), count, config_.hidden_size);
 }
 
-Matrix MtpBlock::forward(const StepPlan& plan, Matrix streams) {
+// activations.streams = what enters the block.
+void MtpBlock::start(const StepPlan& plan, Matrix streams) {
   Activations& a = activations_;
   a.set_rows(plan.rows);
   const int64_t n = config_.hc_mult;
@@ -31,8 +33,22 @@ Matrix MtpBlock::forward(const StepPlan& plan, Matrix streams) {
   backend_.linear(normed_, weights_.h_proj, Matrix(a.streams.data, plan.rows * n, d), LinearInput::kQ8,
                   LinearOutput::kBF16);
   backend_.combine_streams(a.output, a.streams, a.streams);
-  run_block(LayerScope{backend_, config_, a, plan}, weights_.block, cache_.layer(0));
-  return a.streams;
+}
+
+Matrix MtpBlock::forward(const StepPlan& plan, Matrix streams) {
+  start(plan, streams);
+  run_block(LayerScope{backend_, config_, activations_, plan}, weights_.block, cache_.layer(0));
+  return activations_.streams;
+}
+
+void MtpBlock::append(const StepPlan& plan, Matrix streams) {
+  FT_CHECK(weights_.block.ratio == 0, weights_.block.ratio);
+  start(plan, streams);
+  Activations& a = activations_;
+  const AttentionWeights& attention = weights_.block.attn;
+  backend_.hc_pre(a.streams, weights_.block.hc_attn, weights_.block.attn_norm, a.input, a.post, a.comb);
+  backend_.linear(a.input, attention.wkv, a.kv, LinearInput::kQ8, LinearOutput::kBF16);
+  backend_.store_kv(a.kv, attention.kv_norm, plan.plain, cache_.layer(0).raw, plan.raw_dst);
 }
 
 std::span<const float> MtpBlock::logits(Matrix streams) {

@@ -19,6 +19,10 @@ class MtpBlock {
   // block's output streams, which feed a further step.
   Matrix forward(const StepPlan& plan, Matrix streams);
 
+  // Stages the window keys of the rows and nothing else: the same bits that forward() stages for them, for
+  // rows whose output nobody asks for. Only for a block without a compressor (ratio 0).
+  void append(const StepPlan& plan, Matrix streams);
+
   // Logits of the given output streams ([rows, n*d], rows <= limits.rows), on the host; valid until the next
   // call.
   std::span<const float> logits(Matrix streams);
@@ -26,6 +30,8 @@ class MtpBlock {
   KvCache& cache() { return cache_; }
 
  private:
+  void start(const StepPlan& plan, Matrix streams);
+
   Backend& backend_;
   const ModelConfig& config_;
   const Weight& embed_;

@@ -3,8 +3,17 @@
 #include <cmath>
 
 #include "core/log_sum_exp.h"
+#include "draft/share_model.h"
 
 namespace ft::draft {
+
+void conditional_scores(std::span<const RankedChild> children, std::span<float> scores) {
+  float unranked = 1.0f;
+  for (size_t j = 0; j < children.size(); ++j) {
+    scores[j] = log_odds(children[j].probability / std::fmax(unranked, 1e-6f));
+    unranked -= children[j].probability;
+  }
+}
 
 size_t ChildRanking::rank(std::span<const float> logits, const Ranking& ranking,
                           std::span<RankedChild> best) {

@@ -31,12 +31,12 @@ struct DraftNode {
   DraftSource source = DraftSource::kModel;
 };
 
-// By falling path probability: parents before children, and so every leading part is a tree too. Siblings have
-// distinct tokens; the anchor is not listed.
+// By falling path probability: parents before children, and so every leading part is a tree too. Siblings
+// have distinct tokens; the anchor is not listed.
 struct DraftTree {
-  std::vector<DraftNode> nodes;
+  std::vector<DraftNode> nodes = {};
   // Drawn chains only (ProposeRequest::draw): row i is the distribution [V] that node i was drawn from.
-  std::vector<double> probability;
+  std::vector<double> probability = {};
 };
 
 enum class TreeShape : uint8_t {
@@ -59,8 +59,8 @@ struct ProposeRequest {
   // Which sources may propose. At least one.
   bool use_model = true;
   bool use_ngram = false;
-  // Draw a chain from the draft's own distribution at `temperature` with the noise of NoiseStream::kDraft, for
-  // rejection acceptance (dspark.md 2.3), instead of ranking with the target's noise. temperature > 0.
+  // Draw a chain from the draft's own distribution at `temperature` with the noise of NoiseStream::kDraft,
+  // for rejection acceptance (dspark.md 2.3), instead of ranking with the target's noise. temperature > 0.
   bool draw = false;
 };
 
@@ -73,8 +73,8 @@ struct ObservedRows {
       next_tokens;  // the token at position + 1 of each row; for the last one the new anchor
 };
 
-// What a drafter keeps of a sequence beside the target's own snapshot, so that a sequence that continues from there
-// drafts as if it had observed the prefix itself. Must not outlive its drafter.
+// What a drafter keeps of a sequence beside the target's own snapshot, so that a sequence that continues from
+// there drafts as if it had observed the prefix itself. Must not outlive its drafter.
 class DraftSnapshot {
  public:
   virtual ~DraftSnapshot() = default;
@@ -84,7 +84,11 @@ class DraftSnapshot {
 class Drafter {
  public:
   virtual ~Drafter() = default;
-  virtual std::string_view name() const = 0;  // "dspark", "mtp", "ngram", "none"
+  // "dspark", "mtp", "ngram", "none", or "dspark+ngram" and "mtp+ngram"
+  virtual std::string_view name() const = 0;
+  // Which sources a request may ask for; asking for another is like not asking.
+  virtual bool has_model() const { return false; }
+  virtual bool has_ngram() const { return false; }
   // Depth of the deepest node it can propose.
   virtual int depth_max() const = 0;
   // A target sequence begins; its id may have been used before and closed. `length_max` is the longest it may
@@ -93,8 +97,8 @@ class Drafter {
   // The state of an open sequence after what it has observed; null if nothing needs to be kept.
   virtual std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) = 0;
   // The target's committed rows of this step. `output` is the forward call they came from, still valid. Must
-  // be called for every committed row of prefill and decode, in order. Cheap: rows are only copied, and the draft's
-  // own computation on them waits for the next propose() or snapshot() of the sequence.
+  // be called for every committed row of prefill and decode, in order. Cheap: rows are only copied, and the
+  // draft's own computation on them waits for the next propose() or snapshot() of the sequence.
   virtual void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) = 0;
   // Fills trees[i] for requests[i]; an empty tree where there is nothing to say. At most nodes_max nodes
   // each.
@@ -109,13 +113,25 @@ struct DraftLimits {
   int64_t context = 0;
 };
 
-enum class DrafterKind : uint8_t { kAuto, kDspark, kMtp, kNgram, kNone };
+enum class DrafterKind : uint8_t { kAuto, kDspark, kMtp, kNgram, kNone, kDsparkNgram, kMtpNgram };
 
+// "auto", "dspark", "mtp", "ngram", "none", "dspark+ngram", "mtp+ngram". kInvalidArgument with this list for
+// any other.
 Result<DrafterKind> parse_drafter_kind(std::string_view name);
 
-// Makes a drafter. kAuto takes what the checkpoint carries: dspark, else mtp, else ngram. kInvalidArgument
-// with the reason when the checkpoint lacks what `kind` needs. `checkpoint` and `backend` must outlive it.
+// Makes a drafter. kAuto takes what the checkpoint carries: dspark, else mtp, else ngram. A kind with a model
+// always has n-grams beside it, for the requests that ask for them. kInvalidArgument with the reason when the
+// checkpoint lacks what `kind` needs. `checkpoint` and `backend` must outlive it.
 Result<std::unique_ptr<Drafter>> make_drafter(DrafterKind kind, Backend& backend,
                                               const Checkpoint& checkpoint, const DraftLimits& limits);
+
+struct DraftSources {
+  bool use_model = false;
+  bool use_ngram = false;
+};
+
+// The sources of a request that does not name any, of `drafter` as made for `kind`: those that the kind
+// names; for kAuto the model, and n-grams only where there is none.
+DraftSources default_sources(DrafterKind kind, const Drafter& drafter);
 
 }  // namespace ft::draft

@@ -1,11 +1,9 @@
 #include "draft/dspark.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 
 #include "core/check.h"
-#include "draft/child_share.h"
+#include "draft/model_snapshot.h"
 
 namespace ft::draft {
 
@@ -22,78 +20,84 @@ CacheLimits cache_limits(const DraftLimits& limits) {
   return cache;
 }
 
-float sigmoid(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
-}
-
 }  // namespace
 
 Dspark::Dspark(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limits)
-    : network_(backend, checkpoint, cache_limits(limits)),
+    : rows_max_(limits.rows),
+      network_(backend, checkpoint, cache_limits(limits)),
       markov_(backend, network_.weights(),
               std::min<int64_t>(int64_t{limits.sequences} * TreeBuilder::kFrontierMax, kMarkovRowsMax)),
       sequences_(limits.sequences),
+      ring_(backend, limits.sequences, checkpoint.config().sliding_window, network_.weights().main_proj.cols,
+            limits.rows),
       builders_(static_cast<size_t>(limits.sequences)),
       logits_(static_cast<size_t>(checkpoint.config().vocab_size)) {
   const auto sequences = static_cast<size_t>(limits.sequences);
-  rows_.reserve(static_cast<size_t>(limits.rows));
-  tap_rows_.reserve(static_cast<size_t>(limits.rows));
+  targets_.reserve(sequences);
   anchors_.reserve(sequences);
   requests_.reserve(sequences);
+  trees_.reserve(sequences);
   expansions_.reserve(sequences * TreeBuilder::kFrontierMax);
   tokens_.reserve(sequences * TreeBuilder::kFrontierMax);
 }
 
-void Dspark::open(SequenceId sequence, int64_t length_max) {
-  const Result<SequenceId> own = network_.cache().open(length_max);
-  FT_CHECK(own.has_value(), own.error().message);
-  sequences_.open(sequence, *own);
+void Dspark::open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from) {
+  sequences_.open(sequence, open_own(network_.cache(), ring_, length_max, from));
 }
 
 void Dspark::close(SequenceId sequence) {
   network_.cache().close(sequences_.close(sequence));
 }
 
+std::unique_ptr<DraftSnapshot> Dspark::snapshot(SequenceId sequence) {
+  const SequenceId own = sequences_.own(sequence);
+  if (ring_.length(own) == 0) return nullptr;
+  // A context key depends on its own row alone, so nothing has to wait for what comes after it.
+  const FeatureRing::Target target{own, ring_.length(own)};
+  catch_up(std::span(&target, 1));
+  return save_own(network_.cache(), ring_, own);
+}
+
 void Dspark::observe(const ForwardOutput& output, std::span<const ObservedRows> observed) {
-  rows_.clear();
-  tap_rows_.clear();
-  for (const ObservedRows& sequence : observed) {
-    const SequenceId own = sequences_.own(sequence.sequence);
-    FT_CHECK(sequence.first_position == network_.cache().length(own), sequence.first_position,
-             network_.cache().length(own));
-    for (size_t i = 0; i < sequence.rows.size(); ++i) {
-      const int32_t parent = i == 0 ? kCommitted : static_cast<int32_t>(rows_.size()) - 1;
-      const auto position = static_cast<int32_t>(sequence.first_position) + static_cast<int32_t>(i);
-      rows_.push_back({0, position, own, parent});
-      tap_rows_.push_back(sequence.rows[i]);
-    }
-  }
-  network_.append(output.taps, tap_rows_, rows_);
+  ring_.observe(output.taps, observed, sequences_);
+}
+
+void Dspark::catch_up(std::span<const FeatureRing::Target> targets) {
+  ring_.catch_up(network_.cache(), targets, rows_max_,
+                 [&](std::span<const Row> rows, std::span<const int32_t> source_rows) {
+                   network_.append(ring_.features(), source_rows, rows);
+                 });
 }
 
 void Dspark::propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) {
   FT_CHECK(requests.size() == trees.size(), requests.size(), trees.size());
+  targets_.clear();
   anchors_.clear();
   requests_.clear();
-  for (const ProposeRequest& request : requests) {
-    if (request.nodes_max <= 0) continue;
+  trees_.clear();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const ProposeRequest& request = requests[i];
+    trees[i].nodes.clear();
+    trees[i].probability.clear();
+    if (request.nodes_max <= 0 || !request.use_model) continue;
     const SequenceId own = sequences_.own(request.sequence);
-    FT_CHECK(request.position == network_.cache().length(own), request.position,
-             network_.cache().length(own));
-    builders_[anchors_.size()].start(request.shape, request.nodes_max, depth_max());
+    if (ring_.length(own) == 0) continue;
+    FT_CHECK(request.position == ring_.base(own) + ring_.length(own), request.position, ring_.base(own),
+             ring_.length(own));
+    builders_[anchors_.size()].start(request, DraftSource::kModel, depth_max());
+    targets_.push_back({own, ring_.length(own)});
     anchors_.push_back({own, request.anchor});
     requests_.push_back(&request);
+    trees_.push_back(&trees[i]);
   }
-  if (!anchors_.empty()) network_.draft(anchors_);
-  for (int depth = 0; depth < depth_max() && !anchors_.empty(); ++depth) {
+  if (anchors_.empty()) return;
+  catch_up(targets_);
+  network_.draft(anchors_);
+  for (int depth = 0; depth < depth_max(); ++depth) {
     expand_level();
     for (size_t block = 0; block < anchors_.size(); ++block) builders_[block].descend();
   }
-  size_t block = 0;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    trees[i].nodes.clear();
-    if (requests[i].nodes_max > 0) builders_[block++].finish(trees[i]);
-  }
+  for (size_t block = 0; block < anchors_.size(); ++block) builders_[block].finish(*trees_[block]);
 }
 
 void Dspark::expand_level() {
@@ -116,19 +120,13 @@ void Dspark::expand_level() {
 
 void Dspark::add_children(const Expansion& expansion, std::span<const float> bias, float confidence_logit) {
   TreeBuilder& builder = builders_[expansion.block];
-  const ProposeRequest& request = *requests_[expansion.block];
   const int row = builder.depth();
   const std::span<const float> base = network_.base_logits(expansion.block, row);
   for (size_t v = 0; v < logits_.size(); ++v) logits_[v] = base[v] + bias[v];
-  std::array<RankedChild, kBranchMax> children;
-  const size_t wanted = request.shape == TreeShape::kChain ? 1 : children.size();
-  const Ranking ranking{request.temperature, {request.seed, request.position + row + 1}};
-  const size_t count = ranking_.rank(logits_, ranking, std::span(children).first(wanted));
   // The confidence is a function of the token before, so it speaks of the first child (dspark.md 1.6, 6.2).
-  const float confidence = sigmoid(network_.hidden_confidence(expansion.block, row) + confidence_logit);
-  std::array<float, kBranchMax> shares;
-  share_remainder(confidence, ranking.greedy(), std::span(children).first(count), shares);
-  for (size_t i = 0; i < count; ++i) builder.add(expansion.node, children[i].token, shares[i]);
+  const float confidence = network_.hidden_confidence(expansion.block, row) + confidence_logit;
+  proposer_.propose(*requests_[expansion.block], logits_, confidence, expansion.node, builder,
+                    *trees_[expansion.block]);
 }
 
 }  // namespace ft::draft

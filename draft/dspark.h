@@ -4,8 +4,9 @@
 
 #include <vector>
 
-#include "draft/child_ranking.h"
+#include "draft/child_proposer.h"
 #include "draft/dspark_network.h"
+#include "draft/feature_ring.h"
 #include "draft/markov_head.h"
 #include "draft/sequence_map.h"
 #include "draft/tree_builder.h"
@@ -18,8 +19,10 @@ class Dspark final : public Drafter {
   Dspark(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limits);
 
   std::string_view name() const override { return "dspark"; }
+  bool has_model() const override { return true; }
   int depth_max() const override { return network_.block_size(); }
-  void open(SequenceId sequence, int64_t length_max) override;
+  void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) override;
   void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
   void close(SequenceId sequence) override;
@@ -31,21 +34,23 @@ class Dspark final : public Drafter {
     int32_t node = TreeBuilder::kAnchor;
   };
 
+  void catch_up(std::span<const FeatureRing::Target> targets);
   void expand_level();
   void add_children(const Expansion& expansion, std::span<const float> bias, float confidence_logit);
 
+  int32_t rows_max_;
   DsparkNetwork network_;
   MarkovHead markov_;
   SequenceMap sequences_;
+  FeatureRing ring_;  // of taps
 
-  // Scratch of observe().
-  std::vector<Row> rows_;
-  std::vector<int32_t> tap_rows_;
   // Scratch of propose(): one entry per block.
+  std::vector<FeatureRing::Target> targets_;
   std::vector<BlockAnchor> anchors_;
   std::vector<const ProposeRequest*> requests_;
+  std::vector<DraftTree*> trees_;
   std::vector<TreeBuilder> builders_;
-  ChildRanking ranking_;
+  ChildProposer proposer_;
   std::vector<Expansion> expansions_;  // of one level, all blocks
   std::vector<int32_t> tokens_;        // theirs
   std::vector<float> logits_;          // [V] of one node

@@ -1,16 +1,18 @@
 // The MTP drafter: the multi-token prediction block applied to the target's streams, then to its own
 // (model.md 3.11, 5.4).
 //
-// Row t of the block pairs the streams at position t with the token at t+1 and predicts the token at t+2, so
-// the block's cache of a sequence with n committed tokens holds rows 0..n-1, the last paired with the anchor,
-// whose output streams are kept: they predict the first draft. A draft at depth k is a staged row at position
-// n+k-1.
+// Row t of the block pairs the streams at position t with the token at t+1 and predicts the token at t+2. So
+// the row of the last committed position n-1 waits for the anchor: it is staged by each propose(), and its
+// output streams predict the first draft. The rows before it are in the block's cache by then, with their
+// window keys only: nobody reads what else the block would make of them. A draft at depth k is a staged row
+// at position n+k-1.
 #pragma once
 
 #include <vector>
 
 #include "core/mtp.h"
-#include "draft/child_ranking.h"
+#include "draft/child_proposer.h"
+#include "draft/feature_ring.h"
 #include "draft/row_copy.h"
 #include "draft/sequence_map.h"
 #include "draft/tree_builder.h"
@@ -26,8 +28,10 @@ class Mtp final : public Drafter {
   Mtp(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limits);
 
   std::string_view name() const override { return "mtp"; }
+  bool has_model() const override { return true; }
   int depth_max() const override { return kDepthMax; }
-  void open(SequenceId sequence, int64_t length_max) override;
+  void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) override;
   void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
   void close(SequenceId sequence) override;
@@ -39,30 +43,32 @@ class Mtp final : public Drafter {
     int32_t node = TreeBuilder::kAnchor;
   };
 
+  void catch_up(std::span<const FeatureRing::Target> targets);
   void collect_frontiers();
+  void stage_frontiers(KvTransaction& transaction, int32_t staged);
   void add_children(std::span<const float> logits);
-  Matrix apply_block(KvTransaction& transaction);
 
   const ModelConfig& config_;
   int32_t frontier_max_;
   MtpBlock block_;
   SequenceMap sequences_;
+  FeatureRing ring_;  // of streams
   RowCopy copy_;
   Buffer memory_;
   Matrix inputs_;   // [rows, n*d] streams fed to the block
-  Matrix streams_;  // [sequences + rows, n*d]: per sequence the output streams of its last row, then per
-                    // staged row
+  Matrix streams_;  // [rows, n*d] output streams of the rows staged by propose()
 
+  std::vector<int32_t> in_order_;
+  // Scratch of propose().
+  std::vector<FeatureRing::Target> targets_;  // of each request
+  std::vector<const ProposeRequest*> requests_;
+  std::vector<DraftTree*> trees_;
+  std::vector<TreeBuilder> builders_;
+  ChildProposer proposer_;
+  std::vector<Expansion> expansions_;  // of one level, all requests
   std::vector<Row> rows_;
   std::vector<int32_t> source_rows_;
   std::vector<int32_t> target_rows_;
-  std::vector<int32_t> in_order_;
-  // Scratch of propose().
-  std::vector<const ProposeRequest*> requests_;
-  std::vector<SequenceId> own_;  // sequence of each request
-  std::vector<TreeBuilder> builders_;
-  ChildRanking ranking_;
-  std::vector<Expansion> expansions_;  // of one level, all requests
 };
 
 }  // namespace ft::draft

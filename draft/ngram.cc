@@ -10,7 +10,7 @@ namespace ft::draft {
 namespace {
 
 // Chance that the next token repeats too after `length` tokens have repeated. Starting values by judgement:
-// only their order matters for one tree, and the scheduler's calibration replaces their level.
+// only their order matters for one tree, and the scheduler's calibration corrects their level.
 float repeat_probability(int32_t length) {
   constexpr std::array<float, 9> kByLength = {0.0f, 0.0f, 0.35f, 0.5f, 0.65f, 0.75f, 0.8f, 0.85f, 0.9f};
   return kByLength[static_cast<size_t>(std::min<int32_t>(length, kByLength.size() - 1))];
@@ -54,9 +54,10 @@ struct Continuations {
 
 static_assert(NgramMatch::kOccurrencesMax <= TreeBuilder::kChildrenMax);
 
-Ngram::Ngram(int32_t sequences) : indices_(static_cast<size_t>(sequences)) {}
+Ngram::Ngram(int32_t sequences, int64_t vocab_size)
+    : vocab_size_(vocab_size), indices_(static_cast<size_t>(sequences)) {}
 
-void Ngram::open(SequenceId sequence, int64_t length_max) {
+void Ngram::open(SequenceId sequence, int64_t length_max, const DraftSnapshot*) {
   if (static_cast<size_t>(sequence) >= indices_.size()) indices_.resize(static_cast<size_t>(sequence) + 1);
   indices_[static_cast<size_t>(sequence)].reset(length_max);
 }
@@ -67,9 +68,12 @@ void Ngram::propose(std::span<const ProposeRequest> requests, std::span<DraftTre
 }
 
 void Ngram::propose_one(const ProposeRequest& request, DraftTree& tree) {
+  tree.nodes.clear();
+  tree.probability.clear();
+  if (request.nodes_max <= 0 || !request.use_ngram) return;
   const std::span<const int32_t> history = request.history;
   const NgramMatch match = indices_[static_cast<size_t>(request.sequence)].find(history);
-  builder_.start(request.shape, request.nodes_max, kDepthMax);
+  builder_.start(request, DraftSource::kNgram, kDepthMax);
   // The node that each occurrence has led to.
   std::array<int32_t, NgramMatch::kOccurrencesMax> at;
   at.fill(TreeBuilder::kAnchor);
@@ -87,11 +91,13 @@ void Ngram::propose_one(const ProposeRequest& request, DraftTree& tree) {
       for (int32_t i = 0; i < match.count; ++i)
         if (at[static_cast<size_t>(i)] == node) continuations.add(next_token(i));
       continuations.sort();
+      float unnamed = 1.0f;  // probability of everything but the children so far
       for (int32_t k = 0; k < continuations.size; ++k) {
         const Continuations::Entry entry = continuations.entries[static_cast<size_t>(k)];
-        const float share =
+        const float probability =
             repeat * static_cast<float>(entry.count) / static_cast<float>(continuations.total);
-        const int32_t child = builder_.add(node, entry.token, share);
+        const int32_t child = builder_.add(node, entry.token, log_odds(probability / unnamed));
+        unnamed -= probability;
         for (int32_t i = 0; i < match.count; ++i)
           if (at[static_cast<size_t>(i)] == node && next_token(i) == entry.token)
             next[static_cast<size_t>(i)] = child;
@@ -101,6 +107,11 @@ void Ngram::propose_one(const ProposeRequest& request, DraftTree& tree) {
     builder_.descend();
   }
   builder_.finish(tree);
+  if (!request.draw) return;
+  const auto vocab = static_cast<size_t>(vocab_size_);
+  tree.probability.assign(tree.nodes.size() * vocab, 0.0);
+  for (size_t i = 0; i < tree.nodes.size(); ++i)
+    tree.probability[i * vocab + static_cast<size_t>(tree.nodes[i].token)] = 1.0;
 }
 
 }  // namespace ft::draft

@@ -18,13 +18,16 @@ class Ngram final : public Drafter {
  public:
   static constexpr int kDepthMax = 8;
 
-  // Serves `sequences` open sequences.
-  explicit Ngram(int32_t sequences);
+  // Serves `sequences` open sequences. `vocab_size` is the width of the distributions of drawn chains: all on
+  // the token drafted.
+  Ngram(int32_t sequences, int64_t vocab_size);
 
   std::string_view name() const override { return "ngram"; }
+  bool has_ngram() const override { return true; }
   int depth_max() const override { return kDepthMax; }
-  void open(SequenceId sequence, int64_t length_max) override;
-  // Everything is in the history of a request, so there is nothing to observe.
+  // Everything is in the history of a request, so there is nothing to observe or to keep.
+  void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId) override { return nullptr; }
   void observe(const ForwardOutput&, std::span<const ObservedRows>) override {}
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
   void close(SequenceId) override {}
@@ -32,6 +35,7 @@ class Ngram final : public Drafter {
  private:
   void propose_one(const ProposeRequest& request, DraftTree& tree);
 
+  int64_t vocab_size_;
   std::vector<NgramIndex> indices_;  // by sequence
   TreeBuilder builder_;
 };

@@ -8,14 +8,20 @@
 namespace ft::draft {
 
 void NgramIndex::reset(int64_t length_max) {
-  const auto positions = static_cast<size_t>(length_max) + 1;
+  length_max_ = length_max;
+  prepared_ = false;
+  entered_ = 0;
+}
+
+void NgramIndex::prepare() {
+  prepared_ = true;
+  const auto positions = static_cast<size_t>(length_max_) + 1;
   const size_t buckets = std::bit_ceil(positions);
   shift_ = 64 - std::countr_zero(buckets);
   for (Chains& chains : chains_) {
     chains.newest.assign(buckets, kNone);
     chains.earlier.resize(positions);
   }
-  entered_ = 0;
 }
 
 size_t NgramIndex::bucket(std::span<const int32_t> run) const {
@@ -27,7 +33,8 @@ size_t NgramIndex::bucket(std::span<const int32_t> run) const {
 
 NgramMatch NgramIndex::find(std::span<const int32_t> history) {
   const auto size = static_cast<int64_t>(history.size());
-  FT_CHECK(size <= static_cast<int64_t>(chains_[0].earlier.size()), size, chains_[0].earlier.size());
+  FT_CHECK(size <= length_max_ + 1, size, length_max_);
+  if (!prepared_) prepare();
   FT_CHECK(entered_ < std::max<int64_t>(size, 1), entered_, size);
   const auto run_ending_at = [&](int64_t end, int32_t length) {
     return history.subspan(static_cast<size_t>(end + 1 - length), static_cast<size_t>(length));

@@ -28,7 +28,8 @@ class NgramIndex {
   // Links followed per lookup and length, so that a history of few distinct tokens stays cheap.
   static constexpr int32_t kLinksMax = 64;
 
-  // Empties the index and sets memory aside for `length_max` tokens: about 24 bytes each.
+  // Empties the index. The next find() sets memory aside for `length_max` tokens, about 24 bytes each, where
+  // an earlier sequence has not left it: a sequence that nobody looks up costs nothing.
   void reset(int64_t length_max);
 
   // Enters what `history` has gained since the last call and finds the longest earlier occurrences of its
@@ -44,9 +45,12 @@ class NgramIndex {
     std::vector<int32_t> earlier;  // per position: end of the next older run of its bucket
   };
 
+  void prepare();
   size_t bucket(std::span<const int32_t> run) const;
 
   std::array<Chains, kLengths> chains_;
+  int64_t length_max_ = 0;
+  bool prepared_ = false;
   int shift_ = 0;
   int64_t entered_ = 0;  // runs that end before this position are in
 };

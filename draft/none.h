@@ -9,10 +9,14 @@ class None final : public Drafter {
  public:
   std::string_view name() const override { return "none"; }
   int depth_max() const override { return 0; }
-  void open(SequenceId, int64_t) override {}
+  void open(SequenceId, int64_t, const DraftSnapshot*) override {}
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId) override { return nullptr; }
   void observe(const ForwardOutput&, std::span<const ObservedRows>) override {}
   void propose(std::span<const ProposeRequest>, std::span<DraftTree> trees) override {
-    for (DraftTree& tree : trees) tree.nodes.clear();
+    for (DraftTree& tree : trees) {
+      tree.nodes.clear();
+      tree.probability.clear();
+    }
   }
   void close(SequenceId) override {}
 };

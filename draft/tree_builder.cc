@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/keyed_ranking.h"
 
 namespace ft::draft {
 
@@ -13,11 +14,15 @@ TreeBuilder::TreeBuilder() {
   frontier_.reserve(kFrontierMax);
 }
 
-void TreeBuilder::start(TreeShape shape, int32_t nodes_max, int32_t depth_max, int32_t frontier_max) {
-  shape_ = shape;
-  nodes_max_ = nodes_max;
+void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32_t depth_max,
+                        int32_t frontier_max) {
+  chain_ = request.draw || request.shape == TreeShape::kChain;
+  keeps_all_ = request.draw;
+  nodes_max_ = request.nodes_max;
   depth_max_ = std::min(depth_max, kDepthMax);
   frontier_max_ = std::min(frontier_max, kFrontierMax);
+  source_ = source;
+  shares_ = &share_model(request);
   depth_ = 0;
   last_parent_ = kRejected;
   nodes_.clear();
@@ -26,12 +31,23 @@ void TreeBuilder::start(TreeShape shape, int32_t nodes_max, int32_t depth_max, i
   if (nodes_max_ > 0 && depth_max_ > 0) frontier_.push_back(kAnchor);
 }
 
-int32_t TreeBuilder::add(int32_t parent, int32_t token, float share) {
+int32_t TreeBuilder::add(int32_t parent, int32_t token, float score) {
   FT_CHECK(parent == kAnchor || nodes_[static_cast<size_t>(parent)].depth == depth_, parent, depth_);
-  if (shape_ == TreeShape::kChain && parent == last_parent_) return kRejected;
-  last_parent_ = parent;
-  if (!(share > 0.0f)) return kRejected;  // a share that is not a number is none
-  const float probability = path_probability(parent) * std::min(share, 1.0f);
+  if (parent != last_parent_) {
+    last_parent_ = parent;
+    rank_ = 0;
+    split_ = ShareSplit();
+  } else if (chain_) {
+    return kRejected;
+  }
+  const int32_t rank = rank_++;
+  float share = split_.next(*shares_, source_, depth_ + 1, rank, score);
+  if (!(share > 0.0f)) {
+    // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
+    if (!keeps_all_) return kRejected;
+    share = 0.0f;
+  }
+  const float probability = path_probability(parent) * share;
   // A new node is deeper or later than all the others, so it goes behind its equals, which keeps every parent
   // before its children.
   const auto place = std::partition_point(
@@ -42,7 +58,7 @@ int32_t TreeBuilder::add(int32_t parent, int32_t token, float share) {
   }
   const auto node = static_cast<int32_t>(nodes_.size());
   kept_.insert(place, node);
-  nodes_.push_back({token, parent, depth_ + 1, probability, kRejected, 0});
+  nodes_.push_back({token, parent, depth_ + 1, probability, score, rank, kRejected, 0});
   return node;
 }
 
@@ -67,8 +83,14 @@ void TreeBuilder::finish(DraftTree& tree) {
     Node& kept = nodes_[static_cast<size_t>(node)];
     kept.index = static_cast<int32_t>(tree.nodes.size());
     const int32_t parent = kept.parent == kAnchor ? kAnchor : nodes_[static_cast<size_t>(kept.parent)].index;
-    tree.nodes.push_back({kept.token, parent, kept.path_probability});
+    tree.nodes.push_back({kept.token, parent, kept.path_probability, kept.score,
+                          static_cast<uint8_t>(kept.rank), static_cast<uint8_t>(kept.depth), source_});
   }
+}
+
+const ShareModel& share_model(const ProposeRequest& request) {
+  return request.shares != nullptr ? *request.shares
+                                   : default_share_model(request.temperature < kGreedyTemperature);
 }
 
 }  // namespace ft::draft

@@ -1,7 +1,7 @@
 // Grows one draft tree level by level and keeps the nodes with the largest path probability.
 //
 // Drafters feed it, so that every kind of draft is pruned and ordered alike: they ask which nodes are worth
-// expanding, name the children of each with their share of the parent's probability, and go a level deeper.
+// expanding, name the children of each with their scores, and go a level deeper.
 // (dspark.md 6.2: best first over estimated path probabilities, a beam per level.)
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "draft/drafter.h"
+#include "draft/share_split.h"
 
 namespace ft::draft {
 
@@ -26,9 +27,12 @@ class TreeBuilder {
 
   TreeBuilder();
 
-  // Begins an empty tree of at most `nodes_max` nodes and depth `depth_max`, expanding at most `frontier_max`
-  // nodes of a level. Values beyond the limits above are lowered to them, except nodes_max.
-  void start(TreeShape shape, int32_t nodes_max, int32_t depth_max, int32_t frontier_max = kFrontierMax);
+  // Begins an empty tree for `request`: its shape, at most its nodes_max nodes, split by its share model,
+  // which must live until finish(). At most `frontier_max` nodes of a level are expanded, down to depth
+  // `depth_max`; values beyond the limits above are lowered to them. A drawn request gets a chain of which
+  // nothing is left out.
+  void start(const ProposeRequest& request, DraftSource source, int32_t depth_max,
+             int32_t frontier_max = kFrontierMax);
 
   // Nodes of the current level whose children may still be kept, most probable first: first {kAnchor}, empty
   // at the end.
@@ -36,11 +40,11 @@ class TreeBuilder {
   // Depth of the frontier: 0 for the anchor.
   int32_t depth() const { return depth_; }
 
-  // Adds a child of a frontier node; `share` is the estimated probability that the target takes it where it
-  // has followed the path to the parent, clamped to [0, 1]. Children of one node have distinct tokens and
-  // come most probable first; only the first counts for kChain. Returns the node, valid until start(), or
-  // kRejected if at least nodes_max earlier ones are as probable or if the share is not positive.
-  int32_t add(int32_t parent, int32_t token, float share);
+  // Adds a child of a frontier node; `score` as in share_model.h. Children of one node have distinct tokens
+  // and come in the order of their rank, one after the other; only the first counts for a chain. Returns the
+  // node, valid until start(), or kRejected if at least nodes_max earlier ones are as probable or if its
+  // share is not positive.
+  int32_t add(int32_t parent, int32_t token, float score);
 
   // Goes one level down.
   void descend();
@@ -64,19 +68,30 @@ class TreeBuilder {
     int32_t parent = kAnchor;
     int32_t depth = 0;
     float path_probability = 0.0f;
+    float score = 0.0f;
+    int32_t rank = 0;
     int32_t tag = kRejected;
     int32_t index = 0;  // in the finished tree
   };
 
-  TreeShape shape_ = TreeShape::kBestFirst;
+  bool chain_ = false;
+  bool keeps_all_ = false;
   int32_t nodes_max_ = 0;
   int32_t depth_max_ = 0;
   int32_t frontier_max_ = 0;
+  DraftSource source_ = DraftSource::kModel;
+  const ShareModel* shares_ = nullptr;
   int32_t depth_ = 0;
-  int32_t last_parent_ = kRejected;  // of the child added last, for kChain
+  // Of the children being added.
+  int32_t last_parent_ = kRejected;
+  int32_t rank_ = 0;
+  ShareSplit split_;
   std::vector<Node> nodes_;    // everything that was kept once; a parent's index is below its children's
   std::vector<int32_t> kept_;  // the nodes_max best of them, in the order of finish()
   std::vector<int32_t> frontier_;
 };
+
+// The model that a request's shares come from.
+const ShareModel& share_model(const ProposeRequest& request);
 
 }  // namespace ft::draft

@@ -81,7 +81,8 @@ int main(int argc, char** argv) {
   generate_command->add_option("--top-p", generate.top_p, "nucleus")->capture_default_str();
   generate_command->add_option("--seed", generate.seed, "prompt i samples with seed + i")
       ->capture_default_str();
-  generate_command->add_option("--drafter", generate.drafter, "auto, dspark, mtp, ngram or none")
+  generate_command
+      ->add_option("--drafter", generate.drafter, "auto, dspark, mtp, ngram, none, dspark+ngram or mtp+ngram")
       ->capture_default_str();
   generate_command
       ->add_option("--tree-nodes", generate.tree_nodes, "rows verified per step, anchor included; 1 = plain")

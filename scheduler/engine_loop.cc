@@ -188,6 +188,9 @@ void EngineLoop::propose() {
     request.history = state.tokens;
     request.temperature = state.request.sampling.greedy() ? 0.0 : state.request.sampling.temperature;
     request.seed = state.request.sampling.seed;
+    const draft::DraftSources sources = draft::default_sources(options_.drafter, *drafter_);
+    request.use_model = sources.use_model;
+    request.use_ngram = sources.use_ngram;
     request.nodes_max = slot.plan.drafts;
     request.shape = state.request.speculation.shape.value_or(options_.tree_shape);
     request.shares = &calibration_.shares(request.temperature);

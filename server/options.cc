@@ -24,8 +24,8 @@ void add_model_flags(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads, "Threads of the CPU backend, 0 = all cores")
       ->check(CLI::Range(0, 1024))
       ->group("Model");
-  app.add_option("--drafter", options.drafter, "auto, dspark, mtp, ngram or none")
-      ->check(CLI::IsMember({"auto", "dspark", "mtp", "ngram", "none"}))
+  app.add_option("--drafter", options.drafter, "auto, dspark, mtp, ngram, none, dspark+ngram or mtp+ngram")
+      ->check(CLI::IsMember({"auto", "dspark", "mtp", "ngram", "none", "dspark+ngram", "mtp+ngram"}))
       ->group("Model");
   app.add_option("--tree-nodes", options.tree_nodes, "Rows verified per request and step; 1 = plain decoding")
       ->check(CLI::Range(1, 64))

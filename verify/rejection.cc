@@ -13,20 +13,6 @@ constexpr double kResidualMassMin = 1e-8;
 
 }  // namespace
 
-int32_t draw(std::span<const double> weights, double u) {
-  double total = 0.0;
-  for (const double weight : weights) total += weight;
-  double sum = 0.0;
-  int32_t last = 0;
-  for (size_t v = 0; v < weights.size(); ++v) {
-    if (weights[v] <= 0.0) continue;
-    last = static_cast<int32_t>(v);
-    sum += weights[v];
-    if (sum > u * total) return last;
-  }
-  return last;
-}
-
 void ChainAcceptance::start(AcceptanceRule rule, NoiseKey anchor) {
   rule_ = rule;
   anchor_ = anchor;

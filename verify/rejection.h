@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "core/categorical.h"
 #include "core/noise.h"
 
 namespace ft::verify {
@@ -18,10 +19,6 @@ enum class AcceptanceRule : uint8_t {
   // The whole block at once: never fewer expected tokens than kToken from the same rows (dspark.md 2.3).
   kBlock,
 };
-
-// The token at which the cumulative sum of `weights` passes u * total; tokens of weight 0 are never chosen. u
-// in (0, 1).
-int32_t draw(std::span<const double> weights, double u);
 
 // Decides how many of the drafts x_1..x_l of one step stand, and what follows them.
 //

@@ -44,7 +44,8 @@ TEST_P(DrafterAllocation, none_in_a_step_after_the_first) {
   Growing growing[] = {harness.open(tokens), harness.open(tokens)};
   DraftTree trees[2];
   for (DraftTree& tree : trees) tree.nodes.reserve(15);
-  for (int step = 0; step < 8; ++step) {
+  const auto vocab = static_cast<size_t>(model.config().vocab_size);
+  for (int step = 0; step < 11; ++step) {
     // Steps of 5 tokens, as accepted drafts make them; position 59 is the last anchor.
     std::vector<Row> rows;
     std::vector<int32_t> path;
@@ -69,15 +70,21 @@ TEST_P(DrafterAllocation, none_in_a_step_after_the_first) {
     const int64_t in_observe = allocation_count - before_observe;
     for (Growing& one : growing) one.committed += 5;
 
+    if (step == 4 || step == 5 || step == 6) {
+      EXPECT_EQ(in_observe, 0) << "step " << step;
+      continue;  // nobody asks for a while, then for everything at once
+    }
     const double temperature = step % 2 == 0 ? 0.0 : 0.9;
-    const ProposeRequest requests[] = {
-        DraftHarness::request(growing[0], temperature, 15, TreeShape::kBestFirst),
-        DraftHarness::request(growing[1], temperature, step % 3 == 0 ? 15 : 4, TreeShape::kBestFirst)};
+    ProposeRequest requests[] = {
+        harness.request(growing[0], temperature, 15, TreeShape::kBestFirst),
+        harness.request(growing[1], temperature, step % 3 == 0 ? 15 : 4, TreeShape::kBestFirst)};
+    if (step == 1 || step == 9) requests[1].draw = true;
+    for (DraftTree& tree : trees) tree.probability.reserve(8 * vocab);
     const int64_t before_propose = allocation_count;
     harness.drafter->propose(requests, trees);
     const int64_t in_propose = allocation_count - before_propose;
     EXPECT_FALSE(step > 1 && trees[0].nodes.empty());
-    if (step == 0) continue;  // the scratch of the ranking takes its size once
+    if (step <= 1) continue;  // the scratch of the ranking takes its size once
     EXPECT_EQ(in_observe, 0) << "step " << step;
     EXPECT_EQ(in_propose, 0) << "step " << step;
   }
@@ -86,7 +93,10 @@ TEST_P(DrafterAllocation, none_in_a_step_after_the_first) {
 INSTANTIATE_TEST_SUITE_P(Drafters, DrafterAllocation,
                          ::testing::Values(AllocationCase{"tiny-v4-dspark", DrafterKind::kDspark, "dspark"},
                                            AllocationCase{"tiny-v4", DrafterKind::kMtp, "mtp"},
-                                           AllocationCase{"tiny-v4", DrafterKind::kNgram, "ngram"}),
+                                           AllocationCase{"tiny-v4", DrafterKind::kNgram, "ngram"},
+                                           AllocationCase{"tiny-v4-dspark", DrafterKind::kDsparkNgram,
+                                                          "dspark_ngram"},
+                                           AllocationCase{"tiny-v4", DrafterKind::kMtpNgram, "mtp_ngram"}),
                          [](const auto& case_info) { return case_info.param.name; });
 
 }  // namespace

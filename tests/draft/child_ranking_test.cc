@@ -9,8 +9,6 @@
 #include <random>
 #include <vector>
 
-#include "draft/child_share.h"
-
 namespace ft::draft {
 namespace {
 
@@ -100,23 +98,15 @@ TEST(ChildRanking, probabilities_are_the_softmax_at_the_temperature) {
   }
 }
 
-TEST(ChildShare, first_children_keep_their_share_and_the_rest_is_split) {
+TEST(ConditionalScores, are_the_odds_among_what_the_children_before_leave) {
   const std::vector<RankedChild> children = {{5, 0.6f}, {6, 0.3f}, {7, 0.05f}};
-  std::vector<float> shares(3);
-  share_remainder(0.8f, true, children, shares);
-  EXPECT_FLOAT_EQ(shares[0], 0.8f);
-  EXPECT_NEAR(shares[1], 0.2f * 0.3f / 0.4f, 1e-6);
-  EXPECT_NEAR(shares[2], (0.2f - shares[1]) * 0.05f / 0.1f, 1e-6);
-  for (bool greedy : {true, false}) {
-    share_remainder(1.0f, greedy, children, shares);
-    EXPECT_FLOAT_EQ(shares[0], 1.0f);
-    EXPECT_FLOAT_EQ(shares[1] + shares[2], 0.0f);
-    share_remainder(0.1f, greedy, children, shares);
-    EXPECT_LE(shares[0] + shares[1] + shares[2], 1.0f);
-    EXPECT_GT(shares[1], 0.0f);
-    EXPECT_LE(shares[1], shares[0]);
-    EXPECT_LE(shares[2], shares[1]);
-  }
+  std::vector<float> scores(3);
+  conditional_scores(children, scores);
+  const double want[] = {0.6, 0.3 / 0.4, 0.05 / 0.1};
+  for (size_t j = 0; j < 3; ++j) EXPECT_NEAR(scores[j], std::log(want[j] / (1.0 - want[j])), 1e-5) << j;
+  // Nothing is left, or less than nothing by rounding: still numbers.
+  conditional_scores(std::vector<RankedChild>{{5, 1.0f}, {6, 0.0f}, {7, 1e-8f}}, scores);
+  for (float score : scores) EXPECT_TRUE(std::isfinite(score));
 }
 
 }  // namespace

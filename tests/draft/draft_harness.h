@@ -42,8 +42,12 @@ inline double worst_difference(std::span<const float> got, std::span<const float
 inline std::string tree_text(const DraftTree& tree) {
   std::string text;
   for (const DraftNode& node : tree.nodes)
-    text +=
-        fmt::format("{}<{}:{:08x} ", node.token, node.parent, std::bit_cast<uint32_t>(node.path_probability));
+    text += fmt::format("{}<{}:{:08x}/{:08x}.{}.{}.{} ", node.token, node.parent,
+                        std::bit_cast<uint32_t>(node.path_probability), std::bit_cast<uint32_t>(node.score),
+                        node.rank, node.depth, static_cast<int>(node.source));
+  uint64_t hash = 0;
+  for (const double p : tree.probability) hash = (hash ^ std::bit_cast<uint64_t>(p)) * 0x9e3779b97f4a7c15u;
+  if (!tree.probability.empty()) text += fmt::format("{:016x}", hash);
   return text;
 }
 
@@ -69,6 +73,7 @@ struct Growing {
   SequenceId id = 0;
   std::vector<int32_t> tokens;
   int64_t committed = 0;
+  bool watched = true;  // the drafter is shown what is committed
 };
 
 class DraftHarness {
@@ -83,11 +88,12 @@ class DraftHarness {
     auto made = make_drafter(kind, *loaded.backend, *loaded.checkpoint, limits);
     EXPECT_TRUE(made.has_value());
     drafter = std::move(*made);
+    sources = default_sources(kind, *drafter);
   }
 
   Growing open(std::vector<int32_t> tokens) {
     const int64_t length_max = loaded.model->config().max_position_embeddings;
-    Growing growing{*loaded.model->cache().open(length_max), std::move(tokens), 0};
+    Growing growing{*loaded.model->cache().open(length_max), std::move(tokens)};
     drafter->open(growing.id, length_max);
     return growing;
   }
@@ -120,6 +126,7 @@ class DraftHarness {
     for (size_t s = 0; s < sequences.size(); ++s) {
       const Growing& growing = *sequences[s];
       path.insert(path.end(), accepted[s].begin(), accepted[s].end());
+      if (!growing.watched) continue;
       observed.push_back(
           {growing.id, growing.committed, accepted[s],
            std::span(growing.tokens)
@@ -136,8 +143,8 @@ class DraftHarness {
     while (growing.committed < total) advance(one, std::min(chunk, total - growing.committed), decoys);
   }
 
-  static ProposeRequest request(const Growing& growing, double temperature, int32_t nodes_max,
-                                TreeShape shape) {
+  ProposeRequest request(const Growing& growing, double temperature, int32_t nodes_max,
+                         TreeShape shape = TreeShape::kBestFirst) const {
     ProposeRequest request;
     request.sequence = growing.id;
     request.position = growing.committed;
@@ -147,6 +154,8 @@ class DraftHarness {
     request.seed = 1234 + growing.tokens.size();
     request.nodes_max = nodes_max;
     request.shape = shape;
+    request.use_model = sources.use_model;
+    request.use_ngram = sources.use_ngram;
     return request;
   }
 
@@ -158,17 +167,26 @@ class DraftHarness {
     return tree;
   }
 
-  // What the drafter says now, over temperatures and shapes.
+  DraftTree draw(const Growing& growing, double temperature, int32_t nodes_max) {
+    ProposeRequest one = request(growing, temperature, nodes_max);
+    one.draw = true;
+    DraftTree tree;
+    drafter->propose(std::span(&one, 1), std::span(&tree, 1));
+    return tree;
+  }
+
+  // What the drafter says now, over temperatures and shapes, and a drawn chain.
   std::string opinion(const Growing& growing) {
     std::string text;
     for (double temperature : {0.0, 0.7, 1.0})
       for (TreeShape shape : {TreeShape::kBestFirst, TreeShape::kChain})
         text += tree_text(propose(growing, temperature, 12, shape)) + "\n";
-    return text;
+    return text + tree_text(draw(growing, 0.8, 12)) + "\n";
   }
 
   support::LoadedModel loaded;
   std::unique_ptr<Drafter> drafter;
+  DraftSources sources;
 };
 
 }  // namespace ft::draft

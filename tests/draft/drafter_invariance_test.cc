@@ -18,7 +18,7 @@ struct InvarianceCase {
 };
 
 std::string case_name(const InvarianceCase& c) {
-  constexpr const char* kKinds[] = {"auto", "dspark", "mtp", "ngram", "none"};
+  constexpr const char* kKinds[] = {"auto", "dspark", "mtp", "ngram", "none", "dspark_ngram", "mtp_ngram"};
   return fmt::format("{}_{}_{}", kKinds[static_cast<int>(c.kind)], c.backend,
                      c.numerics == Numerics::kExact ? "exact" : "official");
 }
@@ -56,6 +56,99 @@ TEST_P(DrafterInvariance, of_the_chunks_observed) {
   }
 }
 
+TEST_P(DrafterInvariance, of_when_it_was_asked) {
+  // Gaps without a question are shorter and longer than the window of 16, at the beginning and later.
+  const auto tokens = random_tokens(60, 9);
+  std::string want;
+  for (const std::vector<int64_t>& asked_at : {std::vector<int64_t>{},
+                                               {1, 2, 3, 4, 5, 6, 7, 8},
+                                               {3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 59},
+                                               {17, 18, 50},
+                                               {45, 46},
+                                               {4, 20}}) {
+    Growing growing = harness_.open(tokens);
+    Growing* one[] = {&growing};
+    for (int64_t at : asked_at) {
+      while (growing.committed < at) harness_.advance(one, std::min<int64_t>(7, at - growing.committed));
+      harness_.opinion(growing);
+    }
+    harness_.advance_all_but_anchor(growing, 4);
+    const std::string got = harness_.opinion(growing);
+    if (want.empty()) want = got;
+    EXPECT_EQ(got, want) << asked_at.size() << " questions";
+    harness_.close(growing);
+  }
+}
+
+TEST_P(DrafterInvariance, of_how_much_there_is_to_catch_up) {
+  // Four windows of 16 rows at once, in calls of at most 28 and 24 rows.
+  DraftHarness narrow(std::string(FT_TEST_DATA "/goldens/") + GetParam().model, GetParam().backend,
+                      GetParam().numerics, GetParam().kind, 24);
+  std::vector<Growing> all;
+  for (uint32_t i = 0; i < 4; ++i) all.push_back(narrow.open(random_tokens(30 + 3 * i, 20 + i)));
+  for (Growing& growing : all) narrow.advance_all_but_anchor(growing, 11);
+  std::vector<ProposeRequest> requests;
+  for (const Growing& growing : all) requests.push_back(narrow.request(growing, 0.8, 9));
+  std::vector<DraftTree> trees(all.size());
+  narrow.drafter->propose(requests, trees);
+  for (size_t i = 0; i < all.size(); ++i) {
+    Growing alone = all[i];
+    narrow.close(all[i]);
+    alone = narrow.open(alone.tokens);
+    Growing* one[] = {&alone};
+    while (alone.committed + 1 < static_cast<int64_t>(alone.tokens.size())) {
+      narrow.advance(one, 1);
+      narrow.propose(alone, 0.0, 1);
+    }
+    EXPECT_EQ(tree_text(narrow.propose(alone, 0.8, 9)), tree_text(trees[i])) << i;
+    narrow.close(alone);
+  }
+}
+
+TEST_P(DrafterInvariance, of_the_tokens_before_what_was_observed) {
+  // Observed from position 20 on: a context of the rows since then, whoever had the slot before.
+  std::string want;
+  for (uint32_t others = 0; others < 3; ++others) {
+    if (others > 0) {
+      Growing other = harness_.open(random_tokens(50, 30 + others));
+      harness_.advance_all_but_anchor(other, 9);
+      harness_.opinion(other);
+      harness_.close(other);
+    }
+    Growing growing = harness_.open(random_tokens(27, 10));
+    Growing* one[] = {&growing};
+    growing.watched = false;
+    harness_.advance(one, 20);
+    if (harness_.drafter->has_model() && !harness_.sources.use_ngram) {
+      EXPECT_TRUE(harness_.propose(growing, 0.0, 5).nodes.empty());
+    }
+    growing.watched = true;
+    harness_.advance_all_but_anchor(growing, 4);
+    const std::string got = harness_.opinion(growing);
+    if (want.empty()) want = got;
+    EXPECT_EQ(got, want) << others;
+    EXPECT_GT(got.size(), 100u);
+    harness_.close(growing);
+  }
+}
+
+TEST_P(DrafterInvariance, of_the_next_token_that_was_foretold) {
+  // The anchor is the one of the request, whatever the last observation said would come.
+  const auto tokens = random_tokens(31, 11);
+  Growing growing = harness_.open(tokens);
+  harness_.advance_all_but_anchor(growing, 5);
+  const std::string want = harness_.opinion(growing);
+  harness_.close(growing);
+  Growing other = harness_.open(tokens);
+  other.tokens.back() ^= 1;
+  harness_.advance_all_but_anchor(other, 5);
+  if (harness_.sources.use_model) {
+    EXPECT_NE(harness_.opinion(other), want);
+  }
+  other.tokens.back() ^= 1;
+  EXPECT_EQ(harness_.opinion(other), want);
+}
+
 TEST_P(DrafterInvariance, of_rejected_rows) {
   const auto tokens = random_tokens(40, 2);
   Growing plain = harness_.open(tokens);
@@ -81,10 +174,10 @@ TEST_P(DrafterInvariance, of_the_other_sequences) {
   for (int step = 0; step < 3; ++step) harness_.advance(all, 3);
   for (Growing* growing : all) harness_.advance_all_but_anchor(*growing, 2);
   for (double temperature : {0.0, 0.8}) {
-    const ProposeRequest requests[] = {DraftHarness::request(c, temperature, 9, TreeShape::kBestFirst),
-                                       DraftHarness::request(a, temperature, 0, TreeShape::kBestFirst),
-                                       DraftHarness::request(b, temperature, 5, TreeShape::kChain),
-                                       DraftHarness::request(a, temperature, 15, TreeShape::kBestFirst)};
+    const ProposeRequest requests[] = {harness_.request(c, temperature, 9, TreeShape::kBestFirst),
+                                       harness_.request(a, temperature, 0, TreeShape::kBestFirst),
+                                       harness_.request(b, temperature, 5, TreeShape::kChain),
+                                       harness_.request(a, temperature, 15, TreeShape::kBestFirst)};
     DraftTree trees[4];
     trees[1].nodes.resize(3);  // left over from an earlier step
     // One request a sequence and step; the idle one stands for a sequence that does not speculate.
@@ -116,13 +209,43 @@ TEST_P(DrafterInvariance, of_who_had_the_slot_before) {
   EXPECT_EQ(harness_.opinion(again), want);
 }
 
+// Rotary positions are relative: once a window of rows is observed, what came before makes no difference but
+// for rounding.
+TEST(DrafterContext, a_window_is_all_that_counts) {
+  for (const auto& [model, kind] :
+       {std::pair{"tiny-v4-dspark", DrafterKind::kDspark}, std::pair{"tiny-v4", DrafterKind::kMtp}}) {
+    DraftHarness harness(std::string(FT_TEST_DATA "/goldens/") + model, "cpu1", Numerics::kExact, kind);
+    const auto tokens = random_tokens(60, 12);
+    Growing whole = harness.open(tokens);
+    harness.advance_all_but_anchor(whole, 7);
+    Growing part = harness.open(tokens);
+    Growing* one[] = {&part};
+    part.watched = false;
+    harness.advance(one, 43);
+    part.watched = true;
+    harness.advance(one, 10);
+    const DraftTree few = harness.propose(part, 0.0, 12);
+    harness.advance_all_but_anchor(part, 3);  // 16 rows
+    const DraftTree want = harness.propose(whole, 0.0, 12);
+    const DraftTree got = harness.propose(part, 0.0, 12);
+    ASSERT_EQ(got.nodes.size(), want.nodes.size());
+    for (size_t i = 0; i < want.nodes.size(); ++i) {
+      EXPECT_EQ(got.nodes[i].token, want.nodes[i].token) << model << " " << i;
+      EXPECT_NEAR(got.nodes[i].path_probability, want.nodes[i].path_probability, 1e-4) << model << " " << i;
+    }
+    EXPECT_FALSE(few.nodes.empty());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Tiny, DrafterInvariance,
     ::testing::Values(InvarianceCase{"tiny-v4-dspark", DrafterKind::kDspark, "cpu1", Numerics::kExact},
                       InvarianceCase{"tiny-v4-dspark", DrafterKind::kDspark, "cpu1", Numerics::kOfficial},
                       InvarianceCase{"tiny-v4", DrafterKind::kMtp, "cpu1", Numerics::kExact},
                       InvarianceCase{"tiny-v4", DrafterKind::kMtp, "cpu1", Numerics::kOfficial},
-                      InvarianceCase{"tiny-v4", DrafterKind::kNgram, "cpu1", Numerics::kExact}),
+                      InvarianceCase{"tiny-v4", DrafterKind::kNgram, "cpu1", Numerics::kExact},
+                      InvarianceCase{"tiny-v4-dspark", DrafterKind::kDsparkNgram, "cpu1", Numerics::kExact},
+                      InvarianceCase{"tiny-v4", DrafterKind::kMtpNgram, "cpu1", Numerics::kExact}),
     [](const auto& case_info) { return case_name(case_info.param); });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "draft/ngram.h"
 #include "tests/support/loaded_model.h"
 
 namespace ft::draft {
@@ -13,12 +14,16 @@ TEST(DrafterKind, parses_the_names_of_the_flag) {
   EXPECT_EQ(*parse_drafter_kind("mtp"), DrafterKind::kMtp);
   EXPECT_EQ(*parse_drafter_kind("ngram"), DrafterKind::kNgram);
   EXPECT_EQ(*parse_drafter_kind("none"), DrafterKind::kNone);
-  for (const char* name : {"", "MTP", "dspark ", "eagle"}) {
+  EXPECT_EQ(*parse_drafter_kind("dspark+ngram"), DrafterKind::kDsparkNgram);
+  EXPECT_EQ(*parse_drafter_kind("mtp+ngram"), DrafterKind::kMtpNgram);
+  for (const char* name : {"", "MTP", "dspark ", "eagle", "ngram+mtp"}) {
     const auto kind = parse_drafter_kind(name);
     ASSERT_FALSE(kind) << name;
     EXPECT_EQ(kind.error().code, ErrorCode::kInvalidArgument);
     EXPECT_NE(kind.error().message.find(fmt::format("\"{}\"", name)), std::string::npos)
         << kind.error().message;
+    for (const char* known : {"auto", "dspark", "mtp", "ngram", "none", "dspark+ngram", "mtp+ngram"})
+      EXPECT_NE(kind.error().message.find(known), std::string::npos) << kind.error().message;
   }
 }
 
@@ -27,17 +32,24 @@ TEST(MakeDrafter, takes_what_the_checkpoint_carries_or_says_what_is_missing) {
     const char* model;
     DrafterKind kind;
     const char* want;  // a name, or a part of the message
+    bool has_model = false;
+    bool has_ngram = false;
+    DraftSources sources = {};
   };
   const Case cases[] = {
-      {"tiny-v4", DrafterKind::kAuto, "mtp"},
-      {"tiny-v4", DrafterKind::kMtp, "mtp"},
-      {"tiny-v4", DrafterKind::kDspark, "no DSpark draft (mtp.0.main_proj)"},
-      {"tiny-v4", DrafterKind::kNgram, "ngram"},
-      {"tiny-v4", DrafterKind::kNone, "none"},
-      {"tiny-v4-dspark", DrafterKind::kAuto, "dspark"},
-      {"tiny-v4-dspark", DrafterKind::kDspark, "dspark"},
-      {"tiny-v4-dspark", DrafterKind::kMtp, "no MTP block (mtp.0.e_proj)"},
-      {"tiny-v4-dspark", DrafterKind::kNone, "none"},
+      {"tiny-v4", DrafterKind::kAuto, "mtp", true, true, {true, false}},
+      {"tiny-v4", DrafterKind::kMtp, "mtp", true, true, {true, false}},
+      {"tiny-v4", DrafterKind::kMtpNgram, "mtp+ngram", true, true, {true, true}},
+      {"tiny-v4", DrafterKind::kDspark, "dspark: the checkpoint has no DSpark draft (mtp.0.main_proj)"},
+      {"tiny-v4", DrafterKind::kDsparkNgram, "dspark+ngram: the checkpoint has no DSpark draft"},
+      {"tiny-v4", DrafterKind::kNgram, "ngram", false, true, {false, true}},
+      {"tiny-v4", DrafterKind::kNone, "none", false, false, {false, false}},
+      {"tiny-v4-dspark", DrafterKind::kAuto, "dspark", true, true, {true, false}},
+      {"tiny-v4-dspark", DrafterKind::kDspark, "dspark", true, true, {true, false}},
+      {"tiny-v4-dspark", DrafterKind::kDsparkNgram, "dspark+ngram", true, true, {true, true}},
+      {"tiny-v4-dspark", DrafterKind::kMtp, "mtp: the checkpoint has no MTP block (mtp.0.e_proj)"},
+      {"tiny-v4-dspark", DrafterKind::kMtpNgram, "mtp+ngram: the checkpoint has no MTP block"},
+      {"tiny-v4-dspark", DrafterKind::kNone, "none", false, false, {false, false}},
   };
   const auto backend = make_reference_backend(Numerics::kExact);
   for (const Case& c : cases) {
@@ -48,11 +60,22 @@ TEST(MakeDrafter, takes_what_the_checkpoint_carries_or_says_what_is_missing) {
     const auto drafter = make_drafter(c.kind, *backend, **checkpoint, limits);
     if (drafter) {
       EXPECT_EQ((*drafter)->name(), c.want) << c.model;
+      EXPECT_EQ((*drafter)->has_model(), c.has_model) << c.want;
+      EXPECT_EQ((*drafter)->has_ngram(), c.has_ngram) << c.want;
+      const DraftSources sources = default_sources(c.kind, **drafter);
+      EXPECT_EQ(sources.use_model, c.sources.use_model) << c.want;
+      EXPECT_EQ(sources.use_ngram, c.sources.use_ngram) << c.want;
     } else {
       EXPECT_EQ(drafter.error().code, ErrorCode::kInvalidArgument);
       EXPECT_NE(drafter.error().message.find(c.want), std::string::npos) << drafter.error().message;
     }
   }
+}
+
+TEST(MakeDrafter, auto_without_a_draft_in_the_checkpoint_looks_up_ngrams) {
+  Ngram ngram(1, 10);
+  EXPECT_FALSE(default_sources(DrafterKind::kAuto, ngram).use_model);
+  EXPECT_TRUE(default_sources(DrafterKind::kAuto, ngram).use_ngram);
 }
 
 TEST(None, proposes_nothing) {
@@ -65,6 +88,7 @@ TEST(None, proposes_nothing) {
   ASSERT_TRUE(drafter);
   EXPECT_EQ((*drafter)->depth_max(), 0);
   (*drafter)->open(0, 100);
+  EXPECT_EQ((*drafter)->snapshot(0), nullptr);
   ProposeRequest request;
   request.nodes_max = 5;
   DraftTree tree;

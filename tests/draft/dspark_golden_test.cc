@@ -171,7 +171,7 @@ TEST(Dspark, a_greedy_chain_is_the_golden_draft) {
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
   DraftHarness harness(kTiny, "reference", Numerics::kExact, DrafterKind::kDspark);
   EXPECT_EQ(harness.drafter->name(), "dspark");
-  EXPECT_EQ(harness.drafter->depth_max(), 5);
+  EXPECT_EQ(harness.drafter->depth_max(), 8);  // of the n-grams beside it
   for (const char* length : {"L2", "L16", "L37"}) {
     const std::string prefix = std::string("draft.exact.") + length + ".r0.";
     const auto prompt = goldens.i32(std::string("tokens.") + length);
@@ -189,6 +189,7 @@ TEST(Dspark, a_greedy_chain_is_the_golden_draft) {
       EXPECT_EQ(chain.nodes[i].token, want[i]) << length << " " << i;
       EXPECT_EQ(chain.nodes[i].parent, static_cast<int32_t>(i) - 1);
       EXPECT_NEAR(chain.nodes[i].path_probability, path, 1e-4) << length << " " << i;
+      EXPECT_NEAR(chain.nodes[i].score, confidence[i], 1e-4) << length << " " << i;
     }
     // A shorter chain is its beginning; the best tree of one node too.
     EXPECT_EQ(tree_text(harness.propose(growing, 0.0, 2, TreeShape::kChain)),

@@ -3,7 +3,6 @@
 
 #include "core/mtp.h"
 #include "draft/child_ranking.h"
-#include "draft/child_share.h"
 #include "draft/mtp.h"
 #include "tests/draft/draft_harness.h"
 
@@ -136,7 +135,7 @@ TEST_P(MtpGolden, every_node_follows_from_its_own_path) {
 
   EXPECT_LE(worst_difference(logits_after({}), goldens.f32("detail.exact.mtp.logits").last(vocab)), 1e-4);
   for (double temperature : {0.0, 1.0}) {
-    const ProposeRequest request = DraftHarness::request(growing, temperature, 14, TreeShape::kBestFirst);
+    const ProposeRequest request = harness.request(growing, temperature, 14, TreeShape::kBestFirst);
     DraftTree tree;
     harness.drafter->propose(std::span(&request, 1), std::span(&tree, 1));
     EXPECT_EQ(tree.nodes.size(), 14u);
@@ -150,14 +149,26 @@ TEST_P(MtpGolden, every_node_follows_from_its_own_path) {
       const auto position = request.position + static_cast<int64_t>(path.size()) + 1;
       const Ranking ranking{temperature, {request.seed, position}};
       ChildRanking().rank(logits_after(path), ranking, best);
-      std::vector<float> shares(best.size());
-      share_remainder(first_child_share(best[0].probability, ranking.greedy()), ranking.greedy(), best,
-                      shares);
+      // share_model.h, by hand: the default model at temperature 0 is sigmoid(score); above, ranks after the
+      // first take half of what is left.
+      std::vector<double> shares;
+      double named = 0.0;
+      double shared = 0.0;
+      for (size_t j = 0; j < best.size(); ++j) {
+        const double odds = best[j].probability / (1.0 - named);
+        const double part = ranking.greedy() || j == 0 ? std::clamp(odds, 1e-4, 1.0 - 1e-4) : 0.5;
+        shares.push_back(std::min((1.0 - shared) * part, j == 0 ? 1.0 : shares.back()));
+        named += best[j].probability;
+        shared += shares.back();
+      }
       const auto rank = std::ranges::find(best, node.token, &RankedChild::token) - best.begin();
       ASSERT_LT(rank, static_cast<std::ptrdiff_t>(best.size())) << "depth " << path.size() + 1;
       const float parent =
           node.parent < 0 ? 1.0f : tree.nodes[static_cast<size_t>(node.parent)].path_probability;
-      EXPECT_FLOAT_EQ(node.path_probability, parent * shares[static_cast<size_t>(rank)]);
+      EXPECT_NEAR(node.path_probability, parent * shares[static_cast<size_t>(rank)], 1e-5 * parent);
+      EXPECT_EQ(node.rank, rank);
+      EXPECT_EQ(node.depth, path.size() + 1);
+      EXPECT_EQ(node.source, DraftSource::kModel);
     }
     EXPECT_LE(deepest, static_cast<size_t>(Mtp::kDepthMax));
     const DraftTree chain_tree = harness.propose(growing, temperature, 14, TreeShape::kChain);

@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
 namespace ft::draft {
 namespace {
+
+constexpr int64_t kVocab = 20;
 
 std::string text(const DraftTree& tree) {
   std::string out;
@@ -24,6 +27,7 @@ DraftTree propose(Ngram& ngram, const std::vector<int32_t>& history, int32_t nod
   request.history = history;
   request.nodes_max = nodes_max;
   request.shape = shape;
+  request.use_ngram = true;
   DraftTree tree;
   ngram.propose(std::span(&request, 1), std::span(&tree, 1));
   return tree;
@@ -31,7 +35,7 @@ DraftTree propose(Ngram& ngram, const std::vector<int32_t>& history, int32_t nod
 
 DraftTree propose_fresh(const std::vector<int32_t>& history, int32_t nodes_max,
                         TreeShape shape = TreeShape::kBestFirst) {
-  Ngram ngram(1);
+  Ngram ngram(1, kVocab);
   ngram.open(0, 1000);
   return propose(ngram, history, nodes_max, shape);
 }
@@ -66,6 +70,59 @@ TEST(Ngram, occurrences_share_a_beginning) {
   EXPECT_EQ(text(propose_fresh(history, 3, TreeShape::kChain)), "7<-1 4<0 0<1 ");
 }
 
+TEST(Ngram, scores_are_the_odds_among_what_the_children_before_leave) {
+  // Three tokens repeat, and then the next does in 0.5 of all cases: 7 twice of three times, 8 once.
+  const std::vector<int32_t> history = {3, 1, 2, 7, 4, 3, 1, 2, 7, 5, 3, 1, 2, 8, 6, 3, 1, 2};
+  const DraftTree tree = propose_fresh(history, 2);
+  ASSERT_EQ(text(tree), "7<-1 8<-1 ");
+  const double first = 0.5 * 2 / 3;
+  const double second = 0.5 / 3;
+  EXPECT_NEAR(tree.nodes[0].path_probability, first, 1e-6);
+  EXPECT_NEAR(tree.nodes[1].path_probability, second, 1e-6);
+  EXPECT_NEAR(tree.nodes[0].score, std::log(first / (1 - first)), 1e-5);
+  EXPECT_NEAR(tree.nodes[1].score, std::log(second / (1 - first - second)), 1e-5);
+  for (int rank : {0, 1}) {
+    EXPECT_EQ(tree.nodes[static_cast<size_t>(rank)].rank, rank);
+    EXPECT_EQ(tree.nodes[static_cast<size_t>(rank)].depth, 1);
+    EXPECT_EQ(tree.nodes[static_cast<size_t>(rank)].source, DraftSource::kNgram);
+  }
+}
+
+TEST(Ngram, a_drawn_chain_is_certain_of_its_tokens) {
+  Ngram ngram(1, kVocab);
+  ngram.open(0, 100);
+  const std::vector<int32_t> history = {1, 2, 7, 3, 0, 1, 2, 7, 4, 0, 5, 1, 2};
+  ProposeRequest request;
+  request.history = history;
+  request.temperature = 1.0;
+  request.nodes_max = 3;
+  request.use_ngram = true;
+  request.draw = true;
+  DraftTree tree;
+  ngram.propose(std::span(&request, 1), std::span(&tree, 1));
+  ASSERT_EQ(text(tree), "7<-1 4<0 0<1 ");
+  ASSERT_EQ(tree.probability.size(), static_cast<size_t>(3 * kVocab));
+  for (size_t i = 0; i < 3; ++i)
+    for (int32_t v = 0; v < kVocab; ++v)
+      EXPECT_EQ(tree.probability[i * kVocab + static_cast<size_t>(v)], v == tree.nodes[i].token ? 1.0 : 0.0);
+}
+
+TEST(Ngram, says_nothing_unless_asked) {
+  Ngram ngram(1, kVocab);
+  ngram.open(0, 100);
+  const std::vector<int32_t> history = {1, 2, 3, 1, 2};
+  ProposeRequest request;
+  request.history = history;
+  request.nodes_max = 3;
+  DraftTree tree;
+  tree.nodes.resize(2);  // left over from another step
+  ngram.propose(std::span(&request, 1), std::span(&tree, 1));
+  EXPECT_TRUE(tree.nodes.empty());
+  request.use_ngram = true;
+  ngram.propose(std::span(&request, 1), std::span(&tree, 1));
+  EXPECT_FALSE(tree.nodes.empty());
+}
+
 TEST(Ngram, depth_is_limited) {
   std::vector<int32_t> history(50, 3);
   const DraftTree tree = propose_fresh(history, 100);
@@ -73,7 +130,7 @@ TEST(Ngram, depth_is_limited) {
 }
 
 TEST(Ngram, a_closed_sequence_leaves_nothing) {
-  Ngram ngram(1);
+  Ngram ngram(1, kVocab);
   ngram.open(0, 100);
   EXPECT_EQ(text(propose(ngram, {1, 2, 3, 1, 2}, 1)), "3<-1 ");
   ngram.close(0);
@@ -83,7 +140,7 @@ TEST(Ngram, a_closed_sequence_leaves_nothing) {
 }
 
 TEST(Ngram, sequences_do_not_mix) {
-  Ngram ngram(2);
+  Ngram ngram(2, kVocab);
   ngram.open(0, 100);
   ngram.open(1, 100);
   EXPECT_EQ(text(propose(ngram, {1, 2, 3, 1, 2}, 1, TreeShape::kBestFirst, 0)), "3<-1 ");

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <random>
 #include <vector>
@@ -10,10 +12,22 @@
 namespace ft::draft {
 namespace {
 
+constexpr float kSure = std::numeric_limits<float>::infinity();
+
+// A child that takes `part` of what its siblings before leave.
 struct Child {
   int32_t token;
-  float share;
+  float part;
+
+  float score() const { return part == 1.0f ? kSure : std::log(part / (1.0f - part)); }
 };
+
+ProposeRequest asked(TreeShape shape, int32_t nodes_max) {
+  ProposeRequest request;
+  request.shape = shape;
+  request.nodes_max = nodes_max;
+  return request;
+}
 
 // Children by the path of tokens that leads to their parent.
 using Children = std::map<std::vector<int32_t>, std::vector<Child>>;
@@ -21,7 +35,7 @@ using Children = std::map<std::vector<int32_t>, std::vector<Child>>;
 DraftTree build(const Children& children, TreeShape shape, int32_t nodes_max, int32_t depth_max,
                 int32_t frontier_max = TreeBuilder::kFrontierMax) {
   TreeBuilder builder;
-  builder.start(shape, nodes_max, depth_max, frontier_max);
+  builder.start(asked(shape, nodes_max), DraftSource::kModel, depth_max, frontier_max);
   while (!builder.frontier().empty()) {
     const std::vector<int32_t> frontier(builder.frontier().begin(), builder.frontier().end());
     for (int32_t node : frontier) {
@@ -30,7 +44,7 @@ DraftTree build(const Children& children, TreeShape shape, int32_t nodes_max, in
         path.insert(path.begin(), builder.token(at));
       const auto found = children.find(path);
       if (found == children.end()) continue;
-      for (const Child& child : found->second) builder.add(node, child.token, child.share);
+      for (const Child& child : found->second) builder.add(node, child.token, child.score());
     }
     builder.descend();
   }
@@ -48,8 +62,8 @@ std::string text(const DraftTree& tree) {
 }
 
 const Children kFork = {
-    {{}, {{10, 0.5f}, {11, 0.4f}}},
-    {{10}, {{20, 0.5f}, {21, 0.25f}}},
+    {{}, {{10, 0.5f}, {11, 0.8f}}},
+    {{10}, {{20, 0.5f}, {21, 0.5f}}},
     {{11}, {{20, 0.75f}}},
     {{11, 20}, {{30, 0.5f}}},
 };
@@ -84,17 +98,69 @@ TEST(TreeBuilder, a_chain_takes_first_children_only) {
 
 TEST(TreeBuilder, equal_probabilities_go_shallower_then_earlier) {
   const Children certain = {
-      {{}, {{1, 0.5f}, {2, 0.5f}}}, {{1}, {{3, 1.0f}}}, {{2}, {{4, 1.0f}}}, {{1, 3}, {{5, 1.0f}}}};
+      {{}, {{1, 0.5f}, {2, 1.0f}}}, {{1}, {{3, 1.0f}}}, {{2}, {{4, 1.0f}}}, {{1, 3}, {{5, 1.0f}}}};
   EXPECT_EQ(text(build(certain, TreeShape::kBestFirst, 9, 4)),
             "1<-1:0.500 2<-1:0.500 3<0:0.500 4<1:0.500 5<2:0.500 ");
   EXPECT_EQ(text(build(certain, TreeShape::kBestFirst, 3, 4)), "1<-1:0.500 2<-1:0.500 3<0:0.500 ");
 }
 
-TEST(TreeBuilder, shares_are_clamped_and_worthless_children_left_out) {
-  const Children odd = {
-      {{}, {{1, 1.5f}, {2, 0.0f}, {3, -1.0f}, {4, std::numeric_limits<float>::quiet_NaN()}}},
-      {{1}, {{5, 7.0f}}}};
-  EXPECT_EQ(text(build(odd, TreeShape::kBestFirst, 9, 4)), "1<-1:1.000 5<0:1.000 ");
+TEST(TreeBuilder, worthless_children_are_left_out) {
+  TreeBuilder builder;
+  builder.start(asked(TreeShape::kBestFirst, 9), DraftSource::kModel, 2);
+  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 1, std::numeric_limits<float>::quiet_NaN()),
+            TreeBuilder::kRejected);
+  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 2, -kSure), TreeBuilder::kRejected);
+  EXPECT_GE(builder.add(TreeBuilder::kAnchor, 3, kSure), 0);
+  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 4, 2.0f), TreeBuilder::kRejected);  // nothing is left
+  DraftTree tree;
+  builder.finish(tree);
+  EXPECT_EQ(text(tree), "3<-1:1.000 ");
+}
+
+TEST(TreeBuilder, no_child_gets_more_than_the_one_before) {
+  EXPECT_EQ(text(build({{{}, {{1, 0.25f}, {2, 0.9f}, {3, 0.9f}}}}, TreeShape::kBestFirst, 9, 1)),
+            "1<-1:0.250 2<-1:0.250 3<-1:0.250 ");
+}
+
+TEST(TreeBuilder, a_drawn_chain_keeps_every_node_in_order_of_depth) {
+  TreeBuilder builder;
+  ProposeRequest request = asked(TreeShape::kBestFirst, 4);
+  request.draw = true;
+  builder.start(request, DraftSource::kModel, 9);
+  int32_t node = TreeBuilder::kAnchor;
+  for (float score : {0.0f, -kSure, std::numeric_limits<float>::quiet_NaN(), kSure}) {
+    ASSERT_EQ(std::vector(builder.frontier().begin(), builder.frontier().end()), std::vector{node});
+    node = builder.add(node, 7, score);
+    builder.descend();
+  }
+  EXPECT_TRUE(builder.frontier().empty());
+  DraftTree tree;
+  builder.finish(tree);
+  EXPECT_EQ(text(tree), "7<-1:0.500 7<0:0.000 7<1:0.000 7<2:0.000 ");
+}
+
+TEST(TreeBuilder, nodes_say_what_they_were_made_of) {
+  ShareModel shares;
+  shares.at(DraftSource::kNgram, 1, 0) = {0.0f, 0.0f};    // half, whatever the score
+  shares.at(DraftSource::kNgram, 1, 1) = {2.0f, -1.0f};   // sigmoid(1) of the rest
+  shares.at(DraftSource::kNgram, 2, 0) = {1.0f, -kSure};  // never
+  ProposeRequest request = asked(TreeShape::kBestFirst, 9);
+  request.shares = &shares;
+  TreeBuilder builder;
+  builder.start(request, DraftSource::kNgram, 2);
+  const int32_t first = builder.add(TreeBuilder::kAnchor, 5, 3.0f);
+  builder.add(TreeBuilder::kAnchor, 6, 1.0f);
+  builder.descend();
+  builder.add(first, 7, 1.0f);
+  DraftTree tree;
+  builder.finish(tree);
+  EXPECT_EQ(text(tree), "5<-1:0.500 6<-1:0.366 ");
+  EXPECT_EQ(tree.nodes[0].score, 3.0f);
+  EXPECT_EQ(tree.nodes[1].score, 1.0f);
+  EXPECT_EQ(tree.nodes[0].rank, 0);
+  EXPECT_EQ(tree.nodes[1].rank, 1);
+  EXPECT_EQ(tree.nodes[1].depth, 1);
+  EXPECT_EQ(tree.nodes[1].source, DraftSource::kNgram);
 }
 
 TEST(TreeBuilder, a_narrow_frontier_expands_the_best_nodes_of_a_level) {
@@ -104,19 +170,18 @@ TEST(TreeBuilder, a_narrow_frontier_expands_the_best_nodes_of_a_level) {
 
 TEST(TreeBuilder, reports_what_it_does_not_keep) {
   TreeBuilder builder;
-  builder.start(TreeShape::kBestFirst, 1, 4);
-  EXPECT_GE(builder.add(TreeBuilder::kAnchor, 1, 0.5f), 0);
-  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 2, 0.5f), TreeBuilder::kRejected);
-  const int32_t better = builder.add(TreeBuilder::kAnchor, 3, 0.75f);
-  EXPECT_GE(better, 0);
-  builder.set_tag(better, 42);
-  EXPECT_EQ(builder.tag(better), 42);
+  builder.start(asked(TreeShape::kBestFirst, 1), DraftSource::kModel, 4);
+  const int32_t kept = builder.add(TreeBuilder::kAnchor, 1, 1.0f);
+  EXPECT_GE(kept, 0);
+  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 2, kSure), TreeBuilder::kRejected);
+  builder.set_tag(kept, 42);
+  EXPECT_EQ(builder.tag(kept), 42);
   builder.descend();
   // The tree is full, and no child of the last node can be better than it.
   EXPECT_TRUE(builder.frontier().empty());
   DraftTree tree;
   builder.finish(tree);
-  EXPECT_EQ(text(tree), "3<-1:0.750 ");
+  EXPECT_EQ(text(tree), "1<-1:0.731 ");
 }
 
 // Exhaustive expansion, sorted: what best first must agree with when the frontier is wide enough.
@@ -133,13 +198,16 @@ TEST(TreeBuilder, equals_the_exhaustive_choice) {
       if (all[i].path.size() == 3) continue;
       const Candidate parent = all[i];
       float left = 1.0f;
+      float bound = 1.0f;
       for (int32_t k = 0; k < 2; ++k) {
-        const float share = left * std::uniform_real_distribution<float>(0.05f, 0.9f)(random);
+        const float part = std::uniform_real_distribution<float>(0.05f, 0.9f)(random);
+        const float share = std::min(left * part, bound);
         left -= share;
+        bound = share;
         Candidate child = parent;
         child.path.push_back(static_cast<int32_t>(10 * all.size()) + k);
         child.probability = parent.probability * share;
-        children[parent.path].push_back({child.path.back(), share});
+        children[parent.path].push_back({child.path.back(), part});
         all.push_back(child);
       }
     }
@@ -151,7 +219,7 @@ TEST(TreeBuilder, equals_the_exhaustive_choice) {
     ASSERT_EQ(tree.nodes.size(), std::min<size_t>(static_cast<size_t>(nodes_max), all.size()));
     for (size_t i = 0; i < tree.nodes.size(); ++i) {
       EXPECT_EQ(tree.nodes[i].token, all[i].path.back()) << "round " << round << ", node " << i;
-      EXPECT_FLOAT_EQ(tree.nodes[i].path_probability, all[i].probability);
+      EXPECT_NEAR(tree.nodes[i].path_probability, all[i].probability, 1e-5);
       EXPECT_LT(tree.nodes[i].parent, static_cast<int32_t>(i));
       if (tree.nodes[i].parent >= 0) {
         EXPECT_LE(tree.nodes[i].path_probability,

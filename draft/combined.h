@@ -1,0 +1,45 @@
+// A model's drafter and prompt lookup side by side: each request says which of them may propose for it, and
+// gets one tree.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "draft/ngram.h"
+#include "draft/tree_merge.h"
+
+namespace ft::draft {
+
+class Combined final : public Drafter {
+ public:
+  // `model` is a DSpark or MTP drafter; `name` outlives this object.
+  Combined(std::string_view name, std::unique_ptr<Drafter> model, const DraftLimits& limits,
+           int64_t vocab_size);
+
+  std::string_view name() const override { return name_; }
+  bool has_model() const override { return true; }
+  bool has_ngram() const override { return true; }
+  int depth_max() const override;
+  void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
+  // The model's: n-grams are found again in the history.
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) override;
+  void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
+  // The model runs once, for all the requests that use it. A drawn chain is of one source: the model's if the
+  // request uses it.
+  void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
+  void close(SequenceId sequence) override;
+
+ private:
+  std::string_view name_;
+  std::unique_ptr<Drafter> model_;
+  Ngram ngram_;
+  TreeMerge merge_;
+
+  // Scratch of propose(): the requests that the model answers, and its answers.
+  std::vector<ProposeRequest> model_requests_;
+  std::vector<DraftTree> model_trees_;
+  DraftTree ngram_tree_;
+};
+
+}  // namespace ft::draft

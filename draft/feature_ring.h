@@ -1,0 +1,118 @@
+// The target's features of the latest positions of every sequence, kept until the draft's cache takes them
+// in.
+//
+// A draft sees a window of positions only, so nothing older than the window is ever needed: observing a row
+// costs one copy, and a drafter that is not asked for many steps does no other work. Sequences are those of
+// the draft's own cache, and positions count from the first row that was observed: rotary positions are
+// relative, so a sequence that is observed from somewhere in its middle is one that begins there.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/kv_cache.h"
+#include "draft/drafter.h"
+#include "draft/row_copy.h"
+#include "draft/sequence_map.h"
+
+namespace ft::draft {
+
+class FeatureRing {
+ public:
+  // What is kept of a sequence: its last rows, in backend memory.
+  struct Saved {
+    int64_t base = 0;
+    int64_t length = 0;
+    Buffer features;                   // rows of the positions [length - next_tokens.size(), length)
+    std::vector<int32_t> next_tokens;  // theirs
+
+    int64_t bytes() const;
+  };
+
+  // The token after a row that is not known yet.
+  static constexpr int32_t kUnknown = -1;
+
+  // Keeps `window` rows of `cols` floats per sequence. One observe() has up to rows_max rows.
+  FeatureRing(Backend& backend, int32_t sequences, int32_t window, int64_t cols, int64_t rows_max);
+
+  // Begins a sequence, empty or as it was saved.
+  void open(SequenceId sequence, const Saved* from = nullptr);
+  // Copies the rows features[observed.rows, :] ([*, cols], backend memory). Positions must follow on.
+  void observe(Matrix features, std::span<const ObservedRows> observed, const SequenceMap& own);
+
+  // Rows observed, whether still kept or not.
+  int64_t length(SequenceId sequence) const { return at(sequence).length; }
+  // The absolute position of row 0. Only if length() > 0.
+  int64_t base(SequenceId sequence) const { return at(sequence).base; }
+  // Rows of a position that is kept, one of the last `window`.
+  int32_t row(SequenceId sequence, int64_t position) const {
+    return sequence * window_ + static_cast<int32_t>(position % window_);
+  }
+  int32_t next_token(SequenceId sequence, int64_t position) const {
+    return next_tokens_[static_cast<size_t>(row(sequence, position))];
+  }
+  // [sequences * window, cols], indexed by row().
+  Matrix features() const { return features_; }
+
+  // Replaces the next tokens of the rows kept, from the tokens at absolute positions [0, base + length].
+  void learn(SequenceId sequence, std::span<const int32_t> history);
+  // The rows from `first` on, all of them kept.
+  Saved save(SequenceId sequence, int64_t first);
+
+  // What a cache lacks of one sequence.
+  struct Target {
+    SequenceId sequence = 0;
+    int64_t length = 0;  // that the cache's sequence should have, at most length()
+  };
+  // Brings sequences of `cache` to their target lengths: skips what is no longer kept and calls
+  // take(rows, source_rows) for all others, in one go if they are at most rows_max, else in several. `rows`
+  // are for KvTransaction::stage, their tokens the next tokens; source_rows index features(). `take` must
+  // commit them.
+  template <class Take>
+  void catch_up(KvCache& cache, std::span<const Target> targets, int64_t rows_max, Take take) {
+    rows_.clear();
+    source_rows_.clear();
+    for (const Target& target : targets) {
+      const SequenceId sequence = target.sequence;
+      const int64_t kept = length(sequence) - window_;
+      if (cache.length(sequence) < kept) cache.skip_to(sequence, std::min(kept, target.length));
+      for (int64_t position = cache.length(sequence), first = position; position < target.length;
+           ++position) {
+        if (static_cast<int64_t>(rows_.size()) == rows_max) {
+          take(std::span<const Row>(rows_), std::span<const int32_t>(source_rows_));
+          rows_.clear();
+          source_rows_.clear();
+          first = position;
+        }
+        const int32_t parent = position == first ? kCommitted : static_cast<int32_t>(rows_.size()) - 1;
+        rows_.push_back({next_token(sequence, position), static_cast<int32_t>(position), sequence, parent});
+        source_rows_.push_back(row(sequence, position));
+      }
+    }
+    if (!rows_.empty()) take(std::span<const Row>(rows_), std::span<const int32_t>(source_rows_));
+  }
+
+ private:
+  struct Sequence {
+    int64_t base = 0;
+    int64_t length = 0;
+  };
+
+  const Sequence& at(SequenceId sequence) const { return sequences_[static_cast<size_t>(sequence)]; }
+  Sequence& at(SequenceId sequence) { return sequences_[static_cast<size_t>(sequence)]; }
+
+  Backend& backend_;
+  int32_t window_;
+  RowCopy copy_;
+  Buffer memory_;
+  Matrix features_;
+  std::vector<int32_t> next_tokens_;  // by row()
+  std::vector<Sequence> sequences_;
+  // Scratch.
+  std::vector<Row> rows_;
+  std::vector<int32_t> source_rows_;
+  std::vector<int32_t> target_rows_;
+};
+
+}  // namespace ft::draft

@@ -1,0 +1,32 @@
+// Splits the probability of a node among its children, in their order (share_model.h).
+#pragma once
+
+#include <algorithm>
+
+#include "draft/share_model.h"
+
+namespace ft::draft {
+
+class ShareSplit {
+ public:
+  // The share of the next child: its part of what the children before have left. Children of the model, or of
+  // both sources, never get more than the one before, whatever their scores say: the order of a source's
+  // children stands. So do n-gram children among themselves, which come behind. Not a number if the score is
+  // not.
+  float next(const ShareModel& shares, DraftSource source, int depth, int rank, float score) {
+    float& bound = source == DraftSource::kNgram ? ngram_bound_ : model_bound_;
+    // In this order a part that is not a number stays one.
+    const float share = std::min(remaining_ * shares.share(source, depth, rank, score), bound);
+    if (!(share > 0.0f)) return share;
+    bound = share;
+    remaining_ = std::max(remaining_ - share, 0.0f);
+    return share;
+  }
+
+ private:
+  float remaining_ = 1.0f;
+  float model_bound_ = 1.0f;
+  float ngram_bound_ = 1.0f;
+};
+
+}  // namespace ft::draft

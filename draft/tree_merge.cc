@@ -1,0 +1,79 @@
+#include "draft/tree_merge.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "draft/tree_builder.h"
+
+namespace ft::draft {
+
+TreeMerge::TreeMerge(size_t nodes_max) {
+  nodes_.reserve(2 * nodes_max);
+  place_.reserve(2 * nodes_max);
+  split_.reserve(2 * nodes_max + 1);
+  order_.reserve(2 * nodes_max);
+}
+
+int32_t TreeMerge::child(int32_t parent, int32_t token) const {
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].parent == parent && nodes_[i].token == token) return static_cast<int32_t>(i);
+  return kLeftOut;
+}
+
+bool TreeMerge::has_child(int32_t parent) const {
+  return std::ranges::find(nodes_, parent, &DraftNode::parent) != nodes_.end();
+}
+
+void TreeMerge::join(const DraftTree& model, const DraftTree& ngram, bool chain) {
+  nodes_.assign(model.nodes.begin(), model.nodes.end());
+  place_.clear();
+  for (DraftNode node : ngram.nodes) {
+    if (node.parent >= 0) node.parent = place_[static_cast<size_t>(node.parent)];
+    int32_t place = kLeftOut;
+    if (node.parent != kLeftOut) {
+      place = child(node.parent, node.token);
+      if (place != kLeftOut) {
+        nodes_[static_cast<size_t>(place)].source = DraftSource::kBoth;
+      } else if (!chain || !has_child(node.parent)) {
+        place = static_cast<int32_t>(nodes_.size());
+        nodes_.push_back(node);
+      }
+    }
+    place_.push_back(place);
+  }
+}
+
+void TreeMerge::merge(const ProposeRequest& request, const DraftTree& model, const DraftTree& ngram,
+                      DraftTree& out) {
+  join(model, ngram, request.shape == TreeShape::kChain);
+  const ShareModel& shares = share_model(request);
+  split_.assign(nodes_.size() + 1, ShareSplit());
+  for (DraftNode& node : nodes_) {
+    const float share = split_[static_cast<size_t>(node.parent + 1)].next(shares, node.source, node.depth,
+                                                                          node.rank, node.score);
+    const float parent = node.parent < 0 ? 1.0f : nodes_[static_cast<size_t>(node.parent)].path_probability;
+    node.path_probability = share > 0.0f ? parent * share : 0.0f;
+  }
+  order_.resize(nodes_.size());
+  std::iota(order_.begin(), order_.end(), 0);
+  std::ranges::sort(order_, [&](int32_t a, int32_t b) {
+    const DraftNode& left = nodes_[static_cast<size_t>(a)];
+    const DraftNode& right = nodes_[static_cast<size_t>(b)];
+    if (left.path_probability != right.path_probability)
+      return left.path_probability > right.path_probability;
+    return left.depth != right.depth ? left.depth < right.depth : a < b;
+  });
+  // A parent is at least as probable as its children and shallower, so it has its place before they need it.
+  place_.resize(nodes_.size());
+  out.nodes.clear();
+  out.probability.clear();
+  for (int32_t from : order_) {
+    DraftNode node = nodes_[static_cast<size_t>(from)];
+    if (static_cast<int32_t>(out.nodes.size()) == request.nodes_max || node.path_probability == 0.0f) break;
+    if (node.parent >= 0) node.parent = place_[static_cast<size_t>(node.parent)];
+    place_[static_cast<size_t>(from)] = static_cast<int32_t>(out.nodes.size());
+    out.nodes.push_back(node);
+  }
+}
+
+}  // namespace ft::draft
