@@ -14,7 +14,6 @@
 #include "core/batch.h"
 #include "core/error.h"
 #include "core/model.h"
-#include "draft/share_model.h"
 
 namespace ft::draft {
 
@@ -24,19 +23,11 @@ struct DraftNode {
   int32_t parent = -1;  // index of an earlier node, -1 = the anchor
   float path_probability =
       0.0f;  // estimate that the target's own path runs through this node; <= the parent's
-  // What the estimate was made of (share_model.h), for calibration.
-  float score = 0.0f;
-  uint8_t rank = 0;  // among the children of its parent that its source proposed
-  uint8_t depth = 1;
-  DraftSource source = DraftSource::kModel;
 };
 
-// By falling path probability: parents before children, and so every leading part is a tree too. Siblings have
-// distinct tokens; the anchor is not listed.
+// Parents before children, siblings with distinct tokens; the anchor is not listed.
 struct DraftTree {
   std::vector<DraftNode> nodes;
-  // Drawn chains only (ProposeRequest::draw): row i is the distribution [V] that node i was drawn from.
-  std::vector<double> probability;
 };
 
 enum class TreeShape : uint8_t {
@@ -55,13 +46,6 @@ struct ProposeRequest {
   uint64_t seed = 0;
   int32_t nodes_max = 0;  // drafted nodes wanted at most
   TreeShape shape = TreeShape::kBestFirst;
-  const ShareModel* shares = nullptr;  // null: default_share_model
-  // Which sources may propose. At least one.
-  bool use_model = true;
-  bool use_ngram = false;
-  // Draw a chain from the draft's own distribution at `temperature` with the noise of NoiseStream::kDraft, for
-  // rejection acceptance (dspark.md 2.3), instead of ranking with the target's noise. temperature > 0.
-  bool draw = false;
 };
 
 // Rows that the target has just committed for one sequence, in order of position.
@@ -73,28 +57,17 @@ struct ObservedRows {
       next_tokens;  // the token at position + 1 of each row; for the last one the new anchor
 };
 
-// What a drafter keeps of a sequence beside the target's own snapshot, so that a sequence that continues from there
-// drafts as if it had observed the prefix itself. Must not outlive its drafter.
-class DraftSnapshot {
- public:
-  virtual ~DraftSnapshot() = default;
-  virtual int64_t bytes() const = 0;
-};
-
 class Drafter {
  public:
   virtual ~Drafter() = default;
   virtual std::string_view name() const = 0;  // "dspark", "mtp", "ngram", "none"
   // Depth of the deepest node it can propose.
   virtual int depth_max() const = 0;
-  // A target sequence begins; its id may have been used before and closed. `length_max` is the longest it may
-  // become. With `from`, it continues the sequence that the snapshot (of this drafter) was taken of.
-  virtual void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) = 0;
-  // The state of an open sequence after what it has observed; null if nothing needs to be kept.
-  virtual std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) = 0;
+  // A target sequence begins; its id may have been used before and closed. `length_max` as given to
+  // KvCache::open.
+  virtual void open(SequenceId sequence, int64_t length_max) = 0;
   // The target's committed rows of this step. `output` is the forward call they came from, still valid. Must
-  // be called for every committed row of prefill and decode, in order. Cheap: rows are only copied, and the draft's
-  // own computation on them waits for the next propose() or snapshot() of the sequence.
+  // be called for every committed row of prefill and decode, in order.
   virtual void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) = 0;
   // Fills trees[i] for requests[i]; an empty tree where there is nothing to say. At most nodes_max nodes
   // each.
