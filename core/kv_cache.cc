@@ -237,14 +237,6 @@ void KvCache::close(SequenceId sequence) {
   --open_count_;
 }
 
-void KvCache::skip_to(SequenceId sequence, int64_t length) {
-  FT_CHECK(at(open_, sequence) != 0 && !in_transaction_ && layout_.ratios.empty(), sequence);
-  FT_CHECK(length >= at(lengths_, sequence) && length <= at(length_max_, sequence), length,
-           at(lengths_, sequence), at(length_max_, sequence));
-  at(lengths_, sequence) = length;
-  at(rewind_floor_, sequence) = length;
-}
-
 KvTransaction KvCache::begin() {
   FT_CHECK(!in_transaction_);
   in_transaction_ = true;

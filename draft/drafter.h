@@ -60,7 +60,8 @@ struct ProposeRequest {
   bool use_model = true;
   bool use_ngram = false;
   // Draw a chain from the draft's own distribution at `temperature` with the noise of NoiseStream::kDraft,
-  // for rejection acceptance (dspark.md 2.3), instead of ranking with the target's noise. temperature > 0.
+  // keyed by the anchor's position with the depth as index, for rejection acceptance (dspark.md 2.3), instead
+  // of ranking with the target's noise. temperature > 0.
   bool draw = false;
 };
 

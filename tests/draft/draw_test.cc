@@ -158,8 +158,9 @@ TEST_P(DrawnChain, tokens_follow_from_the_rows_and_the_drafts_noise) {
         sum += p;
       }
       EXPECT_NEAR(sum, 1.0, 1e-12);
-      const NoiseKey key{seed, growing.committed + 1 + static_cast<int64_t>(i)};
-      EXPECT_EQ(tree.nodes[i].token, inverse_cdf(row(tree, i), uniform(key, NoiseStream::kDraft)));
+      const NoiseKey anchor{seed, growing.committed};
+      const double u = uniform(anchor, NoiseStream::kDraft, static_cast<uint32_t>(i + 1));
+      EXPECT_EQ(tree.nodes[i].token, inverse_cdf(row(tree, i), u));
       EXPECT_EQ(tree.nodes[i].parent, static_cast<int32_t>(i) - 1);
       EXPECT_EQ(tree.nodes[i].depth, i + 1);
     }
