@@ -99,7 +99,9 @@ class Drafter {
   virtual std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) = 0;
   // The target's committed rows of this step. `output` is the forward call they came from, still valid. Must
   // be called for every committed row of prefill and decode, in order. Cheap: rows are only copied, and the
-  // draft's own computation on them waits for the next propose() or snapshot() of the sequence.
+  // draft's own computation on them waits for the next propose() or snapshot() of the sequence. The first
+  // rows of a fresh sequence may be at any position: it drafts from what was observed since, and before that
+  // a model has nothing to say.
   virtual void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) = 0;
   // Fills trees[i] for requests[i]; an empty tree where there is nothing to say. At most nodes_max nodes
   // each.
