@@ -190,6 +190,7 @@ Calibration::Calibration() : buckets_(kTemperatureBuckets) {
     for (Correction& correction : bucket.correction) correction.start();
   }
   passed_.reserve(kNodesMax);
+  verified_.reserve(kNodesMax);
 }
 
 const draft::ShareModel& Calibration::shares(double temperature) const {
@@ -208,11 +209,14 @@ void Calibration::correct(double temperature, std::span<const draft::DraftNode> 
 }
 
 void Calibration::observe(double temperature, std::span<const draft::DraftNode> nodes,
-                          std::span<const float> corrected, std::span<const int32_t> emitted) {
+                          std::span<const float> corrected, std::span<const int32_t> verified,
+                          std::span<const int32_t> emitted) {
   FT_CHECK(nodes.size() == corrected.size() && !emitted.empty(), nodes.size(), corrected.size());
   if (nodes.size() > kNodesMax) return;
   Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
   passed_.clear();
+  verified_.assign(nodes.size(), 0);
+  for (int32_t i : verified) verified_[static_cast<size_t>(i)] = 1;
   for (size_t i = 0; i < nodes.size(); ++i) {
     const draft::DraftNode& node = nodes[i];
     const Passed parent = node.parent < 0 ? Passed::kYes : passed_[static_cast<size_t>(node.parent)];
@@ -226,8 +230,11 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
     if (passed == Passed::kUnknown) continue;
     const bool hit = passed == Passed::kYes;
     const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
-    bucket.reliability[depth].add(static_cast<double>(corrected[i]), hit);
-    bucket.correction[depth].observe(static_cast<double>(node.path_probability), hit);
+    // Behind a node that was not verified a hit could not be seen, so misses there must not count either.
+    if (node.parent < 0 || verified_[static_cast<size_t>(node.parent)] != 0) {
+      bucket.reliability[depth].add(static_cast<double>(corrected[i]), hit);
+      bucket.correction[depth].observe(static_cast<double>(node.path_probability), hit);
+    }
     if (parent != Passed::kYes) continue;
     // A share speaks of what is left by the siblings ranked before.
     bool taken_before = false;

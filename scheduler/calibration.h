@@ -2,9 +2,10 @@
 //
 // Per (source, temperature bucket, depth, rank) a logistic scale and offset, fitted to observed outcomes with
 // exponential forgetting: sequential temperature scaling (dspark.md 1.7) with an offset, continuously. Every
-// candidate whose parent the target has reached has a known outcome, verified or not, so nothing is censored:
-// what the target took instead is known. On top, per depth, a monotone correction of the product of shares,
-// because shares of one path are not independent of each other. Memory is fixed; no allocation after
+// candidate whose parent the target has reached has a known outcome, verified or not: what the target took
+// instead is known. On top, per depth, a monotone correction of the product of shares, because shares of one
+// path are not independent of each other. It learns from nodes behind a verified one only, whose outcome is
+// known whatever it is; of others only misses would be seen. Memory is fixed; no allocation after
 // construction.
 #pragma once
 
@@ -85,10 +86,11 @@ class Calibration {
   void correct(double temperature, std::span<const draft::DraftNode> nodes,
                std::vector<float>& corrected) const;
 
-  // Learns from a tree and the estimates that correct() gave for it. emitted[k] is the target's token k + 1
-  // places after the anchor; at least one.
+  // Learns from a tree and the estimates that correct() gave for it. `verified`: the nodes that were
+  // verified, closed under parents. emitted[k] is the target's token k + 1 places after the anchor; at least
+  // one.
   void observe(double temperature, std::span<const draft::DraftNode> nodes, std::span<const float> corrected,
-               std::span<const int32_t> emitted);
+               std::span<const int32_t> verified, std::span<const int32_t> emitted);
 
   // depth >= 1.
   const Reliability& reliability(int bucket, int depth) const;
@@ -130,6 +132,7 @@ class Calibration {
   // Whether the target went through each node of the tree in observe().
   enum class Passed : uint8_t { kNo, kYes, kUnknown };
   std::vector<Passed> passed_;
+  std::vector<uint8_t> verified_;  // whether each node was
 };
 
 }  // namespace ft::scheduler

@@ -97,9 +97,13 @@ void CostCurve::refresh() {
     last = i;
   }
   if (last == points_.size()) return;
-  // Beyond the last one: its slope, or in proportion where there is only one.
+  // Beyond the last one: the slope of what was observed in the octave before it, because that between two
+  // neighbours is mostly noise. In proportion where there is only one.
+  size_t from = last;
+  for (size_t k = last; k-- > 0 && 2.0 * points_[from].x > points_[last].x;)
+    if (points_[k].weight > 0.0) from = k;
   double slope = value_[last] / points_[last].x;
-  if (last > 0) slope = (value_[last] - value_[0]) / (points_[last].x - points_[0].x);
+  if (from < last) slope = (value_[last] - value_[from]) / (points_[last].x - points_[from].x);
   for (size_t k = last + 1; k < points_.size(); ++k)
     value_[k] = value_[last] + slope * (points_[k].x - points_[last].x);
   size_t right = 0;

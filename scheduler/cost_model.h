@@ -15,8 +15,8 @@
 
 namespace ft::scheduler {
 
-// A straight line between points (x ascending), continued with its last slope. For a cost that is learned at
-// a few places and asked for at others.
+// A straight line between points (x ascending), continued with the slope of its last octave, or in proportion
+// where there is one point only. For a cost that is learned at a few places and asked for at others.
 class CostCurve {
  public:
   struct Point {

@@ -45,7 +45,8 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     const double temperature = state.request.sampling.greedy() ? 0.0 : state.request.sampling.temperature;
     // Nodes that a limit has ruled out say nothing.
     if (state.tokens_left() > draft::kShareDepthMax)
-      calibration_.observe(temperature, slot.drafts.nodes, slot.probability, slot.verified.emitted);
+      calibration_.observe(temperature, slot.drafts.nodes, slot.probability, slot.kept,
+                           slot.verified.emitted);
     gate_.observe(state.outlook, slot.probability);
   }
 }

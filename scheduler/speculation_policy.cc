@@ -64,8 +64,13 @@ double SpeculationPolicy::new_experts(const Candidates& request, int32_t token, 
   return added + fresh;
 }
 
-// Lists all candidates in sorted_, by falling value per cost. Stable, so that equal ones stay in the order of
-// requests and of nodes, and a child, whose density is at most its parent's, stays behind it.
+size_t SpeculationPolicy::depth_of(std::span<const Candidates> requests, Entry entry) {
+  return requests[static_cast<size_t>(entry.request)].nodes[static_cast<size_t>(entry.node)].depth;
+}
+
+// Lists all candidates in sorted_, by falling value per cost. Stable twice, by depth and then by value, so
+// that of equal ones the shallower come first, then those of earlier requests; a child, whose density is at
+// most its parent's, stays behind it.
 void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBase& base) {
   entries_.clear();
   density_.clear();
@@ -93,16 +98,26 @@ void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBa
   constexpr uint32_t kLastKey = (1u << kKeyBits) - 1;
   const uint32_t top = coarse(highest);
   std::fill(offsets_.begin(), offsets_.end(), 0);
+  depth_offsets_.fill(0);
   keys_.resize(entries_.size());
   for (size_t i = 0; i < entries_.size(); ++i) {
     const uint32_t key = std::min(top - coarse(density_[i]), kLastKey);
     keys_[i] = static_cast<uint16_t>(key);
     ++offsets_[key + 1];
+    ++depth_offsets_[depth_of(requests, entries_[i]) + 1];
   }
   for (size_t key = 1; key < offsets_.size(); ++key) offsets_[key] += offsets_[key - 1];
-  sorted_.resize(entries_.size());
+  for (size_t depth = 1; depth < depth_offsets_.size(); ++depth)
+    depth_offsets_[depth] += depth_offsets_[depth - 1];
+  by_depth_.resize(entries_.size());
   for (size_t i = 0; i < entries_.size(); ++i)
+    by_depth_[static_cast<size_t>(depth_offsets_[depth_of(requests, entries_[i])]++)] =
+        static_cast<int32_t>(i);
+  sorted_.resize(entries_.size());
+  for (int32_t listed : by_depth_) {
+    const auto i = static_cast<size_t>(listed);
     sorted_[static_cast<size_t>(offsets_[keys_[i]]++)] = entries_[i];
+  }
 }
 
 // How many drafted rows kTwoStepBudget allows in this step; keeps this step's confidences for the one after

@@ -71,6 +71,7 @@ class SpeculationPolicy {
     int32_t node = 0;
   };
 
+  static size_t depth_of(std::span<const Candidates> requests, Entry entry);
   void order(std::span<const Candidates> requests, const StepBase& base);
   double begin_experts(const StepBase& base);
   double new_experts(const Candidates& request, int32_t token, bool take);
@@ -90,6 +91,8 @@ class SpeculationPolicy {
   std::vector<uint16_t> keys_;
   std::vector<int32_t> offsets_;
   std::vector<Entry> entries_;  // as listed
+  std::array<int32_t, 257> depth_offsets_{};
+  std::vector<int32_t> by_depth_;  // indices of entries_
   std::vector<Entry> sorted_;
   std::vector<int32_t> taken_;  // nodes taken so far, per request
   std::vector<uint8_t> skipped_;

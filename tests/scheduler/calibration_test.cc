@@ -1,0 +1,424 @@
+// Drafts whose true chances the test knows, from a drafter that is too sure of itself.
+#include "scheduler/calibration.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <random>
+
+namespace ft::scheduler {
+namespace {
+
+using draft::DraftNode;
+using draft::DraftSource;
+
+double sigmoid(double x) {
+  return 1.0 / (1.0 + std::exp(-x));
+}
+
+// dspark.md 1.7: expected calibration error over equal bins.
+class Outcomes {
+ public:
+  void add(double predicted, bool hit) {
+    const auto bin = std::min(static_cast<size_t>(predicted * 20.0), size_t{19});
+    ++count_[bin];
+    predicted_[bin] += predicted;
+    hits_[bin] += hit ? 1.0 : 0.0;
+  }
+  double ece() const {
+    double total = 0.0;
+    double difference = 0.0;
+    for (size_t bin = 0; bin < 20; ++bin) {
+      total += count_[bin];
+      if (count_[bin] > 0.0)
+        difference += count_[bin] * std::abs(predicted_[bin] / count_[bin] - hits_[bin] / count_[bin]);
+    }
+    return difference / total;
+  }
+
+ private:
+  std::array<double, 20> count_{}, predicted_{}, hits_{};
+};
+
+// The log-odds that a source reports for its child of rank `rank` at `depth`, given the true ones: it
+// overstates them, and more so deeper down.
+double reported(double truth, int depth, int rank) {
+  return (truth + 0.4) * (1.6 + 0.15 * depth) + 0.3 * rank;
+}
+
+// One random tree and what the target does with it. The chain of first children is `depth` long, and every
+// node of it has a second child.
+struct Trial {
+  std::vector<DraftNode> nodes;
+  std::vector<bool> hit;
+  std::vector<int32_t> target;  // its tokens, one more than the tree is deep
+};
+
+class Source {
+ public:
+  Source(uint64_t seed, int depth, bool branches) : random_(seed), depth_(depth), branches_(branches) {}
+
+  Trial next(const draft::ShareModel& shares, DraftSource source = DraftSource::kModel) {
+    Trial trial;
+    int32_t parent = -1;
+    float parent_path = 1.0f;
+    bool on_path = true;
+    // Text that is easy stays easy for a while: shares of one path are not independent.
+    const double mood = 0.8 * std::normal_distribution()(random_);
+    for (int depth = 1; depth <= depth_; ++depth) {
+      int32_t target = kOther;
+      float left = 1.0f;
+      bool taken = false;
+      int32_t first = -1;
+      for (int rank = 0; rank < (branches_ ? 2 : 1); ++rank) {
+        const double truth = (rank == 0 ? 1.0 : -0.5) + mood + std::normal_distribution()(random_);
+        DraftNode node;
+        node.token = 2 * depth + rank;
+        node.parent = parent;
+        node.depth = static_cast<uint8_t>(depth);
+        node.rank = static_cast<uint8_t>(rank);
+        node.source = source;
+        node.score = static_cast<float>(reported(truth, depth, rank));
+        const float share = left * shares.share(source, depth, rank, node.score);
+        left -= share;
+        node.path_probability = parent_path * share;
+        const bool takes = !taken && std::uniform_real_distribution(0.0, 1.0)(random_) < sigmoid(truth);
+        if (takes) {
+          target = node.token;
+          taken = true;
+        }
+        if (rank == 0) first = static_cast<int32_t>(trial.nodes.size());
+        trial.nodes.push_back(node);
+        trial.hit.push_back(on_path && takes);
+      }
+      // Once off the path, what the target says is not about this tree.
+      trial.target.push_back(on_path ? target : kOther);
+      on_path = on_path && target == trial.nodes[static_cast<size_t>(first)].token;
+      parent = first;
+      parent_path = trial.nodes[static_cast<size_t>(first)].path_probability;
+    }
+    trial.target.push_back(kOther);
+    return trial;
+  }
+
+ private:
+  static constexpr int32_t kOther = 1000;
+  std::mt19937_64 random_;
+  int depth_;
+  bool branches_;
+};
+
+std::vector<int32_t> all_of(const Trial& trial) {
+  std::vector<int32_t> nodes;
+  for (size_t i = 0; i < trial.nodes.size(); ++i) nodes.push_back(static_cast<int32_t>(i));
+  return nodes;
+}
+
+// What a step that verifies `verified` emits: the target's tokens while they are among them, and one more.
+std::vector<int32_t> emitted(const Trial& trial, std::span<const int32_t> verified) {
+  std::vector<int32_t> tokens;
+  int32_t at = -1;
+  for (int32_t token : trial.target) {
+    tokens.push_back(token);
+    int32_t next = -1;
+    for (int32_t i : verified)
+      if (trial.nodes[static_cast<size_t>(i)].parent == at &&
+          trial.nodes[static_cast<size_t>(i)].token == token)
+        next = i;
+    if (next < 0) break;
+    at = next;
+  }
+  return tokens;
+}
+
+void learn(Calibration& calibration, double temperature, const Trial& trial,
+           std::span<const int32_t> verified) {
+  std::vector<float> corrected;
+  calibration.correct(temperature, trial.nodes, corrected);
+  calibration.observe(temperature, trial.nodes, corrected, verified, emitted(trial, verified));
+}
+
+TEST(TemperatureBucket, greedy_is_one_of_its_own) {
+  EXPECT_EQ(temperature_bucket(0.0), 0);
+  EXPECT_EQ(temperature_bucket(1e-6), 0);
+  EXPECT_EQ(temperature_bucket(0.1), 1);
+  EXPECT_EQ(temperature_bucket(0.5), 1);
+  EXPECT_EQ(temperature_bucket(0.51), 2);
+  EXPECT_EQ(temperature_bucket(0.85), 2);
+  EXPECT_EQ(temperature_bucket(1.0), 3);
+  EXPECT_EQ(temperature_bucket(100.0), 3);
+  for (int bucket = 0; bucket < kTemperatureBuckets; ++bucket)
+    EXPECT_FALSE(temperature_bucket_name(bucket).empty());
+}
+
+class CalibrationFromColdStart : public ::testing::TestWithParam<bool> {};
+
+TEST_P(CalibrationFromColdStart, is_within_two_percent_after_2000_trees) {
+  constexpr int kDepth = 5;
+  Calibration calibration;
+  Source source(11, kDepth, GetParam());
+  std::array<Outcomes, kDepth> cold, warm;
+  for (int tree = 0; tree < 42000; ++tree) {
+    const Trial trial = source.next(calibration.shares(0.7));
+    std::vector<float> corrected;
+    calibration.correct(0.7, trial.nodes, corrected);
+    for (size_t i = 0; i < trial.nodes.size(); ++i) {
+      std::array<Outcomes, kDepth>& outcomes = tree < 2000 ? cold : warm;
+      outcomes[trial.nodes[i].depth - 1u].add(static_cast<double>(corrected[i]), trial.hit[i]);
+      const int32_t parent = trial.nodes[i].parent;
+      if (parent >= 0) {
+        EXPECT_LE(corrected[i], corrected[static_cast<size_t>(parent)]);
+      }
+    }
+    learn(calibration, 0.7, trial, all_of(trial));
+    // Uncorrected scores are far off, or there would be nothing to learn.
+    if (tree == 0) {
+      Outcomes raw;
+      Source same(12, kDepth, GetParam());
+      for (int i = 0; i < 5000; ++i) {
+        const Trial other = same.next(draft::default_share_model(false));
+        raw.add(static_cast<double>(other.nodes[0].path_probability), other.hit[0]);
+      }
+      EXPECT_GT(raw.ece(), 0.05);
+    }
+  }
+  for (size_t depth = 0; depth < kDepth; ++depth) {
+    EXPECT_LE(warm[depth].ece(), 0.02) << "depth " << depth + 1;
+    // What it reports of itself is about the last 20,000 predictions.
+    const Reliability& reliability =
+        calibration.reliability(temperature_bucket(0.7), static_cast<int>(depth) + 1);
+    EXPECT_LE(reliability.ece(), 0.02) << "depth " << depth + 1;
+    EXPECT_GT(reliability.auc(), 0.6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Trees, CalibrationFromColdStart, ::testing::Bool(),
+                         [](const auto& cell) { return cell.param ? "branching" : "chains"; });
+
+TEST(Calibration, what_is_not_verified_makes_no_prediction_worse) {
+  // Only what is likely is verified, as a policy does. Behind the rest a hit would go unseen.
+  constexpr int kDepth = 4;
+  Calibration calibration;
+  Source source(13, kDepth, false);
+  std::array<Outcomes, kDepth> outcomes;
+  std::vector<float> corrected;
+  for (int tree = 0; tree < 30000; ++tree) {
+    const Trial trial = source.next(calibration.shares(0.7));
+    calibration.correct(0.7, trial.nodes, corrected);
+    std::vector<int32_t> likely;
+    for (size_t i = 0; i < trial.nodes.size(); ++i) {
+      if (corrected[i] >= 0.4f) likely.push_back(static_cast<int32_t>(i));
+      if (tree >= 5000) outcomes[i].add(static_cast<double>(corrected[i]), trial.hit[i]);
+    }
+    learn(calibration, 0.7, trial, likely);
+  }
+  for (size_t depth = 0; depth < kDepth; ++depth) EXPECT_LE(outcomes[depth].ece(), 0.02) << depth + 1;
+  // Nodes whose parents are never verified are not judged at all.
+  Calibration deeper;
+  Source three(14, 3, false);
+  const int32_t first[] = {0};
+  for (int tree = 0; tree < 500; ++tree) learn(deeper, 0.7, three.next(deeper.shares(0.7)), first);
+  EXPECT_NEAR(deeper.reliability(2, 1).count(), 500.0, 10.0);
+  EXPECT_NEAR(deeper.reliability(2, 2).count(), 500.0, 10.0);
+  EXPECT_EQ(deeper.reliability(2, 3).count(), 0.0);
+}
+
+TEST(Calibration, tokens_that_no_node_was_verified_for_are_outcomes_too) {
+  // Nothing is verified, and still every first token is known.
+  Calibration calibration;
+  Source source(15, 1, true);
+  Outcomes warm;
+  std::vector<float> corrected;
+  for (int tree = 0; tree < 22000; ++tree) {
+    const Trial trial = source.next(calibration.shares(0.7));
+    calibration.correct(0.7, trial.nodes, corrected);
+    if (tree >= 2000)
+      for (size_t i = 0; i < 2; ++i) warm.add(static_cast<double>(corrected[i]), trial.hit[i]);
+    learn(calibration, 0.7, trial, {});
+  }
+  EXPECT_LE(warm.ece(), 0.02);
+}
+
+TEST(Calibration, correction_never_falls_and_stays_a_probability) {
+  std::mt19937_64 random(5);
+  Calibration calibration;
+  for (int i = 0; i < 5000; ++i) {
+    DraftNode node;
+    node.token = 1;
+    node.path_probability = std::uniform_real_distribution(0.0f, 1.0f)(random);
+    // Likelier ones are hit less often.
+    const bool hit = std::uniform_real_distribution(0.0f, 1.0f)(random) > node.path_probability;
+    const float predicted[] = {node.path_probability};
+    const int32_t target[] = {hit ? 1 : 2};
+    calibration.observe(0.0, std::span(&node, 1), predicted, {}, target);
+    if (i % 500 != 0) continue;
+    float before = 0.0f;
+    for (int k = 0; k <= 1000; ++k) {
+      node.path_probability = static_cast<float>(k) / 1000.0f;
+      std::vector<float> corrected;
+      calibration.correct(0.0, std::span(&node, 1), corrected);
+      EXPECT_GE(corrected[0], before);
+      EXPECT_LE(corrected[0], 1.0f);
+      before = corrected[0];
+    }
+  }
+}
+
+TEST(Calibration, learns_the_second_choice_where_it_is_not_the_first) {
+  Calibration calibration;
+  std::mt19937_64 random(17);
+  const auto uniform = [&] { return std::uniform_real_distribution(0.0, 1.0)(random); };
+  const auto truth = [](float score) { return sigmoid(0.5 * static_cast<double>(score) - 0.6); };
+  double chances = 0.0;
+  double hits = 0.0;
+  for (int i = 0; i < 8000; ++i) {
+    DraftNode nodes[2];
+    for (int rank = 0; rank < 2; ++rank) {
+      nodes[rank].token = rank;
+      nodes[rank].rank = static_cast<uint8_t>(rank);
+      nodes[rank].score = static_cast<float>(std::normal_distribution(0.0, 1.5)(random));
+      nodes[rank].path_probability = 0.3f;
+    }
+    const bool first = uniform() < 0.6;
+    const bool second = !first && uniform() < truth(nodes[1].score);
+    chances += first ? 0.0 : 1.0;
+    hits += second ? 1.0 : 0.0;
+    const float predicted[] = {0.3f, 0.3f};
+    const int32_t target[] = {first ? 0 : second ? 1 : 2};
+    calibration.observe(1.0, nodes, predicted, {}, target);
+  }
+  for (float score : {-2.0f, -1.0f, 0.0f, 1.0f, 2.0f})
+    EXPECT_NEAR(calibration.shares(1.0).share(DraftSource::kModel, 1, 1, score), truth(score), 0.04) << score;
+  EXPECT_NEAR(calibration.second_choice_rate(temperature_bucket(1.0)), hits / chances, 1e-9);
+  // Rank 0 had no say in it: its score meant nothing.
+  EXPECT_NEAR(calibration.shares(1.0).share(DraftSource::kModel, 1, 0, 0.0f), 0.6, 0.04);
+}
+
+// Whether two share models differ anywhere.
+bool differ(const draft::ShareModel& a, const draft::ShareModel& b, DraftSource source) {
+  for (int depth = 1; depth <= draft::kShareDepthMax; ++depth)
+    for (int rank = 0; rank < draft::kBranchMax; ++rank)
+      if (a.at(source, depth, rank).scale != b.at(source, depth, rank).scale ||
+          a.at(source, depth, rank).offset != b.at(source, depth, rank).offset)
+        return true;
+  return false;
+}
+
+TEST(Calibration, keeps_temperatures_and_sources_apart) {
+  Calibration calibration;
+  const Calibration untouched;
+  Source source(19, 3, true);
+  std::vector<float> before, after;
+  const Trial probe = source.next(calibration.shares(0.0));
+  untouched.correct(0.0, probe.nodes, before);
+  for (int i = 0; i < 500; ++i) {
+    const Trial trial = source.next(calibration.shares(0.7), DraftSource::kNgram);
+    learn(calibration, 0.7, trial, all_of(trial));
+  }
+  for (DraftSource which : {DraftSource::kModel, DraftSource::kNgram, DraftSource::kBoth}) {
+    EXPECT_EQ(differ(calibration.shares(0.7), untouched.shares(0.7), which), which == DraftSource::kNgram);
+    for (double temperature : {0.0, 0.4, 1.0})
+      EXPECT_FALSE(differ(calibration.shares(temperature), untouched.shares(temperature), which));
+  }
+  calibration.correct(0.0, probe.nodes, after);
+  EXPECT_EQ(before, after);
+  EXPECT_GT(calibration.reliability(2, 1).count(), 0.0);
+  EXPECT_EQ(calibration.reliability(0, 1).count(), 0.0);
+}
+
+TEST(Calibration, is_the_same_after_saving_and_restoring) {
+  Calibration calibration;
+  Source source(23, 5, true);
+  for (int i = 0; i < 640; ++i) {  // a whole number of refits, so that nothing is pending
+    const Trial trial = source.next(calibration.shares(0.7));
+    learn(calibration, 0.7, trial, all_of(trial));
+  }
+  const std::vector<double> saved = calibration.save();
+  Calibration again;
+  ASSERT_TRUE(again.restore(saved));
+  EXPECT_EQ(again.save(), saved);
+  EXPECT_FALSE(differ(again.shares(0.7), calibration.shares(0.7), DraftSource::kModel));
+  EXPECT_EQ(again.second_choice_rate(2), calibration.second_choice_rate(2));
+  for (int i = 0; i < 100; ++i) {
+    const Trial trial = source.next(calibration.shares(0.7));
+    std::vector<float> a, b;
+    calibration.correct(0.7, trial.nodes, a);
+    again.correct(0.7, trial.nodes, b);
+    EXPECT_EQ(a, b);
+    // And it goes on learning the same.
+    learn(calibration, 0.7, trial, all_of(trial));
+    learn(again, 0.7, trial, all_of(trial));
+  }
+  EXPECT_EQ(again.save(), calibration.save());
+}
+
+TEST(Calibration, refuses_what_it_did_not_save) {
+  Calibration calibration;
+  std::vector<double> saved = calibration.save();
+  const std::vector<double> before = saved;
+  saved.pop_back();
+  EXPECT_FALSE(calibration.restore(saved));
+  saved.push_back(1.0);
+  saved.push_back(1.0);
+  EXPECT_FALSE(calibration.restore(saved));
+  EXPECT_FALSE(calibration.restore({}));
+  saved.pop_back();
+  saved[3] = std::nan("");
+  EXPECT_FALSE(calibration.restore(saved));
+  EXPECT_EQ(calibration.save(), before);
+}
+
+TEST(Reliability, agrees_with_the_definitions) {
+  std::mt19937_64 random(29);
+  Reliability reliability;
+  std::vector<std::pair<double, bool>> all;
+  for (int i = 0; i < 400; ++i) {
+    const double predicted = (static_cast<double>(random() % 20) + 0.5) / 20.0;  // one value per bin
+    const bool hit = std::uniform_real_distribution(0.0, 1.0)(random) < predicted * predicted;
+    reliability.add(predicted, hit);
+    all.emplace_back(predicted, hit);
+  }
+  // A prediction weighs 1 - 1/20000 of the next one.
+  double weight_sum = 0.0, squared = 0.0, pairs = 0.0, ordered = 0.0;
+  std::map<double, std::pair<double, double>> bins;
+  const auto weight = [&](size_t i) {
+    return std::pow(1.0 - 1.0 / 20000.0, static_cast<double>(all.size() - 1 - i));
+  };
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto [predicted, hit] = all[i];
+    weight_sum += weight(i);
+    squared += weight(i) * std::pow(predicted - (hit ? 1.0 : 0.0), 2);
+    bins[predicted].first += weight(i);
+    bins[predicted].second += hit ? weight(i) : 0.0;
+    for (size_t k = 0; k < all.size(); ++k) {
+      if (!hit || all[k].second) continue;
+      pairs += weight(i) * weight(k);
+      ordered += weight(i) * weight(k) *
+                 (predicted > all[k].first    ? 1.0
+                  : predicted == all[k].first ? 0.5
+                                              : 0.0);
+    }
+  }
+  double ece = 0.0;
+  for (const auto& [predicted, bin] : bins)
+    ece += bin.first / weight_sum * std::abs(predicted - bin.second / bin.first);
+  EXPECT_NEAR(reliability.ece(), ece, 1e-9);
+  EXPECT_NEAR(reliability.brier(), squared / weight_sum, 1e-9);
+  EXPECT_NEAR(reliability.auc(), ordered / pairs, 1e-9);
+  EXPECT_NEAR(reliability.count(), weight_sum, 1e-6);
+}
+
+TEST(Reliability, forgets_at_the_stated_rate_and_for_ever) {
+  Reliability reliability;
+  for (int i = 0; i < 900'000; ++i) reliability.add(0.9, true);
+  EXPECT_NEAR(reliability.count(), 20'000.0, 1.0);
+  EXPECT_NEAR(reliability.ece(), 0.1, 1e-9);
+  for (int i = 0; i < 20'000; ++i) reliability.add(0.9, false);
+  EXPECT_NEAR(reliability.ece(), 0.9 - std::exp(-1.0), 1e-3);
+  EXPECT_EQ(Reliability().auc(), 0.5);
+  EXPECT_EQ(Reliability().ece(), 0.0);
+}
+
+}  // namespace
+}  // namespace ft::scheduler

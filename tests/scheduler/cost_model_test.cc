@@ -1,0 +1,204 @@
+// What a step costs, learned from steps whose true cost the test knows.
+#include "scheduler/cost_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+namespace ft::scheduler {
+namespace {
+
+std::vector<double> whole_numbers(int last) {
+  std::vector<double> numbers;
+  for (int i = 1; i <= last; ++i) numbers.push_back(i);
+  return numbers;
+}
+
+TEST(CostGrid, has_every_count_up_to_8_and_then_four_per_octave) {
+  EXPECT_EQ(cost_grid(1), whole_numbers(1));
+  EXPECT_EQ(cost_grid(8), whole_numbers(8));
+  EXPECT_EQ(cost_grid(21), (std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 21}));
+  for (int32_t max : {9, 64, 100, 256, 1000, 65536}) {
+    const std::vector<double> grid = cost_grid(max);
+    EXPECT_EQ(grid.back(), max);
+    for (int32_t octave = 8; 2 * octave <= max; octave *= 2)
+      EXPECT_EQ(std::ranges::count_if(grid, [&](double x) { return x >= octave && x < 2 * octave; }), 4)
+          << octave << " of " << max;
+    for (size_t i = 1; i < grid.size(); ++i) EXPECT_LT(grid[i - 1], grid[i]);
+  }
+}
+
+TEST(CostCurve, is_a_straight_line_between_what_was_observed) {
+  CostCurve curve(cost_grid(32));
+  EXPECT_TRUE(curve.empty());
+  EXPECT_EQ(curve.at(5), 0.0);
+  curve.observe(4, 6e-3, 0.0);
+  // One point: in proportion above it, flat below.
+  EXPECT_DOUBLE_EQ(curve.at(8), 12e-3);
+  EXPECT_DOUBLE_EQ(curve.at(1), 6e-3);
+  curve.observe(8, 10e-3, 0.0);
+  EXPECT_DOUBLE_EQ(curve.at(4), 6e-3);
+  EXPECT_DOUBLE_EQ(curve.at(5), 7e-3);
+  EXPECT_DOUBLE_EQ(curve.at(6.5), 8.5e-3);
+  EXPECT_DOUBLE_EQ(curve.at(32), 34e-3);  // continued with the last slope
+  EXPECT_DOUBLE_EQ(curve.at(2), 6e-3);
+}
+
+TEST(CostCurve, keeps_a_line_that_is_seen_anywhere) {
+  const auto truth = [](double x) { return 2e-3 + 1e-4 * x; };
+  CostCurve curve(cost_grid(256));
+  for (double x = 1.0; x <= 256.0; x *= 2.0) curve.observe(x, truth(x), 0.0);
+  // Between grid points, too: 9, 77 and 201 are none.
+  for (int round = 0; round < 50; ++round)
+    for (double x : {9.0, 77.0, 201.0, 3.0}) curve.observe(x, truth(x), 0.0);
+  for (double x = 1.0; x <= 256.0; x += 0.37) EXPECT_NEAR(curve.at(x), truth(x), 1e-9) << x;
+}
+
+TEST(CostCurve, follows_a_staircase) {
+  const auto truth = [](int x) { return 1e-3 * ((x + 3) / 4); };
+  CostCurve curve(cost_grid(16));
+  for (int round = 0; round < 200; ++round)
+    for (int x : {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16}) curve.observe(x, truth(x), 0.0);
+  for (int x = 1; x <= 8; ++x) EXPECT_NEAR(curve.at(x), truth(x), 1e-6) << x;
+}
+
+TEST(CostCurve, never_falls) {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 50; ++round) {
+    CostCurve curve(cost_grid(100));
+    for (int i = 0; i < 30; ++i) {
+      curve.observe(1 + static_cast<double>(random() % 100),
+                    1e-3 * std::exp(std::normal_distribution()(random)), 0.0);
+      double before = 0.0;
+      for (double x = 0.0; x <= 100.0; x += 0.5) {
+        EXPECT_GE(curve.at(x), before);
+        before = curve.at(x);
+      }
+    }
+  }
+}
+
+TEST(CostCurve, shrugs_off_a_step_that_the_system_interrupted) {
+  CostCurve curve(cost_grid(8));
+  for (int i = 0; i < 200; ++i) curve.observe(4, 1e-3, 0.0);
+  curve.observe(4, 10.0, 0.0);
+  EXPECT_LE(curve.at(4), 1e-3 * (1.0 + 1.0 / CostCurve::kMemory) + 1e-12);
+  EXPECT_GT(curve.at(4), 1e-3);
+  // And forgets a first step that paid for everything.
+  CostCurve fresh(cost_grid(8));
+  fresh.observe(4, 0.1, 0.0);
+  for (int i = 0; i < 1000; ++i) fresh.observe(4, 1e-3, 0.0);
+  EXPECT_NEAR(fresh.at(4), 1e-3, 5e-5);
+}
+
+TEST(CostCurve, follows_a_machine_that_gets_slower) {
+  CostCurve curve(cost_grid(8));
+  for (int i = 0; i < 1000; ++i) curve.observe(4, 1e-3, 0.0);
+  for (int i = 0; i < 500; ++i) curve.observe(4, 1.7e-3, 0.0);
+  EXPECT_NEAR(curve.at(4), 1.7e-3, 1e-5);
+}
+
+// Steps of a machine whose cost the test knows.
+struct Machine {
+  double seconds_per_expert;
+  double noise;
+  double base(int rows) const { return 1e-3 + 5e-5 * rows; }
+  double seconds(int rows, double experts, std::mt19937_64& random) const {
+    return (base(rows) + seconds_per_expert * experts) * (1.0 + noise * std::normal_distribution()(random));
+  }
+};
+
+TEST(CostModel, tells_the_price_of_an_expert_from_that_of_a_row) {
+  std::mt19937_64 random(3);
+  const Machine machine{2e-5, 0.02};
+  CostModel model(16, 4, 6.0);
+  for (int i = 0; i < 4000; ++i) {
+    const int rows = 1 << (random() % 5);
+    const double experts = std::floor(6.0 * rows * std::uniform_real_distribution(0.4, 1.0)(random));
+    model.observe_verify(rows, experts, machine.seconds(rows, experts, random));
+  }
+  EXPECT_NEAR(model.seconds_per_expert(), 2e-5, 2e-6);
+  for (int rows : {1, 2, 4, 8, 16})
+    for (double share : {0.5, 0.7, 0.9}) {
+      const double experts = 6.0 * rows * share;
+      const double truth = machine.base(rows) + machine.seconds_per_expert * experts;
+      EXPECT_NEAR(model.verify_seconds(rows, experts), truth, 0.05 * truth) << rows << " " << share;
+    }
+  EXPECT_DOUBLE_EQ(model.verify_seconds(8), model.verify_seconds(8, 48.0));
+}
+
+TEST(CostModel, believes_in_no_price_that_was_not_seen) {
+  std::mt19937_64 random(4);
+  const Machine free_experts{0.0, 0.02};
+  CostModel model(16, 4, 6.0);
+  for (int i = 0; i < 2000; ++i) {
+    const int rows = 1 + static_cast<int>(random() % 8);
+    const double experts = std::floor(6.0 * rows * std::uniform_real_distribution(0.4, 1.0)(random));
+    model.observe_verify(rows, experts, free_experts.seconds(rows, experts, random));
+  }
+  EXPECT_GE(model.seconds_per_expert(), 0.0);
+  EXPECT_LT(model.seconds_per_expert(), 2e-6);
+  // Steps that always read the same number of experts say nothing about one.
+  CostModel constant(16, 4, 6.0);
+  for (int i = 0; i < 500; ++i)
+    constant.observe_verify(4, 24.0, Machine{2e-5, 0.02}.seconds(4, 24.0, random));
+  EXPECT_LT(constant.seconds_per_expert(), 1e-6);
+  // More experts in less time is noise, not a gift.
+  CostModel backwards(16, 4, 6.0);
+  for (int i = 0; i < 500; ++i)
+    backwards.observe_verify(4, i % 2 == 0 ? 24.0 : 12.0, i % 2 == 0 ? 1e-3 : 1.2e-3);
+  EXPECT_EQ(backwards.seconds_per_expert(), 0.0);
+}
+
+TEST(CostModel, drafts_cost_nothing_where_there_are_none) {
+  CostModel model(16, 4, 6.0);
+  EXPECT_FALSE(model.measured());
+  EXPECT_EQ(model.verify_seconds(4), 0.0);
+  model.observe_draft(1, 2e-4);
+  model.observe_draft(4, 5e-4);
+  EXPECT_FALSE(model.measured());
+  EXPECT_EQ(model.draft_seconds(0), 0.0);
+  EXPECT_DOUBLE_EQ(model.draft_seconds(1), 2e-4);
+  EXPECT_DOUBLE_EQ(model.draft_seconds(3), 4e-4);
+  model.observe_verify(1, 6.0, 1e-3);
+  EXPECT_TRUE(model.measured());
+}
+
+TEST(CostModel, continues_from_what_was_kept) {
+  std::mt19937_64 random(5);
+  const Machine machine{2e-5, 0.02};
+  CostModel model(64, 8, 6.0);
+  for (int i = 0; i < 1500; ++i) {
+    const int rows = 1 + static_cast<int>(random() % 40);
+    const double experts = std::floor(6.0 * rows * std::uniform_real_distribution(0.4, 1.0)(random));
+    model.observe_verify(rows, experts, machine.seconds(rows, experts, random));
+    model.observe_draft(1 + static_cast<int32_t>(random() % 8), 1e-4 * static_cast<double>(1 + random() % 3));
+  }
+  CostModel again(64, 8, 6.0);
+  again.restore(model.verify_curve().points(), model.draft_curve().points(), model.seconds_per_expert());
+  EXPECT_TRUE(again.measured());
+  EXPECT_DOUBLE_EQ(again.seconds_per_expert(), model.seconds_per_expert());
+  for (double x = 1.0; x <= 64.0; x += 0.5) {
+    EXPECT_DOUBLE_EQ(again.verify_seconds(x, 3.0 * x), model.verify_seconds(x, 3.0 * x)) << x;
+    EXPECT_DOUBLE_EQ(again.draft_seconds(x / 8.0), model.draft_seconds(x / 8.0)) << x;
+  }
+  // One step does not throw the restored price away.
+  again.observe_verify(8, 40.0, machine.seconds(8, 40.0, random));
+  EXPECT_NEAR(again.seconds_per_expert(), model.seconds_per_expert(), 0.05 * model.seconds_per_expert());
+}
+
+TEST(CostModel, ignores_kept_points_that_it_has_no_place_for) {
+  CostModel model(8, 4, 6.0);
+  const CostCurve::Point points[] = {{3.5, 1.0, 0.0, 4.0}, {2.0, 0.0, 0.0, 0.0}};
+  model.restore(points, points, 0.0);
+  EXPECT_FALSE(model.measured());
+  const CostCurve::Point heavy[] = {{2.0, 1e-3, 12.0, 1e9}};
+  model.restore(heavy, {}, 0.0);
+  for (int i = 0; i < 400; ++i) model.observe_verify(2, 12.0, 1.5e-3);
+  EXPECT_NEAR(model.verify_seconds(2, 12.0), 1.5e-3, 1e-5);  // it still learns
+}
+
+}  // namespace
+}  // namespace ft::scheduler

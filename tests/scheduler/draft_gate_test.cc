@@ -1,0 +1,220 @@
+// Drafting that pays is done and drafting that does not is left, on a clock that the test turns.
+#include "scheduler/draft_gate.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace ft::scheduler {
+namespace {
+
+constexpr int32_t kNodes = 8;
+
+// seconds = 1 ms + row * rows; a draft for n requests takes `first` + (n - 1) * `next`.
+CostModel machine(double row, double first, double next) {
+  CostModel costs(64, 16, 1.0);
+  std::vector<CostCurve::Point> verify, draft;
+  for (double rows : cost_grid(64)) verify.push_back({rows, 1e-3 + row * rows, 0.0, CostCurve::kMemory});
+  for (double requests : cost_grid(16))
+    draft.push_back({requests, first + next * (requests - 1.0), 0.0, CostCurve::kMemory});
+  costs.restore(verify, draft, 0.0);
+  return costs;
+}
+
+// A tree as a drafter of this quality makes them: each node half as likely as the one before.
+std::vector<float> tree(float best) {
+  std::vector<float> probability;
+  for (int i = 0; i < kNodes; ++i) probability.push_back(best / static_cast<float>(1 << i));
+  return probability;
+}
+
+// Requests that decode, and how good their drafts are now.
+class Decoding {
+ public:
+  Decoding(const CostModel& costs, std::vector<float> quality)
+      : costs_(costs), gate_(costs), quality_(std::move(quality)), outlooks_(quality_.size()) {
+    for (DraftOutlook& outlook : outlooks_) requests_.push_back({&outlook, kNodes});
+  }
+
+  // One step: asks the gate, shows it the drafts that were made, lets the time pass. Verifies no drafts, so
+  // that time only goes into drafting.
+  const std::vector<uint8_t>& step() {
+    const auto emitting = static_cast<int32_t>(requests_.size());
+    gate_.decide(requests_, emitting, emitting, drafted_);
+    const auto drafting = static_cast<double>(std::ranges::count(drafted_, 1));
+    const double drafted_seconds = costs_.draft_seconds(drafting);
+    const double step_seconds = drafted_seconds + costs_.verify_seconds(emitting);
+    gate_.spend(requests_, drafted_, step_seconds);
+    for (size_t i = 0; i < requests_.size(); ++i)
+      if (drafted_[i] != 0) gate_.observe(outlooks_[i], tree(quality_[i]));
+    seconds += step_seconds;
+    drafting_seconds += drafted_seconds;
+    return drafted_;
+  }
+  // How many of `steps` steps drafted for request i.
+  int drafts(int steps, size_t i = 0) {
+    int count = 0;
+    for (int k = 0; k < steps; ++k) count += step()[i];
+    return count;
+  }
+
+  std::vector<float>& quality() { return quality_; }
+  DraftOutlook& outlook(size_t i) { return outlooks_[i]; }
+  std::vector<DraftGate::Request>& requests() { return requests_; }
+
+  double seconds = 0.0;
+  double drafting_seconds = 0.0;
+
+ private:
+  const CostModel& costs_;
+  DraftGate gate_;
+  std::vector<float> quality_;
+  std::vector<DraftOutlook> outlooks_;
+  std::vector<DraftGate::Request> requests_;
+  std::vector<uint8_t> drafted_;
+};
+
+TEST(DraftOutlook, averages_the_best_nodes_in_falling_order) {
+  DraftOutlook outlook;
+  const float first[] = {0.2f, 0.8f, 0.4f};
+  outlook.observe(first);
+  EXPECT_FLOAT_EQ(outlook.value[0], 0.8f);
+  EXPECT_FLOAT_EQ(outlook.value[1], 0.4f);
+  EXPECT_FLOAT_EQ(outlook.value[2], 0.2f);
+  EXPECT_EQ(outlook.value[3], 0.0f);
+  const float second[] = {0.4f};
+  outlook.observe(second);
+  EXPECT_FLOAT_EQ(outlook.value[0], 0.6f);
+  EXPECT_FLOAT_EQ(outlook.value[1], 0.2f);
+  std::vector<float> many(40, 0.5f);
+  for (int i = 0; i < 200; ++i) outlook.observe(many);
+  for (float value : outlook.value) EXPECT_NEAR(value, 0.5f, 1e-3f);
+}
+
+TEST(DraftGate, drafts_where_it_pays) {
+  const CostModel costs = machine(1e-5, 1e-4, 1e-5);
+  Decoding decoding(costs, {0.9f});
+  EXPECT_EQ(decoding.drafts(200), 200);
+}
+
+TEST(DraftGate, leaves_what_does_not_pay) {
+  // 0.1 tokens more per step, for half a step's time.
+  const CostModel costs = machine(1e-5, 5e-4, 5e-4);
+  Decoding decoding(costs, {0.05f});
+  decoding.drafts(20);
+  EXPECT_LE(decoding.drafts(1000), 20);
+}
+
+TEST(DraftGate, sees_drafts_before_it_judges_them) {
+  const CostModel costs = machine(1e-5, 5e-4, 5e-4);
+  Decoding decoding(costs, {0.05f, 0.05f});
+  EXPECT_EQ(decoding.step(), (std::vector<uint8_t>{1, 1}));
+  const CostModel unmeasured(64, 16, 1.0);
+  Decoding blind(unmeasured, {0.05f});
+  EXPECT_EQ(blind.drafts(5), 5);
+}
+
+TEST(DraftGate, probing_stays_within_its_share_of_time) {
+  for (size_t requests : {1u, 3u, 12u}) {
+    const CostModel costs = machine(2e-5, 8e-4, 4e-4);
+    Decoding decoding(costs, std::vector<float>(requests, 0.01f));
+    decoding.drafts(50);
+    decoding.seconds = decoding.drafting_seconds = 0.0;
+    for (int i = 0; i < 50'000; ++i) decoding.step();
+    EXPECT_LE(decoding.drafting_seconds, DraftGate::kProbeShare * decoding.seconds * 1.01);
+    EXPECT_GE(decoding.drafting_seconds, DraftGate::kProbeShare * decoding.seconds * 0.5) << "it does probe";
+  }
+}
+
+TEST(DraftGate, probes_each_request_in_turn) {
+  const CostModel costs = machine(2e-5, 8e-4, 4e-4);
+  Decoding decoding(costs, {0.01f, 0.01f, 0.01f, 0.01f});
+  decoding.drafts(50);
+  std::vector<int> probes(4);
+  for (int i = 0; i < 20'000; ++i) {
+    const std::vector<uint8_t>& drafted = decoding.step();
+    for (size_t r = 0; r < 4; ++r) probes[r] += drafted[r];
+  }
+  EXPECT_GT(probes[0], 5);
+  EXPECT_LE(*std::ranges::max_element(probes) - *std::ranges::min_element(probes), 1);
+}
+
+TEST(DraftGate, comes_back_when_the_content_changes) {
+  const CostModel costs = machine(1e-5, 4e-4, 4e-4);
+  Decoding decoding(costs, {0.02f});
+  decoding.drafts(1000);
+  EXPECT_LE(decoding.drafts(200), 4);
+  decoding.quality()[0] = 0.95f;
+  // A probe costs 0.41 ms, which 0.5 % of a 1 ms step pays for in about 81 steps; 8 remembered drafts fade
+  // within a few.
+  decoding.drafts(8 * 90);
+  EXPECT_EQ(decoding.drafts(200), 200);
+  // And leaves again.
+  decoding.quality()[0] = 0.02f;
+  decoding.drafts(100);
+  EXPECT_LE(decoding.drafts(1000), 20);
+}
+
+TEST(DraftGate, drafts_for_those_that_gain) {
+  const CostModel costs = machine(1e-5, 1e-4, 1e-4);
+  Decoding decoding(costs, {0.9f, 0.01f, 0.9f});
+  decoding.drafts(100);
+  int good = 0;
+  int bad = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::vector<uint8_t>& drafted = decoding.step();
+    good += drafted[0] + drafted[2];
+    bad += drafted[1];
+  }
+  EXPECT_EQ(good, 2000);
+  EXPECT_LE(bad, 60);
+}
+
+TEST(DraftGate, stops_when_the_machine_fills_up) {
+  // Rows are nearly free up to 16 and dear above.
+  CostModel costs(64, 16, 1.0);
+  std::vector<CostCurve::Point> verify, draft;
+  for (double rows : cost_grid(64))
+    verify.push_back({rows, 1e-3 + std::max(0.0, rows - 16.0) * 2e-4, 0.0, CostCurve::kMemory});
+  for (double requests : cost_grid(16)) draft.push_back({requests, 1e-4, 0.0, CostCurve::kMemory});
+  costs.restore(verify, draft, 0.0);
+  DraftGate gate(costs);
+  DraftOutlook outlook;
+  for (int i = 0; i < 20; ++i) gate.observe(outlook, tree(0.8f));
+  const DraftGate::Request request{&outlook, kNodes};
+  std::vector<uint8_t> draft_for;
+  gate.decide(std::span(&request, 1), 1, 1, draft_for);
+  EXPECT_EQ(draft_for[0], 1);
+  gate.decide(std::span(&request, 1), 32, 32, draft_for);
+  EXPECT_EQ(draft_for[0], 0);
+}
+
+TEST(DraftGate, never_drafts_for_who_may_not) {
+  const CostModel costs = machine(1e-5, 1e-4, 1e-5);
+  Decoding decoding(costs, {0.9f, 0.9f});
+  decoding.requests()[1].nodes_max = 0;
+  EXPECT_EQ(decoding.drafts(100, 1), 0);
+  EXPECT_EQ(decoding.drafts(100, 0), 100);
+  DraftGate gate(costs);
+  std::vector<uint8_t> draft;
+  gate.decide(decoding.requests(), 40, 0, draft);  // a step that only reads prompts
+  EXPECT_EQ(draft, (std::vector<uint8_t>{0, 0}));
+}
+
+TEST(DraftGate, a_new_request_begins_with_what_others_have_shown) {
+  const CostModel costs = machine(1e-5, 5e-4, 5e-4);
+  DraftGate gate(costs);
+  DraftOutlook seen;
+  for (int i = 0; i < 20; ++i) gate.observe(seen, tree(0.02f));
+  DraftOutlook fresh;
+  const DraftGate::Request request{&fresh, kNodes};
+  std::vector<uint8_t> draft;
+  gate.decide(std::span(&request, 1), 1, 1, draft);
+  EXPECT_EQ(draft[0], 0);
+  for (int i = 0; i < 40; ++i) gate.observe(seen, tree(0.95f));
+  gate.decide(std::span(&request, 1), 1, 1, draft);
+  EXPECT_EQ(draft[0], 1);
+}
+
+}  // namespace
+}  // namespace ft::scheduler
