@@ -1,5 +1,8 @@
 #include "server/api_error.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "encoding/ordered_json.h"
 
 namespace ft::server {
@@ -11,6 +14,26 @@ std::string_view type_of_status(int status) {
   if (status == 429) return "rate_limit_error";
   if (status == 503) return "service_unavailable";
   return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+// The fields that the engine's messages may begin with.
+constexpr std::string_view kEngineFields[] = {"max_tokens",
+                                              "temperature",
+                                              "top_k",
+                                              "top_p",
+                                              "min_p",
+                                              "repetition_penalty",
+                                              "presence_penalty",
+                                              "frequency_penalty",
+                                              "logprobs",
+                                              "logit_bias",
+                                              "speculation.max_nodes",
+                                              "speculation.drafter"};
+
+std::string field_at_fault(std::string_view message) {
+  const std::string_view word = message.substr(0, message.find(' '));
+  const auto* known = std::find(std::begin(kEngineFields), std::end(kEngineFields), word);
+  return known != std::end(kEngineFields) ? std::string(word) : std::string();
 }
 
 void append_or_null(std::string& out, const std::string& text) {
@@ -56,7 +79,7 @@ ApiError from_engine(const Error& error) {
   switch (error.code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kNotFound:
-      return refusal(400, error.message);
+      return bad_field(field_at_fault(error.message), error.message);
     case ErrorCode::kTooLarge:
       return refusal(400, error.message, "context_length_exceeded");
     case ErrorCode::kOverloaded: {

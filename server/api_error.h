@@ -35,8 +35,9 @@ ApiError bad_field(std::string param, std::string message);
 // 429 rate_limit_error, 503 service_unavailable, other 5xx server_error, the rest invalid_request_error.
 ApiError refusal(int status, std::string message, std::string code = "");
 
-// What the engine reported for a request. kTooLarge is a 400 with code context_length_exceeded, kOverloaded a
-// 429 with Retry-After, kUnavailable a 503.
+// What the engine reported for a request. kInvalidArgument is a 400 on the field that the message begins
+// with, kTooLarge (which can never fit) a 400 with code context_length_exceeded, kOverloaded a 429 with
+// Retry-After, kUnavailable a 503.
 ApiError from_engine(const Error& error);
 // A prompt that the encoder refused: a 400 on `param`.
 ApiError from_encoding(const encoding::EncodingError& error, std::string param);

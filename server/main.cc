@@ -51,7 +51,7 @@ int check(const Options& options) {
   auto model = load_model(options, [](double) {});
   if (!model) return report(model.error());
   stop_logging();
-  fmt::print("{}\n", describe_json(**model));
+  fmt::print("{}\n", describe_json(**model, options));
   return 0;
 }
 

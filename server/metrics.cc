@@ -44,10 +44,10 @@ class EngineSeries {
   }
   // One series of the family made last, told apart by `label`.
   void counter_at(const std::string& label, std::string label_value, double value) {
-    ClientMetric metric = labelled();
-    metric.label.push_back({label, std::move(label_value)});
-    metric.counter.value = value;
-    families_.back().metric.push_back(std::move(metric));
+    add_at(label, std::move(label_value)).counter.value = value;
+  }
+  void gauge_at(const std::string& label, std::string label_value, double value) {
+    add_at(label, std::move(label_value)).gauge.value = value;
   }
   void family(std::string name, std::string help, MetricType type) {
     families_.push_back({std::move(name), std::move(help), type, {}});
@@ -60,6 +60,11 @@ class EngineSeries {
     metric.label.push_back({"model_name", model_});
     return metric;
   }
+  ClientMetric& add_at(const std::string& label, std::string label_value) {
+    families_.back().metric.push_back(labelled());
+    families_.back().metric.back().label.push_back({label, std::move(label_value)});
+    return families_.back().metric.back();
+  }
   ClientMetric& add(std::string name, std::string help, MetricType type) {
     family(std::move(name), std::move(help), type);
     families_.back().metric.push_back(labelled());
@@ -70,13 +75,43 @@ class EngineSeries {
   std::vector<MetricFamily> families_;
 };
 
+// How well the chance of each draft token was predicted.
+void add_reliability(const scheduler::EngineStats& stats, EngineSeries& series) {
+  using Reliability = scheduler::EngineStats::Reliability;
+  const auto by_position = [&](std::string name, std::string help, double Reliability::*value) {
+    series.family(std::move(name), std::move(help), MetricType::Gauge);
+    for (size_t depth = 0; depth < stats.reliability.size(); ++depth) {
+      series.gauge_at("position", std::to_string(depth), stats.reliability[depth].*value);
+    }
+  };
+  by_position("foretoken_draft_calibration_ece",
+              "Expected calibration error of the predicted chance of draft tokens, by position.",
+              &Reliability::ece);
+  by_position("foretoken_draft_calibration_brier",
+              "Mean squared error of the predicted chance of draft tokens, by position.",
+              &Reliability::brier);
+  by_position(
+      "foretoken_draft_calibration_auc",
+      "Chance that an accepted draft token was predicted above a refused one, by position; 0.5 before "
+      "there is one of each.",
+      &Reliability::auc);
+}
+
 void add_engine_series(const scheduler::EngineStats& stats, EngineSeries& series) {
   const auto number = [](int64_t value) { return static_cast<double>(value); };
   series.gauge("vllm:num_requests_running", "Requests in the engine's batch.",
                number(stats.requests_running));
   series.gauge("vllm:num_requests_waiting", "Requests waiting for a slot.", number(stats.requests_waiting));
-  series.gauge("vllm:kv_cache_usage_perc", "Share of the cache that running requests have reserved, 0 to 1.",
+  series.gauge("vllm:kv_cache_usage_perc", "Share of the cache's tokens that running requests fill, 0 to 1.",
                stats.cache_usage);
+  series.counter("vllm:num_preemptions_total", "Times that a request gave up its memory for another.",
+                 number(stats.preemptions));
+  series.counter("vllm:prefix_cache_queries_total", "Prompt tokens that were looked up in the prefix cache.",
+                 number(stats.prefix_queries));
+  series.counter("vllm:prefix_cache_hits_total", "Of these, tokens that did not have to be computed.",
+                 number(stats.prefix_hits));
+  series.gauge("foretoken_prefix_cache_states", "Prefixes that are cached.", number(stats.prefix_states));
+  series.gauge("foretoken_prefix_cache_bytes", "Memory of the cached prefixes.", number(stats.prefix_bytes));
   series.counter("vllm:prompt_tokens_total", "Prompt tokens processed.", number(stats.prompt_tokens));
   series.counter("vllm:generation_tokens_total", "Tokens generated.", number(stats.generation_tokens));
   series.counter("vllm:spec_decode_num_drafts_total", "Request steps that verified drafts.",
@@ -90,7 +125,21 @@ void add_engine_series(const scheduler::EngineStats& stats, EngineSeries& series
   for (size_t depth = 0; depth < stats.accepted_at_depth.size(); ++depth) {
     series.counter_at("position", std::to_string(depth), number(stats.accepted_at_depth[depth]));
   }
+  series.family("foretoken_spec_decode_num_drafts_per_pos_total",
+                "Request steps that verified a draft token, by position in the draft.", MetricType::Counter);
+  for (size_t depth = 0; depth < stats.drafted_at_depth.size(); ++depth) {
+    series.counter_at("position", std::to_string(depth), number(stats.drafted_at_depth[depth]));
+  }
+  series.family("foretoken_spec_decode_fallbacks_total", "Request steps that verified no draft, by reason.",
+                MetricType::Counter);
+  for (size_t reason = 0; reason < stats.fallbacks.size(); ++reason) {
+    series.counter_at("reason",
+                      std::string(scheduler::fallback_name(static_cast<scheduler::Fallback>(reason))),
+                      number(stats.fallbacks[reason]));
+  }
   series.counter("foretoken_steps_total", "Steps of the engine.", number(stats.steps));
+  series.counter("foretoken_decode_steps_total", "Request steps that decoded, with drafts or without.",
+                 number(stats.decode_steps));
   series.counter("foretoken_requests_cancelled_total", "Requests that were cancelled.",
                  number(stats.requests_cancelled));
   series.counter("foretoken_requests_failed_total", "Requests that failed in the engine.",
@@ -99,6 +148,16 @@ void add_engine_series(const scheduler::EngineStats& stats, EngineSeries& series
   series.counter_at("part", "draft", stats.draft_seconds);
   series.counter_at("part", "verify", stats.verify_seconds);
   series.counter_at("part", "commit", stats.commit_seconds);
+  series.counter("foretoken_expected_step_seconds_total",
+                 "What the cost model expected of the steps that it learns from.",
+                 stats.expected_step_seconds);
+  series.counter("foretoken_observed_step_seconds_total", "What these steps took.",
+                 stats.observed_step_seconds);
+  series.counter("foretoken_canary_checks_total", "Verified rows that were computed again, alone.",
+                 number(stats.canary_checks));
+  series.counter("foretoken_canary_mismatches_total", "Of these, rows whose logits differed in any bit.",
+                 number(stats.canary_mismatches));
+  add_reliability(stats, series);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "encoding/ordered_json.h"
 #include "scheduler/engine.h"
 #include "server/engine_backend.h"
+#include "server/engine_settings.h"
 #include "server/log.h"
 
 namespace ft::server {
@@ -54,19 +55,6 @@ std::string folder_name(const std::string& path) {
 
 ErrorCode code_of(const encoding::EncodingError& error) {
   return error.kind == encoding::ErrorKind::kFileNotFound ? ErrorCode::kNotFound : ErrorCode::kInvalidFile;
-}
-
-Result<scheduler::EngineOptions> engine_options(const Options& options) {
-  auto drafter = draft::parse_drafter_kind(options.drafter);
-  if (!drafter) return tl::make_unexpected(drafter.error());
-  scheduler::EngineOptions engine;
-  engine.max_sequences = options.max_sequences;
-  engine.context = options.context;
-  engine.queue_max = options.queue;
-  engine.drafter = *drafter;
-  engine.tree_nodes = options.tree_nodes;
-  engine.tree_shape = options.tree == "chain" ? draft::TreeShape::kChain : draft::TreeShape::kBestFirst;
-  return engine;
 }
 
 class ProgressLog {
@@ -130,24 +118,34 @@ Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
   model->backend_description = why;
   model->tokenizer = std::move(*tokenizer);
 
-  auto requested = engine_options(options);
+  auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());
   auto engine = scheduler::Engine::create(**backend, **checkpoint, *requested);
   if (!engine) return tl::make_unexpected(engine.error());
-  model->context = (*engine)->options().context;
-  model->tree_nodes = (*engine)->options().tree_nodes;
+  const scheduler::EngineOptions& resolved = (*engine)->options();
+  model->context = resolved.context;
+  model->cache_tokens = resolved.cache_tokens;
+  model->tree_nodes = resolved.tree_nodes;
+  model->tree_nodes_max = tree_nodes_max(resolved);
   model->drafter = std::string((*engine)->drafter_name());
+  model->drafters = offered_drafters(**engine);
+  model->costs_origin = (*engine)->costs_origin();
   model->backend =
       std::make_unique<EngineBackend>(std::move(*backend), std::move(*checkpoint), std::move(*engine));
   progress(1.0);
-  log(LogLevel::kInfo, "ready in {:.2f} s: {} with drafter {}, {} rows per step, context {}",
+  if (!model->costs_origin.empty()) log(LogLevel::kInfo, "costs of steps: {}", model->costs_origin);
+  log(LogLevel::kInfo,
+      "ready in {:.2f} s: {} with drafter {}, {} {} rows per request and step, context {}, {} cached tokens",
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), model->names.front(),
-      model->drafter, model->tree_nodes, model->context);
+      model->drafter, model->tree_nodes == 0 ? "up to" : "always", model->tree_nodes_limit(), model->context,
+      model->cache_tokens);
   return std::shared_ptr<const ServedModel>(std::move(model));
 }
 
-std::string describe_json(const ServedModel& model) {
+std::string describe_json(const ServedModel& model, const Options& options) {
   using encoding::Json;
+  Json drafters = Json::array();
+  for (const std::string& name : model.drafters) drafters.push_back(name);
   Json names = Json::array();
   for (const std::string& name : model.names) names.push_back(name);
   Json json = Json::object();
@@ -155,8 +153,18 @@ std::string describe_json(const ServedModel& model) {
   json.set("model", model.path);
   json.set("backend", model.backend_description);
   json.set("drafter", model.drafter);
+  json.set("drafters", std::move(drafters));
   json.set("tree_nodes", static_cast<int64_t>(model.tree_nodes));
+  json.set("tree_nodes_max", static_cast<int64_t>(model.tree_nodes_max));
   json.set("context", model.context);
+  json.set("cache_tokens", model.cache_tokens);
+  json.set("max_sequences", static_cast<int64_t>(options.max_sequences));
+  json.set("batch_rows", static_cast<int64_t>(options.batch_rows));
+  json.set("prefill_chunk", static_cast<int64_t>(options.prefill_chunk));
+  json.set("prefix_cache_mib", options.prefix_cache_mib);
+  json.set("canary_rate", options.canary_rate);
+  json.set("state_dir", options.state_dir);
+  json.set("costs", model.costs_origin);
   json.set("vocab_size", static_cast<int64_t>(model.tokenizer->vocab_size()));
   json.set("chat_profile", model.profile->name);
   json.set("thinking", model.thinking);

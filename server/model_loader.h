@@ -17,7 +17,8 @@ namespace ft::server {
 Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
                                                       const std::function<void(double)>& progress);
 
-// What --check prints: the model, its limits and where it runs, as one JSON object.
-std::string describe_json(const ServedModel& model);
+// What --check prints: the model, its limits and where it runs, as one JSON object. `options` are those that
+// it was loaded with.
+std::string describe_json(const ServedModel& model, const Options& options);
 
 }  // namespace ft::server

@@ -1,12 +1,20 @@
 #include "server/options.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "server/version.h"
 
 namespace ft::server {
 namespace {
+
+constexpr int64_t kMebibytesMax = int64_t{1} << 24;
 
 void add_model_flags(CLI::App& app, Options& options) {
   app.add_option("--model", options.model, "Checkpoint folder (default: the embedded nano checkpoint)")
@@ -24,11 +32,12 @@ void add_model_flags(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads, "Threads of the CPU backend, 0 = all cores")
       ->check(CLI::Range(0, 1024))
       ->group("Model");
-  app.add_option("--drafter", options.drafter, "auto, dspark, mtp, ngram, none, dspark+ngram or mtp+ngram")
-      ->check(CLI::IsMember({"auto", "dspark", "mtp", "ngram", "none", "dspark+ngram", "mtp+ngram"}))
+  app.add_option("--drafter", options.drafter, "auto, dspark, mtp, ngram, dspark+ngram, mtp+ngram or none")
+      ->check(CLI::IsMember({"auto", "dspark", "mtp", "ngram", "dspark+ngram", "mtp+ngram", "none"}))
       ->group("Model");
-  app.add_option("--tree-nodes", options.tree_nodes, "Rows verified per request and step; 1 = plain decoding")
-      ->check(CLI::Range(1, 64))
+  app.add_option("--tree-nodes", options.tree_nodes,
+                 "Rows verified per request and step: 0 = the scheduler decides, 1 = plain decoding")
+      ->check(CLI::Range(0, kTreeNodesMax))
       ->group("Model");
   app.add_option("--tree", options.tree, "best-first or chain")
       ->check(CLI::IsMember({"best-first", "chain"}))
@@ -38,6 +47,29 @@ void add_model_flags(CLI::App& app, Options& options) {
       ->group("Model");
   app.add_option("--context", options.context, "Tokens of one request, 0 = what the checkpoint says")
       ->check(CLI::NonNegativeNumber)
+      ->group("Model");
+  app.add_option("--kv-cache-mib", options.kv_cache_mib,
+                 "Memory of the cache, 0 = what --max-sequences requests of --context tokens need")
+      ->check(CLI::Range(int64_t{0}, kMebibytesMax))
+      ->group("Model");
+  app.add_option("--prefix-cache-mib", options.prefix_cache_mib,
+                 "Memory of prompts that were read before, 0 = none are kept")
+      ->check(CLI::Range(int64_t{0}, kMebibytesMax))
+      ->group("Model");
+  app.add_option("--batch-rows", options.batch_rows, "Rows of one step, of prompts and drafts together")
+      ->check(CLI::Range(1, 65536))
+      ->group("Model");
+  app.add_option("--prefill-chunk", options.prefill_chunk,
+                 "Prompt rows of one request and step, at most --batch-rows")
+      ->check(CLI::Range(1, 65536))
+      ->group("Model");
+  app.add_option("--canary-rate", options.canary_rate,
+                 "Share of steps whose rows are computed again, alone, and compared; 0 = none")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group("Model");
+  app.add_option("--state-dir", options.state_dir,
+                 "Folder for what was learned of costs and drafts, '' = keep nothing "
+                 "(default: ~/.cache/foretoken)")
       ->group("Model");
   app.add_option("--queue", options.queue, "Requests waiting for a slot; beyond, 429")
       ->check(CLI::Range(1, 1'000'000))
@@ -96,6 +128,17 @@ void add_chat_flags(CLI::App& app, ChatOptions& options) {
 
 }  // namespace
 
+std::string default_state_dir() {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 16384> text{};
+  if (getpwuid_r(getuid(), &entry, text.data(), text.size(), &found) != 0 || found == nullptr) return {};
+  std::error_code error;
+  const std::filesystem::path home = found->pw_dir;
+  // Users of services have a home that is not there, and nothing should be made in its place.
+  return std::filesystem::is_directory(home, error) ? (home / ".cache" / "foretoken").string() : "";
+}
+
 std::string options_json(const Options& options) {
   const nlohmann::ordered_json json = {
       {"model", options.model},
@@ -108,6 +151,12 @@ std::string options_json(const Options& options) {
       {"tree", options.tree},
       {"max_sequences", options.max_sequences},
       {"context", options.context},
+      {"kv_cache_mib", options.kv_cache_mib},
+      {"prefix_cache_mib", options.prefix_cache_mib},
+      {"batch_rows", options.batch_rows},
+      {"prefill_chunk", options.prefill_chunk},
+      {"canary_rate", options.canary_rate},
+      {"state_dir", options.state_dir},
       {"queue", options.queue},
       {"chat_profile", options.chat_profile},
       {"thinking", options.thinking},
@@ -133,6 +182,7 @@ std::string options_json(const Options& options) {
 
 Result<Command> parse_command_line(int argc, const char* const* argv) {
   Options options;
+  options.state_dir = default_state_dir();
   ChatOptions chat;
   CLI::App app("Foretoken: a speculative-decoding-first inference server for DeepSeek-V4",
                "foretoken-server");
@@ -156,6 +206,12 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
     return fail(ErrorCode::kInvalidArgument, "{}", error.what());
   }
   if (chat_app->parsed()) return chat;
+  // Who makes steps small does not have to say so twice.
+  if (app.get_option("--prefill-chunk")->count() == 0)
+    options.prefill_chunk = std::min(options.prefill_chunk, options.batch_rows);
+  if (options.prefill_chunk > options.batch_rows)
+    return fail(ErrorCode::kInvalidArgument, "--prefill-chunk is {}, expected at most --batch-rows, {}",
+                options.prefill_chunk, options.batch_rows);
   return options;
 }
 

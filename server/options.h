@@ -10,6 +10,8 @@
 
 namespace ft::server {
 
+inline constexpr int kTreeNodesMax = 64;  // of --tree-nodes, and of requests where it fixes the number
+
 struct Options {
   // What is served.
   std::string model;                            // checkpoint folder; "" = the embedded nano checkpoint
@@ -17,15 +19,21 @@ struct Options {
   std::string backend = "auto";                 // auto, cpu, cuda, reference
   std::string mode = "official";                // official, exact
   int threads = 0;                              // of the CPU backend; 0 = all cores
-  std::string drafter = "auto";                 // auto, dspark, mtp, ngram, none
-  int tree_nodes = 6;                           // rows verified per request and step, anchor included
-  std::string tree = "best-first";              // best-first, chain
-  int max_sequences = 8;                        // requests decoded at the same time
-  int64_t context = 0;                          // tokens of one request; 0 = what the checkpoint says
-  int queue = 64;                               // requests waiting for a slot
-  std::string chat_profile = "auto";            // auto, preview, 0731
-  bool thinking = true;                         // mode of a chat that does not say
-  int64_t default_max_tokens = 32768;           // of requests that name none
+  std::string drafter = "auto";                 // a draft::DrafterKind by its name
+  int tree_nodes = 0;                  // rows verified per request and step; 0 = the scheduler decides
+  std::string tree = "best-first";     // best-first, chain
+  int max_sequences = 8;               // requests decoded at the same time
+  int64_t context = 0;                 // tokens of one request; 0 = what the checkpoint says
+  int64_t kv_cache_mib = 0;            // memory of the cache; 0 = for max_sequences * context tokens
+  int64_t prefix_cache_mib = 256;      // states of prompts that were read; 0 = none are kept
+  int batch_rows = 256;                // rows of one step, of prompts and drafts together
+  int prefill_chunk = 128;             // prompt rows of one request and step; at most batch_rows
+  double canary_rate = 0.0002;         // share of steps that are computed again and compared
+  std::string state_dir;               // where learned costs and calibration are kept; "" = nowhere
+  int queue = 64;                      // requests waiting for a slot
+  std::string chat_profile = "auto";   // auto, preview, 0731
+  bool thinking = true;                // mode of a chat that does not say
+  int64_t default_max_tokens = 32768;  // of requests that name none
 
   // Where and to whom.
   std::string host = "127.0.0.1";
@@ -47,6 +55,10 @@ struct Options {
   std::string log_level = "info";
   bool check = false;  // load, print what would be served, exit
 };
+
+// What the command line takes for state_dir where it is not told: ~/.cache/foretoken, with the home folder
+// that the user database names; "" where there is no such folder.
+std::string default_state_dir();
 
 // As one line of JSON; keys are counted, not printed.
 std::string options_json(const Options& options);

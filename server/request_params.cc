@@ -127,22 +127,33 @@ void read_stream(FieldReader& fields, RequestParams& params) {
   params.include_speculation = fields.boolean("include_speculation").value_or(false);
 }
 
+void read_drafter(FieldReader& reader, const RequestDefaults& defaults,
+                  scheduler::SpeculationParams& speculation) {
+  const auto name = reader.text("drafter");
+  if (!name || *name == "auto") return;
+  if (*name == "none") {
+    speculation.enabled = false;
+    return;
+  }
+  const auto& offers = defaults.drafters;
+  const auto kind = draft::parse_drafter_kind(*name);
+  if (kind && std::find(offers.begin(), offers.end(), *name) != offers.end()) {
+    speculation.drafter = *kind;
+    return;
+  }
+  std::string list;
+  for (const std::string& offered : offers) list += fmt::format("'{}', ", offered);
+  reader.refuse("drafter", fmt::format("'{}' is '{}', but this server offers {}'auto' and 'none'",
+                                       reader.path("drafter"), name->substr(0, 40), list));
+}
+
 void read_speculation(FieldReader& fields, const RequestDefaults& defaults,
                       scheduler::SpeculationParams& speculation) {
   const Json* object = fields.object("speculation");
   if (object == nullptr) return;
   FieldReader reader(*object, fields.path("speculation"));
   speculation.enabled = reader.boolean("enabled").value_or(true);
-  if (const auto drafter = reader.text("drafter")) {
-    if (*drafter == "none") {
-      speculation.enabled = false;
-    } else if (*drafter != "auto" && *drafter != defaults.drafter) {
-      reader.refuse(
-          "drafter",
-          fmt::format("'{}' is '{}', but this server has loaded '{}': expected that, 'auto' or 'none'",
-                      reader.path("drafter"), *drafter, defaults.drafter));
-    }
-  }
+  read_drafter(reader, defaults, speculation);
   if (const auto nodes = reader.integer("max_nodes", 1, defaults.tree_nodes_max)) {
     speculation.max_nodes = static_cast<int32_t>(*nodes);
   }
@@ -196,6 +207,8 @@ RequestParams read_request_params(FieldReader& fields, const RequestDefaults& de
   read_stop(fields, defaults, params);
   params.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   read_speculation(fields, defaults, params.speculation);
+  params.priority =
+      -static_cast<int32_t>(fields.integer("priority", -kPriorityMax, kPriorityMax).value_or(0));
   read_response_format(fields);
   return params;
 }

@@ -20,13 +20,15 @@ inline constexpr size_t kStopBytesMax = 1024;  // of one stop string
 inline constexpr int kTopLogprobsMax = 20;
 inline constexpr size_t kLogitBiasMax = 1024;  // entries of logit_bias
 inline constexpr size_t kStopTokensMax = 64;   // entries of stop_token_ids
+// Of a client's priority, either way. Times in seconds, which some clients send, are within.
+inline constexpr int32_t kPriorityMax = INT32_MAX;
 
 // What the server, not the client, knows when a request is read.
 struct RequestDefaults {
-  bool thinking = true;            // mode of a chat that does not say
-  std::string drafter = "none";    // the loaded one
-  int tree_nodes_max = 64;         // upper limit of speculation.max_nodes
-  int64_t vocab_size = INT32_MAX;  // token ids are below
+  bool thinking = true;               // mode of a chat that does not say
+  std::vector<std::string> drafters;  // that the engine offers, besides auto and none
+  int tree_nodes_max = 64;            // upper limit of speculation.max_nodes
+  int64_t vocab_size = INT32_MAX;     // token ids are below
 };
 
 struct RequestParams {
@@ -42,10 +44,16 @@ struct RequestParams {
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
   scheduler::SpeculationParams speculation;
+  // As the engine means it: larger ones first. A client's `priority` has vLLM's meaning, lower ones first and
+  // 0 by default, and is negated here.
+  int32_t priority = 0;
 };
 
 // Reads the shared members of `body`; violations stay in `fields`. Unknown members are ignored; a
 // response_format other than text, which would change the output, is refused.
+//
+// speculation: {enabled, drafter, max_nodes, tree}. A drafter is one of `defaults.drafters`, "none" (plain
+// decoding) or "auto" (as if none were named).
 RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults);
 
 }  // namespace ft::server

@@ -8,7 +8,7 @@
 #include "server/log.h"
 #include "server/prompt.h"
 #include "server/random_id.h"
-#include "server/speculation_report.h"
+#include "server/reply_log.h"
 #include "server/tokenize_api.h"
 #include "server/version.h"
 
@@ -91,7 +91,7 @@ ApiError unknown_model(const ServedModel& model, const std::string& name) {
 RequestDefaults defaults_of(const ServedModel& model) {
   RequestDefaults defaults;
   defaults.thinking = model.thinking;
-  defaults.drafter = model.drafter;
+  defaults.drafters = model.drafters;
   defaults.tree_nodes_max = model.tree_nodes_max;
   defaults.vocab_size = model.tokenizer->vocab_size();
   return defaults;
@@ -108,21 +108,39 @@ Json model_json(const ServedModel& model, const std::string& name) {
   return json;
 }
 
-scheduler::GenerateRequest engine_request(const RequestParams& params, std::string id,
-                                          std::vector<int32_t> prompt, int64_t max_tokens, uint64_t seed,
-                                          int logprobs) {
+// What the choices of all prompts have in common: everything but the prompt, the seed and the fork.
+scheduler::GenerateRequest engine_request(const RequestParams& params, std::string id, int logprobs) {
   scheduler::GenerateRequest request;
   request.id = std::move(id);
-  request.prompt = std::move(prompt);
-  request.max_tokens = max_tokens;
   request.sampling = params.sampling;
-  request.sampling.seed = seed;
+  request.sampling.seed = params.seed ? *params.seed : random_bits();
   request.sampling.logprobs = logprobs;
   request.stop_tokens = params.stop_token_ids;
   request.ignore_eos = params.ignore_eos;
   request.speculation = params.speculation;
+  request.priority = params.priority;
   return request;
 }
+
+// The choices of a reply, to be submitted together. requests[i] fills parts[i].
+struct Choices {
+  std::vector<scheduler::GenerateRequest> requests;
+  std::vector<ReplyPart> parts;
+
+  // Adds `count` choices of the prompt of `first`, with seeds in a row. `fork_group` is this prompt's alone:
+  // the engine reads it once for all of them.
+  void add(scheduler::GenerateRequest first, int count, uint64_t fork_group, const ReplyPart& part) {
+    if (count > 1) {
+      first.fork_group = fork_group;
+      first.fork_count = count;
+    }
+    for (int i = 0; i < count; ++i) {
+      requests.push_back(first);
+      parts.push_back(part);
+      ++first.sampling.seed;
+    }
+  }
+};
 
 ChoiceOptions choice_options(const ServedModel& model, const RequestParams& params) {
   ChoiceOptions options;
@@ -147,26 +165,24 @@ ReplyOptions reply_options(const HttpRequest& request, const ServedModel& model,
   options.include_usage = params.include_usage;
   const std::string_view wanted = request.header("x-include-speculation");
   options.include_speculation = params.include_speculation || wanted == "true" || wanted == "1";
-  options.draft_rows =
-      params.speculation.enabled ? params.speculation.max_nodes.value_or(model.tree_nodes) - 1 : 0;
+  if (params.speculation.enabled && !model.drafters.empty())
+    options.draft_rows = params.speculation.max_nodes.value_or(model.tree_nodes_limit()) - 1;
   options.arrived = request.arrived;
   return options;
 }
 
 // Hands all requests to the engine or, when one is refused, none.
-ApiResult<std::vector<ReplyPart>> submit_all(const ServedModel& model,
-                                             std::vector<scheduler::GenerateRequest> requests,
-                                             std::vector<ReplyPart> parts,
+ApiResult<std::vector<ReplyPart>> submit_all(const ServedModel& model, Choices choices,
                                              const std::function<void()>& notify) {
-  for (size_t i = 0; i < requests.size(); ++i) {
-    auto stream = model.backend->submit(std::move(requests[i]), notify);
+  for (size_t i = 0; i < choices.requests.size(); ++i) {
+    auto stream = model.backend->submit(std::move(choices.requests[i]), notify);
     if (!stream) {
-      for (size_t submitted = 0; submitted < i; ++submitted) parts[submitted].stream->cancel();
+      for (size_t submitted = 0; submitted < i; ++submitted) choices.parts[submitted].stream->cancel();
       return refuse(from_engine(stream.error()));
     }
-    parts[i].stream = std::move(*stream);
+    choices.parts[i].stream = std::move(*stream);
   }
-  return parts;
+  return std::move(choices.parts);
 }
 
 }  // namespace
@@ -345,16 +361,13 @@ ApiResult<std::unique_ptr<Reply>> Service::chat(const HttpRequest& request, cons
   choice.parser.eos_in_text = false;
   choice.single_call = !parsed->parallel_tool_calls;
 
-  const uint64_t seed = params.seed ? *params.seed : random_bits();
-  std::vector<scheduler::GenerateRequest> requests;
-  std::vector<ReplyPart> parts;
-  for (int i = 0; i < params.choices; ++i) {
-    requests.push_back(engine_request(params, options.head.id, *prompt, *limit,
-                                      seed + static_cast<uint64_t>(i),
-                                      parsed->logprobs ? parsed->top_logprobs : -1));
-    parts.push_back({nullptr, choice, 0, ""});
-  }
-  auto submitted = submit_all(*model, std::move(requests), std::move(parts), notify);
+  Choices choices;
+  scheduler::GenerateRequest first =
+      engine_request(params, options.head.id, parsed->logprobs ? parsed->top_logprobs : -1);
+  first.prompt = std::move(*prompt);
+  first.max_tokens = *limit;
+  choices.add(std::move(first), params.choices, ++fork_groups_, {nullptr, choice, 0, ""});
+  auto submitted = submit_all(*model, std::move(choices), notify);
   if (!submitted) return refuse(submitted.error());
   return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(model),
                                  [this](const ReplySummary& summary) { reply_finished(summary); });
@@ -373,28 +386,29 @@ ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, 
   choice.chat = false;
   choice.skip_special = parsed->skip_special_tokens;
 
-  const uint64_t seed = params.seed ? *params.seed : random_bits();
-  std::vector<scheduler::GenerateRequest> requests;
-  std::vector<ReplyPart> parts;
+  const scheduler::GenerateRequest common =
+      engine_request(params, options.head.id, parsed->logprobs ? parsed->top_logprobs : -1);
+  Choices choices;
   for (size_t p = 0; p < parsed->prompts.size(); ++p) {
     const CompletionPrompt& given = parsed->prompts[p];
-    std::vector<int32_t> prompt = completion_prompt(*model, *parsed, given);
-    const auto limit = completion_limit(*model, params, static_cast<int64_t>(prompt.size()), "prompt");
+    scheduler::GenerateRequest first = common;
+    first.prompt = completion_prompt(*model, *parsed, given);
+    if (first.prompt.empty())
+      return refuse(bad_field("prompt", "'prompt' has no token: expected one at least"));
+    const auto limit = completion_limit(*model, params, static_cast<int64_t>(first.prompt.size()), "prompt");
     if (!limit) return refuse(limit.error());
+    first.max_tokens = *limit;
     std::string echo;
     if (parsed->echo) {
       const auto* text = std::get_if<std::string>(&given);
-      echo = text != nullptr ? *text
-                             : model->tokenizer->decode(prompt, parsed->skip_special_tokens).value_or("");
+      echo = text != nullptr
+                 ? *text
+                 : model->tokenizer->decode(first.prompt, parsed->skip_special_tokens).value_or("");
     }
-    for (int i = 0; i < params.choices; ++i) {
-      requests.push_back(engine_request(params, options.head.id, prompt, *limit,
-                                        seed + static_cast<uint64_t>(i),
-                                        parsed->logprobs ? parsed->top_logprobs : -1));
-      parts.push_back({nullptr, choice, static_cast<int>(p), echo});
-    }
+    choices.add(std::move(first), params.choices, ++fork_groups_,
+                {nullptr, choice, static_cast<int>(p), std::move(echo)});
   }
-  auto submitted = submit_all(*model, std::move(requests), std::move(parts), notify);
+  auto submitted = submit_all(*model, std::move(choices), notify);
   if (!submitted) return refuse(submitted.error());
   return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(model),
                                  [this](const ReplySummary& summary) { reply_finished(summary); });
@@ -402,20 +416,7 @@ ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, 
 
 void Service::reply_finished(const ReplySummary& summary) {
   metrics_.reply_finished(summary);
-  const scheduler::RequestReport& report = summary.report;
-  const double first_ms = summary.first_token_seconds.value_or(0.0) * 1e3;
-  const double total_ms = summary.total_seconds * 1e3;
-  const int64_t later = std::max<int64_t>(1, summary.usage.completion_tokens - 1);
-  log(summary.outcome == "error" ? LogLevel::kError : LogLevel::kInfo,
-      "{} {} {} prompt={} cached={} completion={} reasoning={} steps={} drafted={} accepted={} mean={:.2f} "
-      "queue={:.1f}ms "
-      "ttft={:.1f}ms tpot={:.2f}ms draft={:.1f}ms verify={:.1f}ms commit={:.1f}ms total={:.1f}ms{}{}",
-      summary.request_id, summary.id, summary.outcome, summary.usage.prompt_tokens,
-      summary.usage.cached_tokens, summary.usage.completion_tokens, summary.usage.reasoning_tokens,
-      report.steps, report.drafted, report.accepted, mean_acceptance_length(report), report.queue_ms,
-      first_ms, summary.first_token_seconds ? (total_ms - first_ms) / static_cast<double>(later) : 0.0,
-      report.draft_ms, report.verify_ms, report.commit_ms, total_ms,
-      summary.error.empty() ? "" : " error=", summary.error);
+  log(summary.outcome == "error" ? LogLevel::kError : LogLevel::kInfo, "{}", summary_line(summary));
 }
 
 }  // namespace ft::server

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -65,6 +66,7 @@ class Service {
   std::shared_ptr<const ServedModel> model_;
   std::atomic<double> load_progress_{0.0};
   std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> fork_groups_{0};  // given out so far; each prompt of each request has its own
 };
 
 }  // namespace ft::server

@@ -5,12 +5,13 @@
 namespace ft::server {
 namespace {
 
+using draft::DrafterKind;
 using encoding::Json;
 
 RequestDefaults defaults() {
   RequestDefaults defaults;
-  defaults.drafter = "dspark";
-  defaults.tree_nodes_max = 64;
+  defaults.drafters = {"dspark", "ngram", "dspark+ngram"};
+  defaults.tree_nodes_max = 17;
   defaults.vocab_size = 1000;
   return defaults;
 }
@@ -72,6 +73,7 @@ std::vector<Refused> wrong_types() {
       {"logit_bias", "object"},
       {"stop_token_ids", "array"},
       {"ignore_eos", "boolean"},
+      {"priority", "integer"},
       {"speculation", "object"},
       {"response_format", "object"},
       {"thinking", "object"},
@@ -132,12 +134,20 @@ const Refused kRanges[] = {
     {"stream_options", R"({"include_usage":1})", "stream_options.include_usage"},
     {"speculation", R"({"enabled":"no"})", "speculation.enabled"},
     {"speculation", R"({"max_nodes":0})", "speculation.max_nodes"},
-    {"speculation", R"({"max_nodes":65})", "speculation.max_nodes"},
+    {"speculation", R"({"max_nodes":18})", "speculation.max_nodes"},
+    {"speculation", R"({"max_nodes":-1})", "speculation.max_nodes"},
     {"speculation", R"({"max_nodes":2.5})", "speculation.max_nodes"},
     {"speculation", R"({"drafter":"mtp"})", "speculation.drafter"},
+    {"speculation", R"({"drafter":"mtp+ngram"})", "speculation.drafter"},
+    {"speculation", R"({"drafter":"eagle"})", "speculation.drafter"},
+    {"speculation", R"({"drafter":""})", "speculation.drafter"},
+    {"speculation", R"({"enabled":false,"drafter":"mtp"})", "speculation.drafter"},
     {"speculation", R"({"drafter":1})", "speculation.drafter"},
     {"speculation", R"({"tree":"wide"})", "speculation.tree"},
     {"speculation", R"({"nodes":1})", "speculation.nodes"},
+    {"priority", "2147483648", "priority"},
+    {"priority", "-2147483648", "priority"},
+    {"priority", "1.0", "priority"},
     {"response_format", R"({})", "response_format.type"},
     {"response_format", R"({"type":"json_object"})", "response_format.type"},
     {"response_format", R"({"type":7})", "response_format.type"},
@@ -216,6 +226,9 @@ TEST(ChatRequest, DefaultsAreTheApis) {
   EXPECT_FALSE(request->params.seed);
   EXPECT_FALSE(request->params.stream);
   EXPECT_TRUE(request->params.speculation.enabled);
+  EXPECT_FALSE(request->params.speculation.drafter);
+  EXPECT_FALSE(request->params.speculation.max_nodes);
+  EXPECT_EQ(request->params.priority, 0);
   EXPECT_TRUE(request->thinking);
   EXPECT_FALSE(request->tools_offered);
 }
@@ -223,11 +236,13 @@ TEST(ChatRequest, DefaultsAreTheApis) {
 TEST(ChatRequest, NullMeansAbsentAndUnknownIsIgnored) {
   for (const char* member :
        {"model", "max_tokens", "n", "stream", "stop", "seed", "temperature", "logit_bias", "tools",
-        "tool_choice", "response_format", "thinking", "speculation", "stream_options"}) {
+        "tool_choice", "response_format", "thinking", "speculation", "stream_options", "priority"}) {
     EXPECT_TRUE(parse(member, "null")) << member;
   }
-  for (const char* member : {"user", "metadata", "store", "service_tier", "anything"}) {
+  for (const char* member : {"user", "metadata", "store", "service_tier", "verbosity", "prompt_cache_key",
+                             "safety_identifier", "prediction", "anything"}) {
     EXPECT_TRUE(parse(member, R"({"a":[1]})")) << member;
+    EXPECT_TRUE(parse(member, R"("text")")) << member;
   }
 }
 
@@ -262,6 +277,52 @@ TEST(ChatRequest, ReadsValues) {
   EXPECT_TRUE(request->logprobs);
   EXPECT_EQ(request->top_logprobs, 4);
   EXPECT_FALSE(request->parallel_tool_calls);
+}
+
+TEST(ChatRequest, ChoosesTheDrafter) {
+  const std::pair<const char*, std::optional<DrafterKind>> kinds[] = {
+      {"dspark", DrafterKind::kDspark},
+      {"ngram", DrafterKind::kNgram},
+      {"dspark+ngram", DrafterKind::kDsparkNgram},
+      {"auto", std::nullopt}};
+  for (const auto& [name, kind] : kinds) {
+    const auto request = parse("speculation", R"({"drafter":")" + std::string(name) + R"("})");
+    ASSERT_TRUE(request) << name << ": " << request.error().message;
+    EXPECT_TRUE(request->params.speculation.enabled) << name;
+    EXPECT_EQ(request->params.speculation.drafter, kind) << name;
+  }
+  EXPECT_FALSE(parse("speculation", R"({"drafter":"none"})")->params.speculation.enabled);
+  const auto off = parse("speculation", R"({"enabled":false,"drafter":"ngram"})");
+  EXPECT_FALSE(off->params.speculation.enabled);
+}
+
+TEST(ChatRequest, SaysWhichDraftersThereAre) {
+  const auto request = parse("speculation", R"({"drafter":"mtp"})");
+  ASSERT_FALSE(request);
+  EXPECT_EQ(
+      request.error().message,
+      "'speculation.drafter' is 'mtp', but this server offers 'dspark', 'ngram', 'dspark+ngram', 'auto' and "
+      "'none'");
+  const Json body =
+      *Json::parse(R"({"messages":[{"role":"user","content":"hi"}],"speculation":{"drafter":"ngram"}})");
+  EXPECT_EQ(parse_chat_request(body, RequestDefaults{}).error().message,
+            "'speculation.drafter' is 'ngram', but this server offers 'auto' and 'none'");
+}
+
+TEST(ChatRequest, LimitsTheNodes) {
+  EXPECT_EQ(parse("speculation", R"({"max_nodes":1})")->params.speculation.max_nodes, 1);
+  EXPECT_EQ(parse("speculation", R"({"max_nodes":17})")->params.speculation.max_nodes, 17);
+  const auto request = parse("speculation", R"({"max_nodes":18})");
+  ASSERT_FALSE(request);
+  EXPECT_EQ(request.error().message, "'speculation.max_nodes' must be between 1 and 17, not 18");
+}
+
+// vLLM's meaning, lower first, is the opposite of the engine's.
+TEST(ChatRequest, TurnsThePriorityAround) {
+  EXPECT_EQ(parse("priority", "-3")->params.priority, 3);
+  EXPECT_EQ(parse("priority", "7")->params.priority, -7);
+  EXPECT_EQ(parse("priority", "2147483647")->params.priority, -2147483647);
+  EXPECT_EQ(parse("priority", "-2147483647")->params.priority, 2147483647);
 }
 
 TEST(ChatRequest, DecidesOnThinking) {

@@ -113,7 +113,9 @@ inline scheduler::RequestReport report_of(const Script& script, size_t steps_don
   report.error = script.error;
   report.prompt_tokens = prompt_tokens;
   report.cached_tokens = prompt_tokens / 2;
-  report.drafter = "fake";
+  report.drafter = "dspark";
+  report.fallbacks = {0, 2, 1, 0};
+  report.preemptions = 1;
   for (size_t i = 0; i < steps_done; ++i) {
     const auto size = static_cast<int64_t>(script.steps[i % script.steps.size()].size());
     report.completion_tokens += size;
@@ -148,6 +150,7 @@ class ScriptedBackend : public GenerationBackend {
                                                          std::function<void()> notify) override {
     const std::lock_guard lock(mutex_);
     if (running_.size() >= queue_max_) return fail(ErrorCode::kOverloaded, "the queue is full");
+    if (refusal_) return tl::make_unexpected(*refusal_);
     auto stream = std::make_shared<scheduler::TokenStream>(request.max_tokens, std::move(notify));
     running_.push_back({request, director_(request), stream, 0, 0});
     requests_.push_back(std::move(request));
@@ -156,12 +159,21 @@ class ScriptedBackend : public GenerationBackend {
   }
   scheduler::EngineStats stats() const override {
     const std::lock_guard lock(mutex_);
-    scheduler::EngineStats stats;
+    scheduler::EngineStats stats = stats_;
     stats.requests_running = static_cast<int64_t>(running_.size());
     stats.requests_cancelled = cancelled_;
     stats.requests_finished = finished_;
-    stats.accepted_at_depth[1] = 5;
     return stats;
+  }
+  // What stats() says of everything but requests.
+  void set_stats(const scheduler::EngineStats& stats) {
+    const std::lock_guard lock(mutex_);
+    stats_ = stats;
+  }
+  // What submit() says from now on.
+  void refuse_with(Error error) {
+    const std::lock_guard lock(mutex_);
+    refusal_ = std::move(error);
   }
   std::vector<scheduler::GenerateRequest> requests() const {
     const std::lock_guard lock(mutex_);
@@ -250,6 +262,8 @@ class ScriptedBackend : public GenerationBackend {
   int64_t cancelled_ = 0;
   int64_t finished_ = 0;
   bool held_ = false;
+  scheduler::EngineStats stats_;
+  std::optional<Error> refusal_;
   std::jthread thread_;
 };
 
@@ -263,7 +277,8 @@ inline std::shared_ptr<ServedModel> fake_model(std::unique_ptr<GenerationBackend
   model->context = context;
   model->default_max_tokens = 1024;
   model->thinking = false;
-  model->drafter = "fake";
+  model->drafter = "dspark";
+  model->drafters = {"dspark", "ngram", "dspark+ngram"};
   model->tree_nodes = 8;
   model->tokenizer = std::make_unique<ByteTokenizer>();
   model->backend = std::move(backend);

@@ -1,10 +1,13 @@
 #include "server/options.h"
 
 #include <gtest/gtest.h>
+#include <pwd.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 namespace ft::server {
 namespace {
@@ -22,7 +25,51 @@ TEST(Options, HaveDefaults) {
   EXPECT_EQ(options.port, 8000);
   EXPECT_EQ(options.mode, "official");
   EXPECT_EQ(options.max_body_bytes, 8 << 20);
+  EXPECT_EQ(options.tree_nodes, 0);  // the scheduler decides
+  EXPECT_EQ(options.drafter, "auto");
+  EXPECT_EQ(options.kv_cache_mib, 0);
+  EXPECT_EQ(options.prefix_cache_mib, 256);
+  EXPECT_EQ(options.batch_rows, 256);
+  EXPECT_EQ(options.prefill_chunk, 128);
+  EXPECT_EQ(options.canary_rate, 0.0002);
   EXPECT_FALSE(options.check);
+}
+
+TEST(Options, KeepStateInTheUsersHome) {
+  const passwd* user = getpwuid(getuid());
+  if (user == nullptr || !std::filesystem::is_directory(user->pw_dir)) GTEST_SKIP() << "the user has no home";
+  EXPECT_EQ(std::get<Options>(*parse({})).state_dir, std::string(user->pw_dir) + "/.cache/foretoken");
+  EXPECT_EQ(std::get<Options>(*parse({"--state-dir", "/s"})).state_dir, "/s");
+  EXPECT_EQ(std::get<Options>(*parse({"--state-dir", ""})).state_dir, "");
+  EXPECT_EQ(Options{}.state_dir, "");  // who uses the library decides
+}
+
+TEST(Options, ReadFlagsOfTheEngine) {
+  const auto command = parse({"--kv-cache-mib", "4096", "--prefix-cache-mib", "0", "--batch-rows", "64",
+                              "--prefill-chunk", "32", "--canary-rate", "1", "--tree-nodes", "0"});
+  ASSERT_TRUE(command) << command.error().message;
+  const Options& options = std::get<Options>(*command);
+  EXPECT_EQ(options.kv_cache_mib, 4096);
+  EXPECT_EQ(options.prefix_cache_mib, 0);
+  EXPECT_EQ(options.batch_rows, 64);
+  EXPECT_EQ(options.prefill_chunk, 32);
+  EXPECT_EQ(options.canary_rate, 1.0);
+  EXPECT_EQ(options.tree_nodes, 0);
+  for (const char* drafter : {"auto", "none", "dspark", "mtp", "ngram", "dspark+ngram", "mtp+ngram"}) {
+    const auto with = parse({"--drafter", drafter});
+    ASSERT_TRUE(with) << drafter;
+    EXPECT_EQ(std::get<Options>(*with).drafter, drafter);
+  }
+}
+
+TEST(Options, SmallStepsReadSmallChunks) {
+  EXPECT_EQ(std::get<Options>(*parse({"--batch-rows", "16"})).prefill_chunk, 16);
+  EXPECT_EQ(std::get<Options>(*parse({"--batch-rows", "1024"})).prefill_chunk, 128);
+  const auto command = parse({"--batch-rows", "16", "--prefill-chunk", "17"});
+  ASSERT_FALSE(command);
+  EXPECT_EQ(command.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(command.error().message.find("--prefill-chunk is 17"), std::string::npos)
+      << command.error().message;
 }
 
 TEST(Options, ReadFlags) {
@@ -45,11 +92,25 @@ TEST(Options, ReadFlags) {
 
 TEST(Options, FlagsWinOverTheFile) {
   const std::filesystem::path file = std::filesystem::temp_directory_path() / "foretoken_options_test.toml";
-  std::ofstream(file) << "port = 9000\nqueue = 7\n";
+  std::ofstream(file) << "port = 9000\nqueue = 7\ntree-nodes = 3\nprefix-cache-mib = 9\nkv-cache-mib = 8\n"
+                         "canary-rate = 0.5\nstate-dir = \"/kept\"\nbatch-rows = 100\nprefill-chunk = 50\n"
+                         "drafter = \"mtp+ngram\"\n";
   const auto command = parse({"--config", file.c_str(), "--port", "9001"});
   ASSERT_TRUE(command) << command.error().message;
   EXPECT_EQ(std::get<Options>(*command).port, 9001);
-  EXPECT_EQ(std::get<Options>(*command).queue, 7);
+  const Options& options = std::get<Options>(*command);
+  EXPECT_EQ(options.queue, 7);
+  EXPECT_EQ(options.tree_nodes, 3);
+  EXPECT_EQ(options.prefix_cache_mib, 9);
+  EXPECT_EQ(options.kv_cache_mib, 8);
+  EXPECT_EQ(options.canary_rate, 0.5);
+  EXPECT_EQ(options.state_dir, "/kept");
+  EXPECT_EQ(options.batch_rows, 100);
+  EXPECT_EQ(options.prefill_chunk, 50);
+  EXPECT_EQ(options.drafter, "mtp+ngram");
+  EXPECT_EQ(
+      std::get<Options>(*parse({"--config", file.c_str(), "--state-dir", "", "--tree-nodes", "0"})).state_dir,
+      "");
   std::ofstream(file) << "prot = 9000\n";
   EXPECT_FALSE(parse({"--config", file.c_str()}));
   std::filesystem::remove(file);
@@ -63,7 +124,16 @@ TEST(Options, RefuseNamesTheFlag) {
                                              {"--backend", "tpu"},
                                              {"--mode", "fast"},
                                              {"--drafter", "eagle"},
-                                             {"--tree-nodes", "0"},
+                                             {"--drafter", "ngram+dspark"},
+                                             {"--tree-nodes", "-1"},
+                                             {"--tree-nodes", "65"},
+                                             {"--kv-cache-mib", "-1"},
+                                             {"--prefix-cache-mib", "-1"},
+                                             {"--batch-rows", "0"},
+                                             {"--prefill-chunk", "0"},
+                                             {"--canary-rate", "1.5"},
+                                             {"--canary-rate", "-0.1"},
+                                             {"--canary-rate", "nan"},
                                              {"--queue", "0"},
                                              {"--max-body-bytes", "0"},
                                              {"--log-level", "loud"}}) {
@@ -93,6 +163,24 @@ TEST(Options, PrintNoKeys) {
   options.api_keys = {"secret"};
   EXPECT_EQ(options_json(options).find("secret"), std::string::npos);
   EXPECT_NE(options_json(options).find("\"api_keys\":1"), std::string::npos);
+}
+
+TEST(Options, PrintWhatTheEngineGets) {
+  Options options;
+  options.kv_cache_mib = 1;
+  options.prefix_cache_mib = 2;
+  options.batch_rows = 3;
+  options.prefill_chunk = 4;
+  options.canary_rate = 0.25;
+  options.state_dir = "/kept";
+  const auto json = nlohmann::json::parse(options_json(options));
+  EXPECT_EQ(json["tree_nodes"], 0);
+  EXPECT_EQ(json["kv_cache_mib"], 1);
+  EXPECT_EQ(json["prefix_cache_mib"], 2);
+  EXPECT_EQ(json["batch_rows"], 3);
+  EXPECT_EQ(json["prefill_chunk"], 4);
+  EXPECT_EQ(json["canary_rate"], 0.25);
+  EXPECT_EQ(json["state_dir"], "/kept");
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ class ReplyTest : public ::testing::Test {
     report.error = std::move(error);
     report.stop_token = reason == FinishReason::kStop ? ByteTokenizer::kEosId : -1;
     report.prompt_tokens = 10;
-    report.cached_tokens = 4;
+    report.cached_tokens = 4 + static_cast<int64_t>(choice);  // those after the first fork the first
     report.completion_tokens = pushed_;
     report.steps = 4;
     report.drafted = 12;
@@ -88,6 +88,8 @@ class ReplyTest : public ::testing::Test {
     report.accepted_histogram = {1, 1, 1, 1};
     report.drafted_at_depth = {4, 4, 4};
     report.accepted_at_depth = {3, 2, 1};
+    report.fallbacks = {0, 3, 2, 1};
+    report.preemptions = 2;
     report.drafter = "dspark";
     report.draft_ms = 1.5;
     streams_[choice]->finish(report);
@@ -191,6 +193,8 @@ TEST_F(ReplyTest, SendsUsageAndSpeculationWhenAsked) {
   EXPECT_EQ(report["num_spec_tokens"], 7);
   EXPECT_EQ(report["num_drafts"], 4);
   EXPECT_EQ(report["accepted_per_position"], json::parse("[3,2,1]"));
+  EXPECT_EQ(report["fallbacks"], json::parse(R"({"disabled":0,"not_worth":3,"no_draft":2,"no_room":1})"));
+  EXPECT_EQ(report["num_preemptions"], 2);
   EXPECT_EQ(report["drafter"], "dspark");
   EXPECT_EQ(report["draft_ms"], 1.5);
 }
@@ -318,6 +322,7 @@ TEST_F(ReplyTest, ChoicesEndOneByOne) {
   EXPECT_EQ(texts, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(finished, (std::vector<int>{1, 1}));
   EXPECT_EQ(summaries_.at(0).usage.prompt_tokens, 10);  // one prompt
+  EXPECT_EQ(summaries_.at(0).usage.cached_tokens, 4);   // as the first choice found it
 }
 
 TEST_F(ReplyTest, EngineErrorEndsAllChoices) {
@@ -466,6 +471,8 @@ TEST(SpeculationReport, MergesChoices) {
   a.drafted = 6;
   a.queue_ms = 5.0;
   a.accepted_histogram = {0, 2};
+  a.fallbacks = {1, 2, 3, 4};
+  a.preemptions = 5;
   scheduler::RequestReport b = a;
   b.queue_ms = 7.0;
   scheduler::RequestReport merged;
@@ -474,6 +481,8 @@ TEST(SpeculationReport, MergesChoices) {
   EXPECT_EQ(merged.steps, 4);
   EXPECT_EQ(merged.queue_ms, 7.0);
   EXPECT_EQ(merged.accepted_histogram[1], 4);
+  EXPECT_EQ(merged.fallbacks, (std::array<int64_t, scheduler::kFallbacks>{2, 4, 6, 8}));
+  EXPECT_EQ(merged.preemptions, 10);
   EXPECT_EQ(mean_acceptance_length(merged), 2.0);
   EXPECT_EQ(mean_acceptance_length(scheduler::RequestReport{}), 0.0);
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "tests/server/fake_model.h"
@@ -31,13 +32,24 @@ HttpRequest get(const std::string& target) {
 
 class ServiceTest : public ::testing::Test {
  protected:
-  void serve(Options options = {}, size_t queue_max = 64, int64_t context = 4096) {
+  void serve(Options options = {}, size_t queue_max = 64, int64_t context = 4096,
+             const std::function<void(ServedModel&)>& change = {}) {
     service_ = std::make_unique<Service>(options);
     auto backend = std::make_unique<testing::ScriptedBackend>(
         [](const scheduler::GenerateRequest&) { return testing::say("hello"); }, std::chrono::milliseconds(0),
         queue_max);
     backend_ = backend.get();
-    service_->set_model(testing::fake_model(std::move(backend), context));
+    auto model = testing::fake_model(std::move(backend), context);
+    if (change) change(*model);
+    service_->set_model(std::move(model));
+  }
+
+  // num_spec_tokens of a chat with these extra members.
+  json spec_tokens(const std::string& members) {
+    const HttpResponse response = ask(
+        post("/v1/chat/completions",
+             R"({"messages":[{"role":"user","content":"hi"}],"include_speculation":true)" + members + "}"));
+    return json::parse(response.body)["metrics"]["speculative_decoding"]["num_spec_tokens"];
   }
 
   HttpResponse ask(HttpRequest request) {
@@ -115,6 +127,99 @@ TEST_F(ServiceTest, SubmitsChoicesWithSeedsInARow) {
   }
 }
 
+TEST_F(ServiceTest, ChoicesOfOnePromptFork) {
+  serve();
+  ask(post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"hi"}],"n":3})"));
+  ask(post("/v1/completions", R"({"prompt":["a","b"],"n":2})"));
+  const auto requests = backend_->requests();
+  ASSERT_EQ(requests.size(), 7U);
+  const std::vector<std::vector<size_t>> prompts = {{0, 1, 2}, {3, 4}, {5, 6}};
+  std::set<uint64_t> groups;
+  for (const std::vector<size_t>& choices : prompts) {
+    const scheduler::GenerateRequest& first = requests[choices.front()];
+    EXPECT_NE(first.fork_group, 0U);
+    groups.insert(first.fork_group);
+    for (const size_t i : choices) {
+      EXPECT_EQ(requests[i].fork_group, first.fork_group) << i;
+      EXPECT_EQ(requests[i].fork_count, static_cast<int32_t>(choices.size())) << i;
+      EXPECT_EQ(requests[i].prompt, first.prompt) << i;
+    }
+  }
+  EXPECT_EQ(groups.size(), prompts.size());  // no two prompts share one
+}
+
+TEST_F(ServiceTest, SingleChoicesDoNotFork) {
+  serve();
+  ask(post("/v1/chat/completions", kHi));
+  ask(post("/v1/completions", R"({"prompt":["a","b"]})"));
+  for (const scheduler::GenerateRequest& request : backend_->requests()) {
+    EXPECT_EQ(request.fork_group, 0U);
+    EXPECT_EQ(request.fork_count, 1);
+  }
+}
+
+TEST_F(ServiceTest, CountsThePromptOnceForAllChoices) {
+  serve();
+  // The engine reports a prompt of 6 tokens, 3 of them cached, for each choice.
+  const json chat = json::parse(
+      ask(post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"hi"}],"n":3})")).body);
+  EXPECT_EQ(chat["usage"]["prompt_tokens"], 6);
+  EXPECT_EQ(chat["usage"]["prompt_tokens_details"]["cached_tokens"], 3);
+  EXPECT_EQ(chat["usage"]["prompt_cache_hit_tokens"], 3);
+  EXPECT_EQ(chat["usage"]["prompt_cache_miss_tokens"], 3);
+  EXPECT_EQ(chat["usage"]["completion_tokens"], 18);
+  // BOS and 3 letters, 2 cached; BOS and 1 letter, 1 cached.
+  const json texts = json::parse(ask(post("/v1/completions", R"({"prompt":["abc","d"],"n":2})")).body);
+  EXPECT_EQ(texts["usage"]["prompt_tokens"], 6);
+  EXPECT_EQ(texts["usage"]["prompt_cache_hit_tokens"], 3);
+  EXPECT_EQ(texts["usage"]["prompt_cache_miss_tokens"], 3);
+}
+
+TEST_F(ServiceTest, PassesOnSpeculationAndPriority) {
+  serve();
+  ask(post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"hi"}],"priority":-4,
+    "speculation":{"drafter":"ngram","max_nodes":64,"tree":"chain"}})"));
+  ask(post("/v1/completions", R"({"prompt":"a","priority":9,"speculation":{"enabled":false}})"));
+  const auto requests = backend_->requests();
+  EXPECT_EQ(requests[0].priority, 4);
+  EXPECT_EQ(requests[0].speculation.drafter, draft::DrafterKind::kNgram);
+  EXPECT_EQ(requests[0].speculation.max_nodes, 64);
+  EXPECT_EQ(requests[0].speculation.shape, draft::TreeShape::kChain);
+  EXPECT_TRUE(requests[0].speculation.enabled);
+  EXPECT_EQ(requests[1].priority, -9);
+  EXPECT_FALSE(requests[1].speculation.enabled);
+  const HttpResponse refused =
+      ask(post("/v1/completions", R"({"prompt":"a","speculation":{"drafter":"mtp"}})"));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(error(refused)["param"], "speculation.drafter");
+}
+
+TEST_F(ServiceTest, SaysWhyTheEngineRefused) {
+  serve();
+  const auto refused = [&](ErrorCode code, std::string message) {
+    backend_->refuse_with({code, std::move(message)});
+    return ask(post("/v1/chat/completions", kHi));
+  };
+  const HttpResponse field = refused(ErrorCode::kInvalidArgument, "speculation.drafter is not loaded");
+  EXPECT_EQ(field.status, 400);
+  EXPECT_EQ(error(field)["param"], "speculation.drafter");
+  const HttpResponse large = refused(ErrorCode::kTooLarge, "9 prompt tokens exceed the context");
+  EXPECT_EQ(large.status, 400);
+  EXPECT_EQ(error(large)["code"], "context_length_exceeded");
+  EXPECT_EQ(refused(ErrorCode::kOverloaded, "64 requests are waiting").status, 429);
+  EXPECT_EQ(refused(ErrorCode::kUnavailable, "the engine is stopping").status, 503);
+  EXPECT_EQ(refused(ErrorCode::kInternal, "the device is gone").status, 500);
+}
+
+TEST_F(ServiceTest, RefusesPromptsWithoutTokens) {
+  serve();
+  const HttpResponse response =
+      ask(post("/v1/completions", R"({"prompt":["a",""],"add_special_tokens":false})"));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(error(response)["param"], "prompt");
+  EXPECT_TRUE(backend_->requests().empty());
+}
+
 TEST_F(ServiceTest, SeedsDifferWhenNoneIsGiven) {
   serve();
   ask(post("/v1/chat/completions", kHi));
@@ -154,7 +259,25 @@ TEST_F(ServiceTest, AddsSpeculationOnRequest) {
   EXPECT_FALSE(json::parse(ask(post("/v1/chat/completions", kHi)).body).contains("metrics"));
   HttpRequest request = post("/v1/chat/completions", kHi);
   request.headers.emplace_back("x-include-speculation", "true");
-  EXPECT_TRUE(json::parse(ask(request).body)["metrics"]["speculative_decoding"].is_object());
+  const json report = json::parse(ask(request).body)["metrics"]["speculative_decoding"];
+  EXPECT_EQ(report["fallbacks"], json::parse(R"({"disabled":0,"not_worth":2,"no_draft":1,"no_room":0})"));
+  EXPECT_EQ(report["num_preemptions"], 1);
+}
+
+TEST_F(ServiceTest, ReportsTheMostThatAStepMayDraft) {
+  serve();
+  EXPECT_EQ(spec_tokens(""), 7);
+  EXPECT_EQ(spec_tokens(R"(,"speculation":{"max_nodes":3})"), 2);
+  EXPECT_EQ(spec_tokens(R"(,"speculation":{"enabled":false})"), 0);
+  EXPECT_EQ(spec_tokens(R"(,"speculation":{"drafter":"none"})"), 0);
+  serve({}, 64, 4096, [](ServedModel& model) {
+    model.tree_nodes = 0;
+    model.tree_nodes_max = 17;
+  });
+  EXPECT_EQ(spec_tokens(""), 16);
+  EXPECT_EQ(spec_tokens(R"(,"speculation":{"max_nodes":3})"), 2);
+  serve({}, 64, 4096, [](ServedModel& model) { model.drafters.clear(); });
+  EXPECT_EQ(spec_tokens(""), 0);
 }
 
 TEST_F(ServiceTest, CutsMaxTokensToTheContext) {
@@ -297,19 +420,65 @@ TEST_F(ServiceTest, ChecksKeys) {
 
 TEST_F(ServiceTest, ExportsMetrics) {
   serve();
+  scheduler::EngineStats stats;
+  stats.accepted_at_depth[1] = 5;
+  stats.drafted_at_depth[1] = 11;
+  stats.decode_steps = 12;
+  stats.fallbacks = {13, 14, 15, 16};
+  stats.preemptions = 17;
+  stats.prefix_queries = 18;
+  stats.prefix_hits = 19;
+  stats.prefix_states = 20;
+  stats.prefix_bytes = 21;
+  stats.canary_checks = 22;
+  stats.canary_mismatches = 23;
+  stats.expected_step_seconds = 24.5;
+  stats.observed_step_seconds = 25.5;
+  stats.reliability[2] = {0.0625, 0.125, 0.75};
+  backend_->set_stats(stats);
   ask(post("/v1/chat/completions", kHi));
   ask(get("/nowhere"));
   const std::string text = ask(get("/metrics")).body;
   for (const char* line :
-       {"vllm:num_requests_running{model_name=\"fake-v4\"} 0", "# TYPE vllm:num_requests_waiting gauge",
-        "# TYPE vllm:prompt_tokens_total counter", "# TYPE vllm:generation_tokens_total counter",
+       {"vllm:num_requests_running{model_name=\"fake-v4\"} 0",
+        "# TYPE vllm:num_requests_waiting gauge",
+        "# TYPE vllm:prompt_tokens_total counter",
+        "# TYPE vllm:generation_tokens_total counter",
         "# TYPE vllm:spec_decode_num_drafts_total counter",
         "# TYPE vllm:spec_decode_num_draft_tokens_total counter",
         "# TYPE vllm:spec_decode_num_accepted_tokens_total counter",
         "vllm:spec_decode_num_accepted_tokens_per_pos_total{model_name=\"fake-v4\",position=\"1\"} 5",
-        "vllm:time_to_first_token_seconds_count 1", "vllm:e2e_request_latency_seconds_count 1",
+        "# TYPE vllm:num_requests_running gauge",
+        "# TYPE vllm:num_preemptions_total counter",
+        "vllm:num_preemptions_total{model_name=\"fake-v4\"} 17",
+        "# TYPE vllm:prefix_cache_queries_total counter",
+        "vllm:prefix_cache_queries_total{model_name=\"fake-v4\"} 18",
+        "# TYPE vllm:prefix_cache_hits_total counter",
+        "vllm:prefix_cache_hits_total{model_name=\"fake-v4\"} 19",
+        "# TYPE foretoken_prefix_cache_states gauge",
+        "foretoken_prefix_cache_states{model_name=\"fake-v4\"} 20",
+        "foretoken_prefix_cache_bytes{model_name=\"fake-v4\"} 21",
+        "foretoken_spec_decode_num_drafts_per_pos_total{model_name=\"fake-v4\",position=\"1\"} 11",
+        "foretoken_decode_steps_total{model_name=\"fake-v4\"} 12",
+        "# TYPE foretoken_spec_decode_fallbacks_total counter",
+        "foretoken_spec_decode_fallbacks_total{model_name=\"fake-v4\",reason=\"disabled\"} 13",
+        "foretoken_spec_decode_fallbacks_total{model_name=\"fake-v4\",reason=\"not_worth\"} 14",
+        "foretoken_spec_decode_fallbacks_total{model_name=\"fake-v4\",reason=\"no_draft\"} 15",
+        "foretoken_spec_decode_fallbacks_total{model_name=\"fake-v4\",reason=\"no_room\"} 16",
+        "foretoken_canary_checks_total{model_name=\"fake-v4\"} 22",
+        "foretoken_canary_mismatches_total{model_name=\"fake-v4\"} 23",
+        "foretoken_expected_step_seconds_total{model_name=\"fake-v4\"} 24.5",
+        "foretoken_observed_step_seconds_total{model_name=\"fake-v4\"} 25.5",
+        "# TYPE foretoken_draft_calibration_ece gauge",
+        "foretoken_draft_calibration_ece{model_name=\"fake-v4\",position=\"2\"} 0.0625",
+        "foretoken_draft_calibration_brier{model_name=\"fake-v4\",position=\"2\"} 0.125",
+        "foretoken_draft_calibration_auc{model_name=\"fake-v4\",position=\"2\"} 0.75",
+        "foretoken_draft_calibration_auc{model_name=\"fake-v4\",position=\"0\"} 0.5",
+        "vllm:time_to_first_token_seconds_count 1",
+        "vllm:e2e_request_latency_seconds_count 1",
         "vllm:request_success_total{finished_reason=\"stop\"} 1",
-        "foretoken_http_refusals_total{status=\"404\"} 1", "foretoken_build_info{version=\"0.1.0\"} 1"}) {
+        "foretoken_http_refusals_total{status=\"404\"} 1",
+        "foretoken_build_info{version=\"0.1.0\"} 1"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
   }
 }
