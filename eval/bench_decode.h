@@ -13,8 +13,9 @@ struct BenchDecodeOptions {
   std::string model;
   std::string prompts;  // JSON Lines, see read_prompts
   std::string mode = "official";
-  // What is compared, "backend/drafter/tree nodes"; the first is the baseline of the ratios.
-  std::vector<std::string> arms = {"cpu/none/1", "cpu/auto/4", "cpu/auto/6", "cpu/auto/8"};
+  // What is compared, see parse_arm; the first is the baseline of the ratios.
+  std::vector<std::string> arms = {"cpu/none/1", "cpu/auto/4", "cpu/auto/6", "cpu/auto/8",
+                                   "cpu/auto/adaptive"};
   int threads = 0;
   int32_t concurrency = 1;
   int64_t max_tokens = 64;

@@ -1,11 +1,12 @@
 // `foretoken-eval generate`: completions of a file of prompts through the engine, with what speculation did
-// for each.
+// for each. The flags that shape an engine are shared with other commands.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "eval/request_runner.h"
 #include "eval/session.h"
 #include "scheduler/engine.h"
 
@@ -14,57 +15,55 @@ namespace ft::eval {
 struct GenerateOptions {
   SessionOptions session;
   std::string prompts;  // JSON Lines, see read_prompts
-  std::string out;  // JSON Lines {"index","tokens","text","finish_reason","steps","drafted","accepted"}, in
-                    // input order
+  // JSON Lines {"index","tokens","text","finish_reason","steps","drafted","accepted","cached","preemptions"},
+  // in input order
+  std::string out;
   int64_t max_tokens = 256;
   double temperature = 0.0;
   double top_p = 1.0;
   uint64_t seed = 0;  // prompt i samples with seed + i
   std::string drafter = "auto";
-  int32_t tree_nodes = 6;  // rows verified per step, anchor included
+  int32_t tree_nodes = 0;  // rows verified per step, anchor included; 0 = the scheduler decides
   std::string tree = "best-first";
+  std::string acceptance = "coupled";
+  std::string selection = "global";
   int32_t concurrency = 8;
   bool ignore_eos = false;
-};
-
-// One completion: its tokens (a stop token included) and the engine's report.
-struct Completion {
-  std::vector<int32_t> tokens;
-  scheduler::RequestReport report;
-};
-
-// Totals of a run. Mean accepted length = tokens emitted per verify step, the bonus token included (the first
-// token of a request comes from its prompt and has no step).
-struct GenerateSummary {
-  int64_t requests = 0;
-  int64_t tokens = 0;
-  int64_t steps = 0;
-  int64_t drafted = 0;
-  int64_t accepted = 0;
-  double seconds = 0.0;  // wall clock, prompts included
-  // Of the requests' verify steps; a step that several requests share counts in full for each.
-  double draft_seconds = 0.0;
-  double verify_seconds = 0.0;
-  double commit_seconds = 0.0;
-  double decode_seconds() const { return draft_seconds + verify_seconds + commit_seconds; }
-
-  double mean_accepted_length() const {
-    return steps == 0 ? 0.0 : 1.0 + static_cast<double>(accepted) / static_cast<double>(steps);
-  }
+  int64_t kv_cache_tokens = 0;    // of the whole cache; 0 = room for `concurrency` of the longest request
+  int64_t prefix_cache_mib = 64;  // of prompts that were read
+  double canary_rate = 0.0;
+  std::string state_dir;  // what the engine has learned is kept here; "" keeps nothing
 };
 
 Result<draft::TreeShape> parse_tree_shape(const std::string& name);
+Result<scheduler::Acceptance> parse_acceptance(const std::string& name);
+Result<scheduler::SelectionMode> parse_selection(const std::string& name);
 
-// Engine options for these prompts: room for `concurrency` of them, nothing more.
+// Engine options for these prompts: room for `concurrency` of them, nothing more. kInvalidArgument for names
+// and combinations that do not exist: global selection is not exact under rejection acceptance, so asking for
+// rejection alone means stepwise; the other selections do not go with coupled acceptance.
 Result<scheduler::EngineOptions> engine_options(const GenerateOptions& options, const ModelConfig& config,
                                                 const std::vector<std::vector<int32_t>>& prompts);
 
+// The requests of these prompts, in order; completions are shortened to the context.
+std::vector<scheduler::GenerateRequest> make_requests(const GenerateOptions& options, int64_t context,
+                                                      const std::vector<std::vector<int32_t>>& prompts);
+
 // Runs all prompts, at most `concurrency` at a time, submitted in order. Results in input order.
 Result<std::vector<Completion>> generate(scheduler::Engine& engine, const GenerateOptions& options,
-                                         const std::vector<std::vector<int32_t>>& prompts,
-                                         GenerateSummary* summary);
+                                         const std::vector<std::vector<int32_t>>& prompts, RunTotals* totals);
 
-// The whole command. The summary goes to `summary`.
+// What a run of `generate` did, for people.
+struct GenerateSummary {
+  RunTotals totals;
+  std::string drafter;       // as the engine names it
+  std::string costs_origin;  // "" where the scheduler does not decide
+  int64_t canary_checks = 0;
+  int64_t canary_mismatches = 0;
+};
+std::string summary_text(const GenerateOptions& options, const GenerateSummary& summary);
+
+// The whole command. kInternal, after the completions were written, if the canary saw a difference.
 Result<void> run_generate(const GenerateOptions& options, GenerateSummary* summary);
 
 }  // namespace ft::eval

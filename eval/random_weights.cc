@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "eval/random_values.h"
 
 namespace ft::eval {
 
@@ -12,27 +13,6 @@ namespace {
 constexpr size_t kPatternBytes = size_t{64}
                                  << 20;  // random bytes before they repeat: more than a device's cache
 constexpr size_t kOffsetStep = 256;
-// Scales that give weights a root mean square near 1/64: 2^-12 for e4m3 codes (rms 53), 2^-9..2^-7 for e2m1
-// (rms 2.9).
-constexpr uint8_t kFp8Scale = 127 - 12;
-constexpr uint8_t kFp4ScaleMin = 127 - 9;
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {  // xorshift64*: quality does not matter here, speed does
-    state_ ^= state_ >> 12;
-    state_ ^= state_ << 25;
-    state_ ^= state_ >> 27;
-    return state_ * 0x2545f4914f6cdd1dull;
-  }
-  float uniform(float low, float high) {
-    return low + (high - low) * static_cast<float>(next() >> 40) * 0x1p-24f;
-  }
-
- private:
-  uint64_t state_;
-};
 
 // Fills `bytes` with words of `make`, repeating after kPatternBytes.
 template <class Make>
@@ -74,13 +54,13 @@ class RandomWeights::Maker final : public WeightVisitor {
     for (const int64_t extent : shape) size *= extent;
     const bool norm = name.ends_with("norm.weight");
     std::vector<float> values(static_cast<size_t>(size));
-    for (float& value : values) value = norm ? random_.uniform(0.8f, 1.2f) : random_.uniform(-0.5f, 0.5f);
+    for (float& value : values) value = random_.vector_value(norm);
     vector = {static_cast<const float*>(place_values(values)), size};
     count(name, size * 4);
   }
   void matrix(const std::string& name, Weight& weight, int64_t rows, int64_t cols) override {
     std::vector<float> values(static_cast<size_t>(rows * cols));
-    for (float& value : values) value = random_.uniform(-0.01f, 0.01f);
+    for (float& value : values) value = random_.matrix_value();
     weight = {};
     weight.rows = rows;
     weight.cols = cols;
@@ -103,31 +83,15 @@ class RandomWeights::Maker final : public WeightVisitor {
   const std::vector<uint8_t>& data_pattern(WeightFormat format) {
     std::vector<uint8_t>& data = patterns_[static_cast<int>(format)];
     if (!data.empty()) return data;
-    switch (format) {
-      case WeightFormat::kFp8Block:  // an exponent of 15 becomes 7: no NaN
-        return data = pattern(2 * kPatternBytes, [&] {
-                 const uint64_t word = random_.next();
-                 const uint64_t ones = word >> 3 & word >> 4 & word >> 5 & word >> 6 & 0x0101010101010101ull;
-                 return word & ~(ones << 6);
-               });
-      case WeightFormat::kFp4Row:
-        return data = pattern(2 * kPatternBytes, [&] { return random_.next(); });
-      default:  // bf16 of magnitude 2^-8..2^-4: exponents 119..122, sign and mantissa random
-        return data = pattern(size_t{1200} << 20, [&] {
-                 const uint64_t word = random_.next();
-                 return (word & 0x807f807f807f807full) + 0x3b803b803b803b80ull +
-                        ((word >> 8 & 0x0003000300030003ull) << 7);
-               });
-    }
+    // A bf16 weight may be the embedding of a whole vocabulary.
+    const size_t bytes = format == WeightFormat::kBF16 ? size_t{1200} << 20 : 2 * kPatternBytes;
+    return data = pattern(bytes, [&] { return random_.data_word(format); });
   }
   const std::vector<uint8_t>& scale_pattern(WeightFormat format) {
     std::vector<uint8_t>& data = patterns_[4 + static_cast<int>(format)];
     if (!data.empty()) return data;
     data.resize(kPatternBytes);
-    for (uint8_t& byte : data) {
-      byte = format == WeightFormat::kFp8Block ? kFp8Scale
-                                               : static_cast<uint8_t>(kFp4ScaleMin + random_.next() % 3);
-    }
+    for (uint8_t& byte : data) byte = random_.scale_byte(format);
     return data;
   }
 
@@ -162,7 +126,7 @@ class RandomWeights::Maker final : public WeightVisitor {
 
   RandomWeights& out_;
   WeightPlacer& placer_;
-  Random random_{0x9e3779b97f4a7c15ull};
+  RandomValues random_{0x9e3779b97f4a7c15ull};
   std::vector<uint8_t> patterns_[8];
   bool out_of_memory_ = false;
 

@@ -43,12 +43,16 @@ Result<std::vector<int32_t>> prompt_tokens(const std::string& line, const std::s
       return fail(ErrorCode::kInvalidFile, "{}: prompt is not a string", where);
     return tokenizer->encode(prompt["prompt"].get<std::string>());
   }
-  if (!prompt.contains("messages"))
-    return fail(ErrorCode::kInvalidFile, "{}: has none of tokens, prompt, messages", where);
+  const json turns = prompt.value("turns", json());
+  const bool has_turn = turns.is_array() && !turns.empty() && turns[0].is_string();
+  if (!prompt.contains("messages") && !has_turn)
+    return fail(ErrorCode::kInvalidFile, "{}: has none of tokens, prompt, messages, turns", where);
   const json thinking = prompt.value("thinking", json(false));
   if (!thinking.is_boolean()) return fail(ErrorCode::kInvalidFile, "{}: thinking is not a boolean", where);
   // The messages keep the order of their members, which tool schemas depend on.
-  const auto ordered = encoding::Json::parse(line);
+  json user_turn;
+  if (has_turn) user_turn["messages"][0] = {{"role", "user"}, {"content", turns[0]}};
+  const auto ordered = encoding::Json::parse(prompt.contains("messages") ? line : user_turn.dump());
   if (!ordered) return fail(ErrorCode::kInvalidFile, "{}: {}", where, ordered.error().message);
   encoding::ChatOptions options;
   options.thinking_mode = thinking.get<bool>() ? "thinking" : "chat";
@@ -105,18 +109,36 @@ Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& pa
   return sequences;
 }
 
-Result<std::vector<std::vector<int32_t>>> read_prompts(const std::string& path, const ModelConfig& config,
-                                                       const encoding::Tokenizer* tokenizer) {
+Result<std::vector<Prompt>> read_domain_prompts(const std::string& path, const ModelConfig& config,
+                                                const encoding::Tokenizer* tokenizer) {
   std::ifstream file(path);
   if (!file) return fail(ErrorCode::kNotFound, "{}: cannot be opened", path);
-  std::vector<std::vector<int32_t>> prompts;
+  std::vector<Prompt> prompts;
   std::string line;
   for (int64_t number = 1; std::getline(file, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     auto tokens = prompt_tokens(line, fmt::format("{}:{}", path, number), config, tokenizer);
     if (!tokens) return tl::make_unexpected(tokens.error());
-    prompts.push_back(std::move(*tokens));
+    const json domain = json::parse(line, nullptr, false).value("domain", json());
+    prompts.push_back({std::move(*tokens), domain.is_string() ? domain.get<std::string>() : ""});
   }
+  return prompts;
+}
+
+Result<std::vector<std::vector<int32_t>>> read_prompts(const std::string& path, const ModelConfig& config,
+                                                       const encoding::Tokenizer* tokenizer) {
+  auto prompts = read_domain_prompts(path, config, tokenizer);
+  if (!prompts) return tl::make_unexpected(prompts.error());
+  std::vector<std::vector<int32_t>> tokens;
+  for (Prompt& prompt : *prompts) tokens.push_back(std::move(prompt.tokens));
+  return tokens;
+}
+
+Result<std::vector<Prompt>> load_prompts(const std::string& path, const ModelConfig& config,
+                                         const std::string& model) {
+  const auto tokenizer = open_tokenizer(model);
+  auto prompts = read_domain_prompts(path, config, tokenizer ? tokenizer->get() : nullptr);
+  if (prompts && prompts->empty()) return fail(ErrorCode::kInvalidFile, "{}: has no prompts", path);
   return prompts;
 }
 

@@ -40,10 +40,24 @@ Result<std::unique_ptr<encoding::Tokenizer>> open_tokenizer(const std::string& m
 // A file of token-id lists, `[[1, 2], [3]]`. Errors name the file and the list.
 Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& path);
 
+// A prompt, and what kind of content it is: its line's "domain", "" where it has none.
+struct Prompt {
+  std::vector<int32_t> tokens;
+  std::string domain;
+};
+
 // A file of prompts, one JSON object per line: {"tokens": [...]} or {"prompt": "..."} (control strings in the
-// text count as such) or {"messages": [...], "thinking": bool}. Other members are ignored. Errors name the
-// file and the line. `tokenizer` may be null if every line has tokens; `config` picks the chat profile.
+// text count as such) or {"messages": [...], "thinking": bool} or {"turns": ["...", ...]} (the first turn as
+// a user's message). "domain" is read, other members are ignored. Errors name the file and the line.
+// `tokenizer` may be null if every line has tokens; `config` picks the chat profile.
+Result<std::vector<Prompt>> read_domain_prompts(const std::string& path, const ModelConfig& config,
+                                                const encoding::Tokenizer* tokenizer);
+// The same without domains.
 Result<std::vector<std::vector<int32_t>>> read_prompts(const std::string& path, const ModelConfig& config,
                                                        const encoding::Tokenizer* tokenizer);
+
+// The prompts of a file with the tokenizer beside `model`, if there is one. An empty file is kInvalidFile.
+Result<std::vector<Prompt>> load_prompts(const std::string& path, const ModelConfig& config,
+                                         const std::string& model);
 
 }  // namespace ft::eval

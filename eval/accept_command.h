@@ -1,0 +1,48 @@
+// `foretoken-eval accept`: how many tokens a verify step emits, by acceptance rule, tree and budget, on the
+// same prompts and seeds.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eval/accept_report.h"
+#include "eval/session.h"
+#include "scheduler/engine_options.h"
+
+namespace ft::eval {
+
+struct AcceptOptions {
+  SessionOptions session;
+  std::string prompts;  // JSON Lines, see read_domain_prompts
+  std::vector<double> temperatures = {0.0, 0.7, 1.0};
+  int64_t max_tokens = 128;
+  int seeds = 2;  // completions per prompt; one at temperature 0
+  uint64_t seed = 0;
+  std::string drafter = "auto";
+  int32_t block = 0;  // drafted rows of a chain; 0 = the checkpoint's block, 5 where it has none
+  int32_t concurrency = 8;
+  std::string json;  // files that are written when set
+  std::string csv;
+};
+
+// One way to speculate.
+struct AcceptArm {
+  std::string name;
+  scheduler::Acceptance acceptance = scheduler::Acceptance::kCoupled;
+  draft::TreeShape shape = draft::TreeShape::kChain;
+  int32_t rows = 0;  // verified per step, anchor included; 0 = the scheduler decides
+};
+
+// The rejection chain of the paper, which the others are compared with; the coupled chain; best-first trees
+// with as many rows and with twice as many; and what the scheduler makes of it. block >= 1.
+std::vector<AcceptArm> accept_arms(int32_t block);
+
+// Every arm completes every prompt with every seed, after one pass at each temperature that does not count,
+// in which calibration sees it. Coupled arms must produce the same tokens, and at temperature 0 all arms:
+// kInternal otherwise.
+Result<AcceptReport> run_accept_arms(const AcceptOptions& options);
+
+// The whole command: a Markdown report on stdout, progress on stderr.
+Result<void> run_accept(const AcceptOptions& options);
+
+}  // namespace ft::eval

@@ -1,0 +1,50 @@
+#include "eval/allocation_count.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<int64_t> count{0};
+
+void* counted(size_t bytes, size_t alignment) {
+  count.fetch_add(1, std::memory_order_relaxed);
+  const size_t size = bytes == 0 ? 1 : bytes;
+  // aligned_alloc wants a multiple of the alignment.
+  void* memory = alignment <= alignof(std::max_align_t)
+                     ? std::malloc(size)
+                     : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// The array forms of the library call these.
+void* operator new(size_t bytes) {
+  return counted(bytes, 1);
+}
+void* operator new(size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<size_t>(alignment));
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}
+
+namespace ft::eval {
+
+int64_t allocation_count() {
+  return count.load(std::memory_order_relaxed);
+}
+
+}  // namespace ft::eval

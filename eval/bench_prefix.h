@@ -1,0 +1,50 @@
+// `foretoken-eval bench prefix`: what a second request with the same beginning saves.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "eval/accept_figures.h"
+#include "eval/session.h"
+
+namespace ft::eval {
+
+struct BenchPrefixOptions {
+  SessionOptions session;
+  std::string prompts;  // JSON Lines; prefixes and suffixes are made of these. "": of random tokens
+  int64_t prefix_tokens = 2000;
+  int64_t max_tokens = 64;
+  double temperature = 0.7;
+  uint64_t seed = 0;
+  std::string drafter = "auto";
+  int32_t tree_nodes = 6;  // fixed, so that steps do not depend on what time tells
+  int rounds = 7;
+  std::string json;  // also written here when set
+};
+
+// One round: a fresh engine reads the first request, then the second, with and without a prefix cache.
+struct PrefixRound {
+  double first_seconds = 0.0;   // to the first token of the first request
+  double second_seconds = 0.0;  // of the second, after a hit
+  double missed_seconds = 0.0;  // of the second where nothing is cached
+  int64_t prompt_tokens = 0;    // of the second
+  int64_t cached_tokens = 0;
+};
+
+struct PrefixFigures {
+  std::vector<PrefixRound> rounds;
+  // Of the second requests: tokens per step after a hit and after a miss, and their ratio.
+  AcceptFigures hit;
+  AcceptFigures miss;
+  LengthRatio hit_to_miss;
+};
+
+// kInternal if a second request's tokens differ between hit and miss, or if nothing was cached although the
+// prefix spans a page.
+Result<PrefixFigures> bench_prefix(const BenchPrefixOptions& options);
+
+// The whole command, with a table on stdout.
+Result<void> run_bench_prefix(const BenchPrefixOptions& options);
+
+}  // namespace ft::eval

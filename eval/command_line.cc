@@ -1,0 +1,21 @@
+#include "eval/command_line.h"
+
+#include <cstdio>
+
+namespace ft::eval {
+
+int report(const Result<void>& result) {
+  if (result) return 0;
+  fmt::print(stderr, "foretoken-eval: {}\n", result.error().message);
+  return kBadInput;
+}
+
+void add_session(CLI::App* command, SessionOptions& session) {
+  command->add_option("--model", session.model, "checkpoint directory")->required();
+  command->add_option("--backend", session.backend, "auto, cpu, cuda or reference")->capture_default_str();
+  command->add_option("--mode", session.mode, "numerics: official (as served) or exact")
+      ->capture_default_str();
+  command->add_option("--threads", session.threads, "CPU threads, 0 = all cores")->capture_default_str();
+}
+
+}  // namespace ft::eval

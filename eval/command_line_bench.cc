@@ -1,0 +1,154 @@
+#include <cstdio>
+
+#include "eval/allocation_count.h"
+#include "eval/bench_decode.h"
+#include "eval/bench_flash_slice.h"
+#include "eval/bench_kernels.h"
+#include "eval/bench_prefix.h"
+#include "eval/bench_scheduler.h"
+#include "eval/bench_speculation.h"
+#include "eval/command_line.h"
+
+namespace ft::eval {
+
+namespace {
+
+void add_decode(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchDecodeOptions>();
+  CLI::App* command =
+      bench.add_subcommand("decode", "tokens per second of drafters and backends on the same prompts");
+  command->add_option("--model", options->model, "checkpoint directory")->required();
+  command->add_option("--prompts", options->prompts, "JSON Lines of prompts")->required();
+  command->add_option("--mode", options->mode, "official or exact")->capture_default_str();
+  command
+      ->add_option("--arm", options->arms,
+                   "backend/drafter/nodes or .../adaptive, several; the first is the baseline")
+      ->capture_default_str();
+  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")->capture_default_str();
+  command->add_option("--concurrency", options->concurrency, "requests at a time")->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt")
+      ->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
+  command->add_option("--rounds", options->rounds, "every arm once per round")->capture_default_str();
+  command->add_option("--json", options->json, "also write the figures here");
+  command->callback([&run, options] { run = [options] { return report(run_bench_decode(*options)); }; });
+}
+
+void add_kernels(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchKernelOptions>();
+  CLI::App* command =
+      bench.add_subcommand("kernels", "ops at the shapes of V4-Flash against the memory bandwidth");
+  command->add_option("--backend", options->backend, "auto, cpu, cuda or reference")->capture_default_str();
+  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")->capture_default_str();
+  command->add_option("--seconds", options->seconds_per_case, "of each case")->capture_default_str();
+  command->add_option("--weight-gib", options->weight_gib, "weights of a case, more than any cache holds")
+      ->capture_default_str();
+  command->add_option("--filter", options->filter, "only cases whose name contains this");
+  command->add_option("--json", options->json_path, "also write the figures here");
+  command->callback([&run, options] { run = [options] { return run_bench_kernels(*options); }; });
+}
+
+void add_engine(CLI::App& bench, Run& run) {
+  struct Options {
+    SessionOptions session;
+    FlashSliceOptions slice;
+  };
+  auto options = std::make_shared<Options>();
+  options->session.backend = "cuda";
+  CLI::App* command = bench.add_subcommand(
+      "engine", "a slice of V4-Flash: true dimensions, random weights, time per layer against its bytes");
+  command->add_option("--backend", options->session.backend, "auto, cpu, cuda or reference")
+      ->capture_default_str();
+  command->add_option("--config", options->slice.config, "config.json of the model to slice")
+      ->capture_default_str();
+  command->add_option("--layers", options->slice.layers, "layers, CSA and HCA in turn")
+      ->capture_default_str();
+  command->add_option("--rows", options->slice.rows, "rows of a step, several")->capture_default_str();
+  command->add_option("--context", options->slice.context, "tokens in the cache before the step")
+      ->capture_default_str();
+  command->add_option("--repeats", options->slice.repeats, "steps timed per figure")->capture_default_str();
+  command->callback([&run, options] {
+    run = [options]() -> int {
+      const auto backend = open_backend(options->session);
+      if (!backend) return report(tl::make_unexpected(backend.error()));
+      return report(bench_flash_slice(**backend, options->slice, stdout));
+    };
+  });
+}
+
+void add_scheduler(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchSchedulerOptions>();
+  options->allocations = allocation_count;
+  CLI::App* command = bench.add_subcommand(
+      "scheduler", "the scheduler's own work per step: plan, build, select, accept; without a model");
+  command->add_option("--requests", options->requests, "decoding at the same time")->capture_default_str();
+  command->add_option("--candidates", options->candidates, "drafted nodes per request")
+      ->capture_default_str();
+  command->add_option("--steps", options->steps, "timed")->capture_default_str();
+  command->add_option("--seed", options->seed, "of the synthetic drafts")->capture_default_str();
+  command->add_option("--json", options->json, "also write the figures here");
+  command->callback([&run, options] { run = [options] { return report(run_bench_scheduler(*options)); }; });
+}
+
+void add_speculation(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchSpeculationOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "speculation", "throughput with adaptive speculation over throughput without, by concurrency");
+  add_session(command, options->session);
+  command->add_option("--prompts", options->prompts, "JSON Lines of prompts, taken in turn")->required();
+  command->add_option("--concurrency", options->concurrencies, "requests at a time, several")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--drafter", options->drafter, "of the arm that speculates")->capture_default_str();
+  command->add_option("--tree-nodes", options->tree_nodes, "its rows per step; 0 = adaptive")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--requests", options->requests, "per round, at least the concurrency")
+      ->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "tokens generated per request")
+      ->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
+  command->add_option("--top-p", options->top_p, "nucleus")->capture_default_str();
+  command->add_option("--seed", options->seed, "request i samples with seed + i")->capture_default_str();
+  command->add_flag("--ignore-eos", options->ignore_eos, "the end token does not end a completion");
+  command->add_option("--rounds", options->rounds, "paired; the arms take turns in going first")
+      ->capture_default_str();
+  command->add_option("--oracle-draft", options->scripted_rate,
+                      "drafts that are right with this chance per depth, at the drafter's own cost");
+  command->add_option("--json", options->json, "also write the figures here");
+  command->callback([&run, options] { run = [options] { return report(run_bench_speculation(*options)); }; });
+}
+
+void add_prefix(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchPrefixOptions>();
+  CLI::App* command = bench.add_subcommand("prefix", "what a second request with the same beginning saves");
+  add_session(command, options->session);
+  command->add_option("--prompts", options->prompts,
+                      "JSON Lines that prefixes and suffixes are made of; random tokens if absent");
+  command->add_option("--prefix-tokens", options->prefix_tokens, "that both requests share")
+      ->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "tokens generated per request")
+      ->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
+  command->add_option("--seed", options->seed, "of prompts and sampling")->capture_default_str();
+  command->add_option("--drafter", options->drafter, "as generate's")->capture_default_str();
+  command->add_option("--tree-nodes", options->tree_nodes, "rows per step, fixed")->capture_default_str();
+  command->add_option("--rounds", options->rounds, "each with fresh engines")->capture_default_str();
+  command->add_option("--json", options->json, "also write the figures here");
+  command->callback([&run, options] { run = [options] { return report(run_bench_prefix(*options)); }; });
+}
+
+}  // namespace
+
+void add_bench_commands(CLI::App& app, Run& run) {
+  CLI::App* bench = app.add_subcommand("bench", "measurements, as ratios within one run");
+  bench->require_subcommand(1);
+  add_decode(*bench, run);
+  add_speculation(*bench, run);
+  add_prefix(*bench, run);
+  add_scheduler(*bench, run);
+  add_kernels(*bench, run);
+  add_engine(*bench, run);
+}
+
+}  // namespace ft::eval

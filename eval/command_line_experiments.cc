@@ -1,0 +1,66 @@
+#include "eval/accept_command.h"
+#include "eval/command_line.h"
+#include "eval/identity_command.h"
+
+namespace ft::eval {
+
+namespace {
+
+void add_accept(CLI::App& app, Run& run) {
+  auto options = std::make_shared<AcceptOptions>();
+  CLI::App* command = app.add_subcommand(
+      "accept", "tokens per verify step by acceptance rule, tree and rows, with intervals over prompts");
+  add_session(command, options->session);
+  command->add_option("--prompts", options->prompts, "JSON Lines of prompts, with an optional \"domain\"")
+      ->required();
+  command->add_option("--temperatures", options->temperatures, "separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt")
+      ->capture_default_str();
+  command->add_option("--seeds", options->seeds, "completions per prompt; one at temperature 0")
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "the first")->capture_default_str();
+  command->add_option("--drafter", options->drafter, "auto, dspark, mtp, ngram, dspark+ngram or mtp+ngram")
+      ->capture_default_str();
+  command->add_option("--block", options->block, "drafted rows of a chain; 0 = the checkpoint's block")
+      ->capture_default_str();
+  command->add_option("--concurrency", options->concurrency, "requests at a time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--json", options->json, "also write the figures here");
+  command->add_option("--csv", options->csv, "and here");
+  command->callback([&run, options] { run = [options] { return report(run_accept(*options)); }; });
+}
+
+void add_identity(CLI::App& app, Run& run) {
+  auto options = std::make_shared<IdentityOptions>();
+  CLI::App* command = app.add_subcommand(
+      "identity",
+      "every drafter, tree, batch, prefix hit, preemption and fork against plain solo decoding, byte by "
+      "byte; exit code 1 if anything differs");
+  add_session(command, options->session);
+  command->add_option("--second-model", options->second_model, "another checkpoint, with another drafter");
+  command->add_option("--prompts", options->prompts, "JSON Lines of prompts")->required();
+  command->add_option("--tokens", options->tokens, "compared at least")->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt, where not more")
+      ->capture_default_str();
+  command->add_option("--every", options->every, "only every n-th cell of the grid")->capture_default_str();
+  command->add_option("--json", options->json, "also write the counts here");
+  command->callback([&run, options] {
+    run = [options] {
+      bool clean = false;
+      const int code = report(run_identity(*options, &clean));
+      return code == 0 && !clean ? kDifferent : code;
+    };
+  });
+}
+
+}  // namespace
+
+void add_experiment_commands(CLI::App& app, Run& run) {
+  add_accept(app, run);
+  add_identity(app, run);
+}
+
+}  // namespace ft::eval

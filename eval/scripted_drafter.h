@@ -1,0 +1,51 @@
+// A drafter that is right as often as one wishes: it costs what the checkpoint's own drafter costs, and
+// proposes what the target is known to say. For measuring what speculation is worth at a given acceptance;
+// not a drafter for serving.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "draft/drafter.h"
+
+namespace ft::eval {
+
+class ScriptedDrafter final : public draft::Drafter {
+ public:
+  // Every request's drafts are right with probability `rate` at each depth, given that the depths before
+  // were.
+  ScriptedDrafter(std::unique_ptr<draft::Drafter> inner, double rate);
+
+  // Prompt and completion of the request whose sampling seed this is. Requests that nobody told about get the
+  // inner drafter's trees.
+  void learn(uint64_t seed, std::vector<int32_t> tokens) { known_[seed] = std::move(tokens); }
+
+  std::string_view name() const override { return "scripted"; }
+  bool has_model() const override { return inner_->has_model(); }
+  bool has_ngram() const override { return inner_->has_ngram(); }
+  int depth_max() const override { return inner_->depth_max(); }
+  void open(SequenceId sequence, int64_t length_max, const draft::DraftSnapshot* from = nullptr) override {
+    inner_->open(sequence, length_max, from);
+  }
+  std::unique_ptr<draft::DraftSnapshot> snapshot(SequenceId sequence) override {
+    return inner_->snapshot(sequence);
+  }
+  void observe(const ForwardOutput& output, std::span<const draft::ObservedRows> observed) override {
+    inner_->observe(output, observed);
+  }
+  // A chain per request, as deep as the inner drafter's. No drawn chains.
+  void propose(std::span<const draft::ProposeRequest> requests, std::span<draft::DraftTree> trees) override;
+  void close(SequenceId sequence) override { inner_->close(sequence); }
+
+ private:
+  void script(const draft::ProposeRequest& request, const std::vector<int32_t>& tokens,
+              draft::DraftTree& tree) const;
+
+  std::unique_ptr<draft::Drafter> inner_;
+  double rate_;
+  std::unordered_map<uint64_t, std::vector<int32_t>> known_;
+};
+
+}  // namespace ft::eval

@@ -1,0 +1,66 @@
+#include "eval/synthetic_drafts.h"
+
+namespace ft::eval {
+
+namespace {
+
+uint64_t mix(uint64_t x) {  // splitmix64
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+// In [0, 1), of bits that nothing else looks at.
+float unit(uint64_t bits) {
+  return static_cast<float>(bits >> 40) * 0x1p-24f;
+}
+
+}  // namespace
+
+uint64_t SyntheticDrafts::bits(int64_t step, int32_t request, int32_t token, int32_t depth) const {
+  return mix(seed_ + static_cast<uint64_t>(step) * 0x10001u + (static_cast<uint64_t>(request) << 40) +
+             (static_cast<uint64_t>(token) << 8) + static_cast<uint64_t>(depth));
+}
+
+int32_t SyntheticDrafts::child(uint64_t bits, int32_t rank) {
+  return static_cast<int32_t>((bits + static_cast<uint64_t>(rank)) % static_cast<uint64_t>(kVocab));
+}
+
+int32_t SyntheticDrafts::anchor(int64_t step, int32_t request) const {
+  return child(bits(step, request, 0, 0), 0);
+}
+
+void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
+                            int32_t request, draft::DraftTree& tree) const {
+  builder.start(asked, draft::DraftSource::kModel, kDepth);
+  for (; !builder.frontier().empty(); builder.descend()) {
+    const int32_t depth = builder.depth();
+    for (int32_t node : builder.frontier()) {
+      const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
+      const uint64_t random = bits(step, request, token, depth);
+      for (int32_t rank = 0; rank < draft::kBranchMax; ++rank) {
+        // Log odds of the first child between 3 and 0, those of the others below; noise of one in each.
+        const float score = (rank == 0 ? 2.5f - 0.4f * static_cast<float>(depth) : -0.5f) - 0.5f +
+                            unit(mix(random + static_cast<uint64_t>(rank)));
+        if (builder.add(node, child(random, rank), score) == draft::TreeBuilder::kRejected) break;
+      }
+    }
+  }
+  builder.finish(tree);
+}
+
+void SyntheticDrafts::target(int64_t step, int32_t request, std::vector<int32_t>& emitted) const {
+  emitted.clear();
+  int32_t token = anchor(step, request);
+  for (int32_t depth = 0; depth <= kDepth; ++depth) {
+    const uint64_t random = bits(step, request, token, depth);
+    const float u = unit(mix(random + 64));
+    // First choice 80 %, second 10 %, else a token that nobody drafts.
+    const int32_t rank = u < 0.8f ? 0 : u < 0.9f ? 1 : draft::kBranchMax;
+    token = child(random, rank);
+    emitted.push_back(token);
+  }
+}
+
+}  // namespace ft::eval

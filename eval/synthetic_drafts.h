@@ -1,0 +1,37 @@
+// Drafts and targets without a model, for the scheduler's benchmark: every token is a function of the step,
+// the request and the tokens before it, so that neither side needs to store what the other says.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "draft/tree_builder.h"
+
+namespace ft::eval {
+
+class SyntheticDrafts {
+ public:
+  // What a draft of V4 looks like: blocks of 5, of which the first is right four times in five.
+  static constexpr int32_t kDepth = 5;
+  static constexpr int32_t kVocab = 129280;
+
+  explicit SyntheticDrafts(uint64_t seed) : seed_(seed) {}
+
+  int32_t anchor(int64_t step, int32_t request) const;
+  // Fills `builder` with a tree for `request` and writes it to `tree`: for every frontier node
+  // draft::kBranchMax children whose scores fall with depth and rank.
+  void build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step, int32_t request,
+             draft::DraftTree& tree) const;
+  // The target's tokens of a step: the likeliest child while it agrees with the draft, then something else.
+  // kDepth + 1 tokens are written to `emitted`; how many of them the tree holds decides how many stand.
+  void target(int64_t step, int32_t request, std::vector<int32_t>& emitted) const;
+
+ private:
+  // A hash of the step, the request, a token and a depth.
+  uint64_t bits(int64_t step, int32_t request, int32_t token, int32_t depth) const;
+  static int32_t child(uint64_t bits, int32_t rank);
+
+  uint64_t seed_;
+};
+
+}  // namespace ft::eval
