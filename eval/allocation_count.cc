@@ -1,6 +1,7 @@
 #include "eval/allocation_count.h"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdlib>
 #include <new>
 

@@ -139,7 +139,7 @@ class Bench {
       emitted_.resize(stand + 1);
       kept_nodes_ += static_cast<int64_t>(kept_[r].size());
       accepted_nodes_ += static_cast<int64_t>(stand);
-      calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], emitted_);
+      calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], kept_[r], emitted_);
     }
   }
 

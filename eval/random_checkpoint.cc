@@ -70,7 +70,8 @@ class Planner final : public WeightVisitor {
   void matrix(const std::string& name, Weight&, int64_t rows, int64_t cols) override {
     tensors.push_back({name, DType::kF32, {rows, cols}, Content::kMatrix, WeightFormat::kF32, 0});
   }
-  void table(const std::string& name, const int32_t*&, int64_t rows, int64_t cols, int64_t limit) override {
+  void table(const std::string& name, const int32_t*&, const int32_t*&, int64_t rows, int64_t cols,
+             int64_t limit) override {
     tensors.push_back({name, DType::kI64, {rows, cols}, Content::kTable, WeightFormat::kF32, limit});
   }
 };

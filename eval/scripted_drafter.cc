@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/noise.h"
+#include "draft/tree_builder.h"
 
 namespace ft::eval {
 
@@ -25,9 +26,7 @@ void ScriptedDrafter::propose(std::span<const draft::ProposeRequest> requests,
 void ScriptedDrafter::script(const draft::ProposeRequest& request, const std::vector<int32_t>& tokens,
                              draft::DraftTree& tree) const {
   tree.nodes.clear();
-  const draft::ShareModel& shares =
-      request.shares != nullptr ? *request.shares
-                                : draft::default_share_model(request.temperature < kGreedyTemperature);
+  const draft::ShareModel& shares = draft::share_model(request);
   const float score = draft::log_odds(static_cast<float>(rate_));
   float path = 1.0f;
   for (int32_t depth = 1; depth <= std::min<int32_t>(inner_->depth_max(), request.nodes_max); ++depth) {
