@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -206,6 +207,9 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
     return fail(ErrorCode::kInvalidArgument, "{}", error.what());
   }
   if (chat_app->parsed()) return chat;
+  // A range does not see NaN.
+  if (std::isnan(options.canary_rate))
+    return fail(ErrorCode::kInvalidArgument, "--canary-rate is nan, expected 0 to 1");
   // Who makes steps small does not have to say so twice.
   if (app.get_option("--prefill-chunk")->count() == 0)
     options.prefill_chunk = std::min(options.prefill_chunk, options.batch_rows);
