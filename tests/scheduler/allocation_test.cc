@@ -1,0 +1,89 @@
+// Decoding takes no memory once warm: every operator new of this program is counted.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "tests/scheduler/engine_harness.h"
+#include "tests/support/loaded_model.h"
+
+namespace {
+std::atomic<int64_t> allocation_count = 0;
+}  // namespace
+
+// Kept out of line: inlined, the pair looks mismatched to the compiler.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  allocation_count.fetch_add(1, std::memory_order_relaxed);
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace ft::scheduler {
+namespace {
+
+struct AllocationCase {
+  const char* name;
+  const char* model;
+  draft::DrafterKind drafter;
+  int32_t tree_nodes;
+};
+
+class EngineAllocation : public ::testing::TestWithParam<AllocationCase> {};
+
+TEST_P(EngineAllocation, none_in_a_decode_step_once_warm) {
+  auto backend = make_cpu_backend(Numerics::kOfficial, 1);
+  const auto checkpoint = Checkpoint::load(std::string(FT_MODELS "/") + GetParam().model, *backend).value();
+  EngineOptions options;
+  options.max_sequences = 4;
+  options.context = 1024;
+  options.drafter = GetParam().drafter;
+  options.tree_nodes = GetParam().tree_nodes;
+  const auto loop = make_loop(*backend, *checkpoint, options);
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int32_t i = 0; i < 4; ++i) {
+    GenerateRequest request;
+    for (int32_t k = 0; k < 30 + 40 * i; ++k) request.prompt.push_back(100 + (k * k + i) % 90);
+    request.max_tokens = 800;
+    request.ignore_eos = true;
+    request.sampling.temperature = i % 2 == 0 ? 0.0 : 0.7;
+    request.sampling.seed = static_cast<uint64_t>(i);
+    if (i == 3) request.sampling.frequency_penalty = 0.2;
+    if (i == 1) request.sampling.top_p = 0.9;
+    streams.push_back(enqueue(*loop, std::move(request)));
+  }
+  for (int step = 0; step < 80; ++step) ASSERT_TRUE(loop->step());
+  int64_t allocations = 0;
+  const int64_t tokens_before = loop->stats().generation_tokens;
+  const int64_t drafts_before = loop->stats().draft_tokens;
+  for (int step = 0; step < 60; ++step) {
+    const int64_t before = allocation_count;
+    loop->step();
+    const int64_t here = allocation_count - before;
+    EXPECT_EQ(here, 0) << "step " << step;
+    allocations += here;
+  }
+  EXPECT_EQ(allocations, 0);
+  EXPECT_GT(loop->stats().draft_tokens, drafts_before);
+  // All four were decoding all the time.
+  EXPECT_GE(loop->stats().generation_tokens - tokens_before, 4 * 60);
+  for (const auto& stream : streams) EXPECT_FALSE(stream->finished());
+  ASSERT_GT(allocation_count, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Drafters, EngineAllocation,
+    ::testing::Values(AllocationCase{"dspark_adaptive", "v4-nano-dspark", draft::DrafterKind::kDspark, 0},
+                      AllocationCase{"dspark_and_ngram_fixed", "v4-nano-dspark",
+                                     draft::DrafterKind::kDsparkNgram, 6},
+                      AllocationCase{"mtp_adaptive", "v4-nano", draft::DrafterKind::kMtp, 0}),
+    [](const auto& cell) { return cell.param.name; });
+
+}  // namespace
+}  // namespace ft::scheduler

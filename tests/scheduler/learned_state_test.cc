@@ -1,0 +1,174 @@
+// What was learned comes back as it was, or not at all.
+#include "scheduler/learned_state.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <random>
+
+#include "tests/support/temp_dir.h"
+
+namespace ft::scheduler {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Learned {
+  CostModel costs{64, 8, 6.0};
+  Calibration calibration;
+
+  void learn(uint64_t seed) {
+    std::mt19937_64 random(seed);
+    for (int i = 0; i < 300; ++i) {
+      const auto rows = static_cast<int32_t>(1 + random() % 60);
+      const double experts = 3.0 * rows + static_cast<double>(random() % 10);
+      costs.observe_verify(rows, experts, 1e-3 + 1e-5 * rows + 3e-6 * experts);
+      costs.observe_draft(static_cast<int32_t>(1 + random() % 8),
+                          1e-4 * static_cast<double>(1 + random() % 5));
+      draft::DraftNode node;
+      node.token = 1;
+      node.score = std::normal_distribution<float>()(random);
+      node.path_probability = 0.4f;
+      const float predicted[] = {0.4f};
+      const int32_t target[] = {random() % 3 == 0 ? 1 : 2};
+      calibration.observe(0.7, std::span(&node, 1), predicted, {}, target);
+    }
+  }
+
+  // All that is to be kept, in numbers.
+  std::vector<double> facts() const {
+    std::vector<double> all = calibration.save();
+    for (double x = 1.0; x <= 64.0; x += 0.5) all.push_back(costs.verify_seconds(x, 2.0 * x));
+    for (double x = 1.0; x <= 8.0; x += 0.5) all.push_back(costs.draft_seconds(x));
+    all.push_back(costs.seconds_per_expert());
+    return all;
+  }
+};
+
+const LearnedKey kKey{"a machine", "a model", "a drafter", "coupled"};
+
+class LearnedState : public ::testing::Test {
+ protected:
+  LearnedState() { learned_.learn(1); }
+
+  bool load(Learned& into, const LearnedKey& key = kKey) {
+    why_.clear();
+    return load_learned(dir_.path(), key, into.costs, into.calibration, &why_);
+  }
+  // Loading fails, says why, and changes nothing.
+  void expect_refused(const LearnedKey& key = kKey) {
+    Learned other;
+    other.learn(2);
+    const std::vector<double> before = other.facts();
+    EXPECT_FALSE(load(other, key));
+    EXPECT_NE(why_.find(key.file_name()), std::string::npos) << why_;
+    EXPECT_EQ(other.facts(), before);
+  }
+  std::string path(const LearnedKey& key = kKey) const { return dir_.file(key.file_name()); }
+
+  TempDir dir_;
+  Learned learned_;
+  std::string why_;
+};
+
+TEST_F(LearnedState, comes_back_as_it_was) {
+  expect_refused();  // nothing is there yet
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  Learned again;
+  ASSERT_TRUE(load(again)) << why_;
+  const std::vector<double> before = learned_.facts();
+  const std::vector<double> after = again.facts();
+  ASSERT_EQ(before.size(), after.size());
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_DOUBLE_EQ(after[i], before[i]) << i;
+  EXPECT_GT(again.costs.seconds_per_expert(), 0.0);
+}
+
+TEST_F(LearnedState, makes_its_folder) {
+  const std::string folder = dir_.file("a/b");
+  ASSERT_TRUE(save_learned(folder, kKey, learned_.costs, learned_.calibration));
+  Learned again;
+  EXPECT_TRUE(load_learned(folder, kKey, again.costs, again.calibration, &why_));
+}
+
+TEST_F(LearnedState, a_later_one_replaces_an_earlier_one) {
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  learned_.learn(3);
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  Learned again;
+  ASSERT_TRUE(load(again));
+  EXPECT_EQ(again.calibration.save(), learned_.calibration.save());
+}
+
+TEST_F(LearnedState, belongs_to_one_key) {
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  std::vector<LearnedKey> others(4, kKey);
+  others[0].machine += "!";
+  others[1].model += "!";
+  others[2].drafter += "!";
+  others[3].rule = "rejection";
+  for (const LearnedKey& other : others) {
+    EXPECT_NE(other.file_name(), kKey.file_name());
+    expect_refused(other);
+    // Even where the name says that it is theirs.
+    fs::copy_file(path(), path(other));
+    expect_refused(other);
+  }
+}
+
+TEST_F(LearnedState, a_broken_file_is_as_good_as_none) {
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  const std::string whole = file_bytes(path());
+  const auto expect_broken = [&](const std::string& content) {
+    dir_.write(kKey.file_name(), content);
+    expect_refused();
+  };
+  for (size_t length : {size_t{0}, size_t{1}, whole.size() / 3, whole.size() / 2, whole.size() - 3})
+    expect_broken(whole.substr(0, length));
+  expect_broken("[]");
+  expect_broken("{}");
+  const auto with = [&](const std::string& name, const std::string& value) {
+    std::string content = whole;
+    const size_t at = content.find("\"" + name + "\":");
+    EXPECT_NE(at, std::string::npos) << name;
+    // Keys come in alphabetical order, so a second one of the same name at the end wins.
+    return content.substr(0, content.rfind('}')) + ",\"" + name + "\":" + value + "}";
+  };
+  expect_broken(with("version", "0"));
+  expect_broken(with("version", "\"1\""));
+  expect_broken(with("verify", "{}"));
+  expect_broken(with("verify", "[[1, 2, 3]]"));
+  expect_broken(with("verify", "[[1, 2, 3, \"4\"]]"));
+  expect_broken(with("verify", "[[1, -2, 3, 4]]"));
+  expect_broken(with("draft", "7"));
+  expect_broken(with("seconds_per_expert", "null"));
+  expect_broken(with("calibration", "[]"));
+  expect_broken(with("calibration", "[1, 2, 3]"));
+  expect_broken(with("calibration", "[null]"));
+  dir_.write(kKey.file_name(), with("verify", "[[1, 2, 3, 4]]"));
+  Learned again;
+  EXPECT_TRUE(load(again)) << why_;  // the edit itself breaks nothing
+}
+
+TEST_F(LearnedState, is_written_whole_or_not_at_all) {
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  const std::string before = file_bytes(path());
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
+  // A write that cannot be finished: something is in the way of the new file.
+  fs::create_directory(path() + ".partial");
+  learned_.learn(4);
+  const Result<void> saved = save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration);
+  ASSERT_FALSE(saved);
+  EXPECT_NE(saved.error().message.find(kKey.file_name()), std::string::npos) << saved.error().message;
+  EXPECT_EQ(file_bytes(path()), before);
+  // What is left of a write that was interrupted is in nobody's way.
+  fs::remove(path() + ".partial");
+  dir_.write(kKey.file_name() + ".partial", "half a f");
+  EXPECT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
+  // A folder that cannot be one.
+  const std::string file = dir_.write("file", "");
+  EXPECT_FALSE(save_learned(file, kKey, learned_.costs, learned_.calibration));
+}
+
+}  // namespace
+}  // namespace ft::scheduler
