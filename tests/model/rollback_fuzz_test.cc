@@ -106,7 +106,7 @@ class Fuzz : public ::testing::TestWithParam<std::tuple<FuzzCase, uint32_t>> {
     decoder_ = std::make_unique<PlainDecoder>(*plain_);
     // Too few pages for all sequences at their longest.
     limits.rows = kRows;
-    limits.total_tokens = fuzz.context * 3 / 2;
+    limits.total_tokens = fuzz.context;
     model_ = std::make_unique<Model>(*loaded_->backend, *loaded_->checkpoint, limits);
     vocab_ = static_cast<size_t>(model_->config().vocab_size);
   }
@@ -204,9 +204,9 @@ class Fuzz : public ::testing::TestWithParam<std::tuple<FuzzCase, uint32_t>> {
       EXPECT_TRUE(!refused && refused.error().code == ErrorCode::kInvalidArgument);
       EXPECT_EQ(cache().length(line.id), length);
     }
-    int64_t to = std::max(line.floor, length - pick(0, chance(50) ? 8 : kRewindMax));
-    if (chance(15)) to = line.floor;
-    if (chance(4)) to = 0;
+    int64_t to = std::max(line.floor, length - pick(0, chance(75) ? 8 : kRewindMax));
+    if (chance(8)) to = line.floor;
+    if (chance(3)) to = 0;
     const Result<void> rewound = cache().rewind(line.id, to);
     if (!rewound) {
       expect_overloaded(rewound.error());
@@ -225,7 +225,7 @@ class Fuzz : public ::testing::TestWithParam<std::tuple<FuzzCase, uint32_t>> {
       if (chance(70)) taking_part.push_back(&line);
     if (taking_part.empty()) taking_part.push_back(&any_line());
     // Now and then a chunk of a prompt, which is one chain and accepted whole.
-    const bool is_prompt = chance(15);
+    const bool is_prompt = chance(20);
     if (is_prompt) taking_part.resize(1);
     const int64_t total = is_prompt ? kRows : chance(30) ? pick(1, 6) : pick(1, 40);
 
@@ -306,13 +306,13 @@ class Fuzz : public ::testing::TestWithParam<std::tuple<FuzzCase, uint32_t>> {
   }
 
   void act() {
-    if (lines_.empty() || (lines_.size() < kSequences && chance(20))) return open_line();
+    if (lines_.empty() || (lines_.size() < kSequences && chance(6))) return open_line();
     const int64_t dice = pick(1, 100);
-    if (dice <= 66) return step();
-    if (dice <= 76) return rewind(any_line());
-    if (dice <= 82) return take_snapshot(any_line());
-    if (dice <= 87) return save(any_line());
-    if (dice <= 95) return reopen();
+    if (dice <= 58) return step();
+    if (dice <= 68) return rewind(any_line());
+    if (dice <= 74) return take_snapshot(any_line());
+    if (dice <= 82) return save(any_line());
+    if (dice <= 94) return reopen();
     if (dice <= 97) return close_line(any_line());
     if (!parked_.empty()) parked_.erase(parked_.begin() + pick(0, std::ssize(parked_) - 1));
   }
@@ -362,14 +362,14 @@ constexpr FuzzCase kCases[] = {{"tiny-v4", 400, Numerics::kExact},
 
 using RollbackFuzz = Fuzz;
 TEST_P(RollbackFuzz, committed_rows_have_the_bits_of_plain_decoding) {
-  run(40);
+  run(60);
 }
 INSTANTIATE_TEST_SUITE_P(Short, RollbackFuzz,
                          ::testing::Combine(::testing::ValuesIn(kCases), ::testing::Values(1u)), case_name);
 
 class FullRollbackFuzz : public Fuzz {};
 TEST_P(FullRollbackFuzz, committed_rows_have_the_bits_of_plain_decoding) {
-  run(400);
+  run(600);
   for (const char* what : {"rewound", "from snapshot", "from image", "extended", "overloaded"})
     EXPECT_GT(count_[what], 3) << what;
   EXPECT_GT(longest_, std::get<0>(GetParam()).context * 3 / 4);
