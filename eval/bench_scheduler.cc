@@ -1,6 +1,7 @@
 #include "eval/bench_scheduler.h"
 
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <vector>
@@ -42,9 +43,11 @@ class Bench {
         token_trees_(requests()),
         anchors_(requests()),
         inputs_(requests()) {
+    // Rows that choose by themselves, and rows that share half of their experts.
     for (int32_t rows = 1; rows <= rows_max(); rows *= 2)
-      for (double experts : {0.5, 1.0}) {
-        const double pairs = experts * rows * kLayers * kPerToken;
+      for (double own : {0.5, 1.0}) {
+        const double missed = std::pow(1.0 - double{kPerToken} / kExperts, own * rows);
+        const double pairs = double{kLayers} * kExperts * (1.0 - missed);
         costs_.observe_verify(rows, pairs, kBaseSeconds + rows * kRowSeconds + pairs * kExpertSeconds);
       }
     costs_.observe_draft(options.requests, kDraftSeconds);

@@ -19,8 +19,9 @@ namespace {
 constexpr size_t kPrompts = 24;
 // Long prompts span a page and more.
 constexpr size_t kLongPrompt = 160;
-// A completion of several pages, and a cache that holds three such requests but not their growth.
-constexpr int64_t kLongCompletion = 260;
+// Admission leaves each request a page to grow into, so a completion that grows by three makes two requests
+// outgrow a cache that has let them in.
+constexpr int64_t kLongCompletion = 420;
 constexpr int64_t kPreemptPages = 8;
 constexpr double kCanaryRate = 0.25;
 // Tokens that a request of the grid emits, roughly, for sharing the budget out.

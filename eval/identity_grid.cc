@@ -6,6 +6,13 @@
 
 namespace ft::eval {
 
+namespace {
+
+// Enough to compete for a cache that holds two or three.
+constexpr size_t kPreemptRequests = 6;
+
+}  // namespace
+
 std::string IdentityCell::name() const {
   std::string text =
       fmt::format("{} {} {} c{} t{}", drafter, nodes == 0 ? "adaptive" : fmt::format("{}", nodes),
@@ -67,6 +74,8 @@ std::vector<IdentityRequest> identity_requests(const IdentityCell& cell, size_t 
                                                size_t prompts) {
   const size_t samplings = identity_samplings().size();
   const size_t half = prompts / 2;
+  // Longer completions, fewer of them.
+  if (cell.preempts) count = std::max(count / 6, kPreemptRequests);
   std::vector<IdentityRequest> requests;
   for (size_t i = 0; requests.size() < std::max(count, samplings); ++i) {
     const size_t place = turn * 7 + i;

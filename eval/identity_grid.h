@@ -49,9 +49,9 @@ std::vector<verify::SamplingParams> identity_samplings();
 // of them together. `model_drafter` is what the checkpoint carries, "dspark", "mtp" or "".
 std::vector<IdentityCell> identity_cells(const std::string& model_drafter);
 
-// The requests of a cell, about `count`, at least one per sampling. `turn` counts cells and passes, so that
-// cells take different prompts of a pool of `prompts`, whose first half are short and the others longer than
-// a page.
+// The requests of a cell, about `count` (fewer where completions are longer), at least one per sampling.
+// `turn` counts cells and passes, so that cells take different prompts of a pool of `prompts`, whose first
+// half are short and the others longer than a page.
 std::vector<IdentityRequest> identity_requests(const IdentityCell& cell, size_t count, size_t turn,
                                                size_t prompts);
 

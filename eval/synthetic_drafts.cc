@@ -24,7 +24,10 @@ uint64_t SyntheticDrafts::bits(int64_t step, int32_t request, int32_t token, int
 }
 
 int32_t SyntheticDrafts::child(uint64_t bits, int32_t rank) {
-  return static_cast<int32_t>((bits + static_cast<uint64_t>(rank)) % static_cast<uint64_t>(kVocab));
+  // Few tokens are frequent, as in text: half of all draws fall on an eighth of the vocabulary.
+  const float u = unit(bits);
+  const auto token = static_cast<int32_t>(u * u * u * static_cast<float>(kVocab - draft::kBranchMax - 1));
+  return token + rank;
 }
 
 int32_t SyntheticDrafts::anchor(int64_t step, int32_t request) const {
@@ -34,18 +37,22 @@ int32_t SyntheticDrafts::anchor(int64_t step, int32_t request) const {
 void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
                             int32_t request, draft::DraftTree& tree) const {
   builder.start(asked, draft::DraftSource::kModel, kDepth);
+  int32_t left = asked.nodes_max;
   for (; !builder.frontier().empty(); builder.descend()) {
     const int32_t depth = builder.depth();
+    int32_t quota = (left + kDepth - depth - 1) / (kDepth - depth);
+    left -= quota;
     for (int32_t node : builder.frontier()) {
       const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
       const uint64_t random = bits(step, request, token, depth);
-      for (int32_t rank = 0; rank < draft::kBranchMax; ++rank) {
+      for (int32_t rank = 0; rank < draft::kBranchMax && quota > 0; ++rank, --quota) {
         // Log odds of the first child between 3 and 0, those of the others below; noise of one in each.
         const float score = (rank == 0 ? 2.5f - 0.4f * static_cast<float>(depth) : -0.5f) - 0.5f +
                             unit(mix(random + static_cast<uint64_t>(rank)));
-        if (builder.add(node, child(random, rank), score) == draft::TreeBuilder::kRejected) break;
+        builder.add(node, child(random, rank), score);
       }
     }
+    left += quota;  // a level with few parents leaves its rest to the next
   }
   builder.finish(tree);
 }
@@ -55,7 +62,7 @@ void SyntheticDrafts::target(int64_t step, int32_t request, std::vector<int32_t>
   int32_t token = anchor(step, request);
   for (int32_t depth = 0; depth <= kDepth; ++depth) {
     const uint64_t random = bits(step, request, token, depth);
-    const float u = unit(mix(random + 64));
+    const float u = unit(mix(~random));
     // First choice 80 %, second 10 %, else a token that nobody drafts.
     const int32_t rank = u < 0.8f ? 0 : u < 0.9f ? 1 : draft::kBranchMax;
     token = child(random, rank);

@@ -18,8 +18,8 @@ class SyntheticDrafts {
   explicit SyntheticDrafts(uint64_t seed) : seed_(seed) {}
 
   int32_t anchor(int64_t step, int32_t request) const;
-  // Fills `builder` with a tree for `request` and writes it to `tree`: for every frontier node
-  // draft::kBranchMax children whose scores fall with depth and rank.
+  // Fills `builder` with asked.nodes_max candidates for `request`, spread over the depths, the best node of a
+  // level expanded first, and writes the tree to `tree`. Scores fall with depth and rank.
   void build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step, int32_t request,
              draft::DraftTree& tree) const;
   // The target's tokens of a step: the likeliest child while it agrees with the draft, then something else.
