@@ -83,6 +83,7 @@ class Bench {
     scheduler::ExpertLayout layout;
     layout.experts = kExperts;
     layout.per_token = kPerToken;
+    layout.vocab = SyntheticDrafts::kVocab;
     layout.score_layers = kLayers - kHashLayers;
     hash_tables_.resize(kHashLayers);
     for (std::vector<int32_t>& table : hash_tables_) {

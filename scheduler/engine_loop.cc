@@ -22,6 +22,7 @@ ExpertLayout expert_layout(const Model& model) {
   ExpertLayout layout;
   layout.experts = model.config().n_routed_experts;
   layout.per_token = model.config().num_experts_per_tok;
+  layout.vocab = static_cast<int32_t>(model.config().vocab_size);
   for (const BlockWeights& layer : model.weights().layers)
     if (layer.ffn.host_tid2eid != nullptr) {
       layout.hash_tables.push_back(layer.ffn.host_tid2eid);

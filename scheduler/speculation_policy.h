@@ -49,12 +49,13 @@ struct ExpertLayout {
   int32_t experts = 0;  // routed experts of a layer
   int32_t per_token = 0;
   int32_t score_layers = 0;
+  int32_t vocab = 0;                        // V
   std::vector<const int32_t*> hash_tables;  // [V, per_token] of each layer that routes by token
 };
 
 class SpeculationPolicy {
  public:
-  SpeculationPolicy(const CostModel& costs, ExpertLayout experts, SelectionMode mode);
+  SpeculationPolicy(const CostModel& costs, const ExpertLayout& experts, SelectionMode mode);
 
   // Fills kept[r] for requests[r]: the nodes to verify, as indices in order, closed under parents. Returns
   // the expected rate (tokens per second) of the choice. Ties: shallower first, then the earlier request.
@@ -68,34 +69,38 @@ class SpeculationPolicy {
   // One candidate of one request, in the order of selection.
   struct Entry {
     int32_t request = 0;
-    int32_t node = 0;
+    uint16_t node = 0;
+    uint8_t depth = 0;
   };
 
-  static size_t depth_of(std::span<const Candidates> requests, Entry entry);
-  void order(std::span<const Candidates> requests, const StepBase& base);
+  void order(std::span<const Candidates> requests, const StepBase& base, float worthless);
   double begin_experts(const StepBase& base);
-  double new_experts(const Candidates& request, int32_t token, bool take);
+  int32_t new_hash_experts(int32_t token) const;
+  void use_hash_experts(int32_t token);
+  double new_score_experts(const Candidates& request) const;
   size_t budget(std::span<const Candidates> requests, const StepBase& base);
 
   const CostModel& costs_;
-  ExpertLayout experts_;
   SelectionMode mode_;
+  size_t ids_per_token_;            // experts of one token in all hash layers together
+  double score_pairs_;              // pairs that one row activates in the layers that route by score
+  double score_all_;                // pairs that these have
+  std::vector<uint16_t> hash_ids_;  // [V, ids_per_token_], numbered through over the hash layers
   double expected_experts_ = 0.0;
 
-  std::vector<uint64_t> hash_used_;  // bits of the experts that the step uses, per hash layer
-  double hash_count_ = 0.0;
-  double score_used_ = 0.0;  // expected pairs over the score layers
+  std::vector<uint64_t> hash_used_;  // bits of the experts of hash layers that the step uses
+  double score_used_ = 0.0;          // expected pairs over the score layers
 
   static constexpr int kKeyBits = 11;
-  std::vector<float> density_;
+  static constexpr uint32_t kLastKey = (1u << kKeyBits) - 1;
+  std::vector<float> density_;  // of the nodes of one request
   std::vector<uint16_t> keys_;
   std::vector<int32_t> offsets_;
   std::vector<Entry> entries_;  // as listed
-  std::array<int32_t, 257> depth_offsets_{};
-  std::vector<int32_t> by_depth_;  // indices of entries_
   std::vector<Entry> sorted_;
-  std::vector<int32_t> taken_;  // nodes taken so far, per request
-  std::vector<uint8_t> skipped_;
+  std::vector<uint16_t> sorted_keys_;
+  std::vector<size_t> first_;   // of each request in taken_
+  std::vector<uint8_t> taken_;  // per node: whether it is in
 
   // Path probabilities of the last two steps, falling: what kTwoStepBudget decides by. step_ counts its
   // calls.
