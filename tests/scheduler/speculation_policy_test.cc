@@ -343,6 +343,7 @@ struct HashLayer {
   explicit HashLayer(std::vector<int32_t> ids) : table(std::move(ids)) {
     layout.experts = 8;
     layout.per_token = 2;
+    layout.vocab = static_cast<int32_t>(table.size()) / layout.per_token;
     layout.hash_tables = {table.data()};
   }
 };
