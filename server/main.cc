@@ -50,8 +50,10 @@ LogLevel log_level(const std::string& name) {
 int check(const Options& options) {
   auto model = load_model(options, [](double) {});
   if (!model) return report(model.error());
+  const std::string description = describe_json(**model, options);
+  model->reset();  // joins the engine, which may still have something to log
   stop_logging();
-  fmt::print("{}\n", describe_json(**model, options));
+  fmt::print("{}\n", description);
   return 0;
 }
 

@@ -242,6 +242,15 @@ ApiResult<std::shared_ptr<const ServedModel>> Service::ready_model() const {
   return model;
 }
 
+// Refused as full, such a request would be sent again and never fit.
+ApiResult<void> Service::check_room(size_t choices, std::string field) const {
+  const auto room = static_cast<size_t>(options_.max_sequences) + static_cast<size_t>(options_.queue);
+  if (choices <= room) return {};
+  return refuse(
+      bad_field(std::move(field),
+                fmt::format("{} choices in one request, but this server takes {} at a time", choices, room)));
+}
+
 Outcome Service::handle(const HttpRequest& request, const std::function<void()>& notify) {
   const Route route = find_route(request.method, request.target);
   const auto refused = [&](const ApiError& error) {
@@ -352,6 +361,8 @@ ApiResult<std::unique_ptr<Reply>> Service::chat(const HttpRequest& request, cons
   const auto limit = completion_limit(*model, params, static_cast<int64_t>(prompt->size()), "messages");
   if (!limit) return refuse(limit.error());
 
+  if (auto fits = check_room(static_cast<size_t>(params.choices), "n"); !fits) return refuse(fits.error());
+
   ReplyOptions options = reply_options(request, *model, params, ReplyKind::kChat);
   options.logprobs = parsed->logprobs;
   options.thinking = parsed->thinking;
@@ -381,6 +392,8 @@ ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, 
   const RequestParams& params = parsed->params;
 
   ReplyOptions options = reply_options(request, *model, params, ReplyKind::kCompletion);
+  if (auto fits = check_room(parsed->prompts.size() * static_cast<size_t>(params.choices), "prompt"); !fits)
+    return refuse(fits.error());
   options.logprobs = parsed->logprobs;
   ChoiceOptions choice = choice_options(*model, params);
   choice.chat = false;

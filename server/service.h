@@ -48,6 +48,8 @@ class Service {
   std::shared_ptr<const ServedModel> model() const;
   ApiResult<std::shared_ptr<const ServedModel>> ready_model() const;
   ApiResult<void> check_access(const HttpRequest& request, Endpoint endpoint) const;
+  // 400 on `field` for more choices than can be running and waiting.
+  ApiResult<void> check_room(size_t choices, std::string field) const;
   ApiResult<HttpResponse> answer(const HttpRequest& request, const Route& route) const;
   ApiResult<std::unique_ptr<Reply>> generate(const HttpRequest& request, const encoding::Json& body,
                                              Endpoint endpoint, const std::function<void()>& notify);

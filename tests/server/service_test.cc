@@ -307,6 +307,22 @@ TEST_F(ServiceTest, RefusesWhenTheQueueIsFull) {
   EXPECT_EQ(backend_->running(), 1);
 }
 
+TEST_F(ServiceTest, RefusesMoreChoicesThanEverFit) {
+  Options options;
+  options.max_sequences = 2;
+  options.queue = 3;
+  serve(options);
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":["a","b","c","d","e"]})")).status, 200);
+  const HttpResponse response = ask(post("/v1/completions", R"({"prompt":["a","b","c"],"n":2})"));
+  EXPECT_EQ(response.status, 400);  // not 429, which clients retry
+  EXPECT_EQ(error(response)["param"], "prompt");
+  const HttpResponse chat =
+      ask(post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"hi"}],"n":6})"));
+  EXPECT_EQ(chat.status, 400);
+  EXPECT_EQ(error(chat)["param"], "n");
+  EXPECT_EQ(backend_->requests().size(), 5U);
+}
+
 TEST_F(ServiceTest, RefusesWhatIsNotJson) {
   serve();
   const std::pair<std::string, std::string> cases[] = {{"", "empty"},
