@@ -24,7 +24,7 @@ SequenceMemory::SequenceMemory(KvCache& cache, draft::Drafter& drafter, int64_t 
     : cache_(cache), drafter_(drafter), prefixes_(prefix_cache_bytes) {}
 
 bool SequenceMemory::make_room(int64_t tokens) {
-  while (cache_.available_tokens() < tokens) {
+  while (cache_.unreserved_tokens() < tokens) {
     if (prefixes_.evict_one()) continue;
     // A fork that nobody has taken yet is only a saving, too.
     const auto held =

@@ -49,6 +49,8 @@ class SequenceMemory {
   bool waits_for_fork(const RequestState& state) const;
 
   const PrefixCache& prefixes() const { return prefixes_; }
+  // Groups that still have requests to come.
+  int64_t forks() const { return static_cast<int64_t>(forks_.size()); }
   void check_integrity() const { prefixes_.check_integrity(); }
 
  private:
