@@ -66,6 +66,7 @@ class SequenceMemory {
   bool open_evicting(RequestState& state, Open open);
   PrefixState take_state(const RequestState& state);
   bool make_room(int64_t tokens);
+  bool give_up_one();
   void leave_group(const RequestState& state);
   Fork* group_of(RequestState& state);
   void count_member(RequestState& state);

@@ -108,6 +108,49 @@ TEST_F(SequenceMemoryTest, another_reads_on_where_the_first_one_goes) {
   EXPECT_EQ(memory_.forks(), 0);
 }
 
+TEST_F(SequenceMemoryTest, a_group_that_has_ended_is_not_made_again) {
+  const int64_t free = cache_.available_tokens();
+  const auto a = member(100, 2), b = member(100, 2);
+  ASSERT_TRUE(open(*a));
+  read(*a);
+  memory_.suspend(*a, false);
+  ASSERT_TRUE(open(*b));
+  EXPECT_EQ(memory_.forks(), 0);  // both have begun, so nobody is read for
+  ASSERT_TRUE(open(*a));
+  while (cache_.length(a->sequence) < 100) read(*a);
+  memory_.close(*a);
+  memory_.close(*b);
+  EXPECT_EQ(memory_.forks(), 0);
+  EXPECT_EQ(cache_.available_tokens(), free);
+}
+
+TEST_F(SequenceMemoryTest, a_running_request_grows_into_what_waits_for_others) {
+  // One sequence of four pages and one page more for copies, of which a fork holds two.
+  CacheLimits small = limits();
+  small.sequences = 1;
+  small.total_tokens = small.context;
+  KvCache cache(*backend_, config_, {0, 4, 128}, small);
+  SequenceMemory memory(cache, drafter_, 0);
+  const auto a = member(200, 2), b = member(200, 2);
+  ASSERT_TRUE(memory.open(*a, 200, 0));
+  while (cache.length(a->sequence) < 199) read(cache, memory, *a);
+  memory.close(*a);
+  EXPECT_EQ(memory.forks(), 1);
+  const auto other = member(200, 1);
+  other->request.fork_group = 0;
+  other->request.max_tokens = 312;
+  ASSERT_TRUE(memory.open(*other, 200, 0));
+  while (cache.length(other->sequence) < 200) read(cache, memory, *other);
+  EXPECT_TRUE(memory.grow(*other, 512));
+  memory.close(*other);
+  // The second of the group reads for itself now.
+  EXPECT_FALSE(memory.waits_for_fork(*b));
+  ASSERT_TRUE(memory.open(*b, 200, 0));
+  EXPECT_EQ(cache.length(b->sequence), 0);
+  memory.close(*b);
+  EXPECT_EQ(memory.forks(), 0);
+}
+
 TEST_F(SequenceMemoryTest, a_suspended_request_continues_where_it_was) {
   const auto a = member(100, 1);
   a->request.fork_group = 0;
