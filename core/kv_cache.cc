@@ -1,6 +1,7 @@
 #include "core/kv_cache.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "core/at.h"
@@ -165,12 +166,16 @@ KvCache::Footprint KvCache::footprint(const ModelConfig& config, std::span<const
 }
 
 int64_t KvCache::available_tokens() const {
-  int64_t tokens = limits_.context;
+  return open_count_ < limits_.sequences ? std::min(limits_.context, unreserved_tokens()) : 0;
+}
+
+int64_t KvCache::unreserved_tokens() const {
+  int64_t tokens = std::numeric_limits<int64_t>::max();
   for (size_t k = 0; k < pages_.size(); ++k) {
     const RatioLayout& r = layout_.ratios[k];
     tokens = std::min(tokens, unreserved_pages(k) * r.ratio * r.entries_per_page);
   }
-  return open_count_ < limits_.sequences ? tokens : 0;
+  return tokens;
 }
 
 Result<void> KvCache::check_context(int64_t length_max) const {

@@ -168,6 +168,9 @@ class KvCache {
                              const CacheLimits& limits);
   // Tokens that a new sequence could reserve now: the smallest over the ratios.
   int64_t available_tokens() const;
+  // Tokens whose pages nobody has reserved: what all sequences together can still grow by. Unlike the above
+  // not bounded by the context or by the sequences that are open; without compressed layers boundless.
+  int64_t unreserved_tokens() const;
 
   // Verifies the bookkeeping (page references, reservations, lengths). Aborts on a broken invariant; for
   // tests and idle time.

@@ -23,20 +23,24 @@ int64_t fork_length(const RequestState& state) {
 SequenceMemory::SequenceMemory(KvCache& cache, draft::Drafter& drafter, int64_t prefix_cache_bytes)
     : cache_(cache), drafter_(drafter), prefixes_(prefix_cache_bytes) {}
 
-bool SequenceMemory::make_room(int64_t tokens) {
-  while (cache_.available_tokens() < tokens) {
-    if (prefixes_.evict_one()) continue;
-    // A fork that nobody has taken yet is only a saving, too.
-    const auto held =
-        std::find_if(forks_.begin(), forks_.end(), [](const auto& f) { return f.second.state.kv; });
-    if (held == forks_.end()) return false;
-    held->second.state = {};
-    held->second.leader = nullptr;
-  }
+// Gives up something that only saves work: a cached prefix, or else a fork that nobody has taken yet. False
+// if there is nothing.
+bool SequenceMemory::give_up_one() {
+  if (prefixes_.evict_one()) return true;
+  const auto held =
+      std::find_if(forks_.begin(), forks_.end(), [](const auto& f) { return f.second.state.kv != nullptr; });
+  if (held == forks_.end()) return false;
+  held->second.state = {};
   return true;
 }
 
-// Opens a sequence with `open`, giving up cached prefixes until it fits.
+bool SequenceMemory::make_room(int64_t tokens) {
+  while (cache_.unreserved_tokens() < tokens)
+    if (!give_up_one()) return false;
+  return true;
+}
+
+// Opens a sequence with `open`, giving up what is only kept until it fits.
 template <class Open>
 bool SequenceMemory::open_evicting(RequestState& state, Open open) {
   for (Result<SequenceId> sequence = open();; sequence = open()) {
@@ -44,7 +48,7 @@ bool SequenceMemory::open_evicting(RequestState& state, Open open) {
       state.sequence = *sequence;
       return true;
     }
-    if (sequence.error().code != ErrorCode::kOverloaded || !prefixes_.evict_one()) return false;
+    if (sequence.error().code != ErrorCode::kOverloaded || !give_up_one()) return false;
   }
 }
 
@@ -88,9 +92,13 @@ bool SequenceMemory::open(RequestState& state, int64_t length, int64_t spare) {
 // The group of a request that still reads its prompt, made for the first that asks.
 SequenceMemory::Fork* SequenceMemory::group_of(RequestState& state) {
   if (fork_length(state) <= 0 || state.request.fork_count < 2 || state.decoding()) return nullptr;
-  const auto [found, made] = forks_.try_emplace(state.request.fork_group);
-  if (made) found->second.left = state.request.fork_count;
-  return &found->second;
+  const auto found = forks_.find(state.request.fork_group);
+  if (found != forks_.end()) return &found->second;
+  // All others have begun or gone, so a member that comes back reads for itself only.
+  if (state.counted_in_group) return nullptr;
+  Fork& made = forks_[state.request.fork_group];
+  made.left = state.request.fork_count;
+  return &made;
 }
 
 // A member has begun or gone. After the last one nobody needs the fork.
@@ -109,7 +117,7 @@ bool SequenceMemory::grow(RequestState& state, int64_t length) {
   for (;;) {
     const Result<void> grown = cache_.extend(state.sequence, std::min(length, state.length_max()));
     if (grown) return true;
-    if (grown.error().code != ErrorCode::kOverloaded || !prefixes_.evict_one()) return false;
+    if (grown.error().code != ErrorCode::kOverloaded || !give_up_one()) return false;
   }
 }
 

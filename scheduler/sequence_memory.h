@@ -49,6 +49,8 @@ class SequenceMemory {
   bool waits_for_fork(const RequestState& state) const;
 
   const PrefixCache& prefixes() const { return prefixes_; }
+  // Groups that still have requests to come.
+  int64_t forks() const { return static_cast<int64_t>(forks_.size()); }
   void check_integrity() const { prefixes_.check_integrity(); }
 
  private:
@@ -64,6 +66,7 @@ class SequenceMemory {
   bool open_evicting(RequestState& state, Open open);
   PrefixState take_state(const RequestState& state);
   bool make_room(int64_t tokens);
+  bool give_up_one();
   void leave_group(const RequestState& state);
   Fork* group_of(RequestState& state);
   void count_member(RequestState& state);

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <numeric>
+#include <random>
 #include <unordered_map>
 
 #include "core/backend.h"
@@ -38,7 +40,7 @@ class PrefixCacheTest : public ::testing::Test {
     limits.sequences = 2;
     limits.rows = kRows;
     limits.context = 1024;
-    limits.total_tokens = 4096;
+    limits.total_tokens = 1024;
     return limits;
   }
 
@@ -98,20 +100,27 @@ TEST_F(PrefixCacheTest, finds_the_longest_prefix_within_the_limit) {
 }
 
 TEST_F(PrefixCacheTest, a_block_with_the_same_hash_is_another_block) {
-  // Two blocks that differ in two tokens and have the same FNV-1a hash, as the tree computes it: after the
-  // first of them the hashes differ in their lowest bits only, and the second makes up for it.
-  constexpr uint64_t kBasis = 0xcbf29ce484222325u;
-  constexpr uint64_t kPrime = 0x100000001b3u;
-  std::unordered_map<uint64_t, int32_t> seen;
+  // Two blocks that differ in their first three tokens and have the same FNV-1a hash, as the tree computes
+  // it: after two tokens the hashes differ in their lowest bits only, and the third makes up for it.
+  constexpr auto add = [](uint64_t hash, int32_t token) {
+    return (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3u;
+  };
+  std::mt19937_64 random(1);
+  std::unordered_map<uint64_t, std::array<int32_t, 2>> seen;
   Tokens a, b;
-  for (int32_t first = 0; a.empty(); ++first) {
-    const uint64_t hash = (kBasis ^ static_cast<uint32_t>(first)) * kPrime;
-    const auto [match, fresh] = seen.try_emplace(hash >> 31, first);
+  while (a.empty()) {
+    const std::array<int32_t, 2> two = {static_cast<int32_t>(random() >> 33),
+                                        static_cast<int32_t>(random() >> 33)};
+    const auto hash_of = [&](const std::array<int32_t, 2>& tokens) {
+      return add(add(0xcbf29ce484222325u, tokens[0]), tokens[1]);
+    };
+    const uint64_t hash = hash_of(two);
+    const auto [match, fresh] = seen.try_emplace(hash >> 31, two);
     if (fresh) continue;
-    const uint64_t other = (kBasis ^ static_cast<uint32_t>(match->second)) * kPrime;
-    a = {first, 0};
-    b = {match->second, static_cast<int32_t>(hash ^ other)};
-    ASSERT_EQ((hash ^ 0u) * kPrime, (other ^ static_cast<uint32_t>(b[1])) * kPrime);
+    const uint64_t other = hash_of(match->second);
+    a = {two[0], two[1], 0};
+    b = {match->second[0], match->second[1], static_cast<int32_t>(hash ^ other)};
+    ASSERT_EQ(add(hash, a[2]), add(other, b[2]));
   }
   a.resize(128, 5);
   b.resize(128, 5);

@@ -10,7 +10,8 @@
 #include <random>
 #include <set>
 
-#include "verify/rejection.h"
+#include "core/categorical.h"
+#include "verify/rejection_verifier.h"
 #include "verify/verifier.h"
 
 namespace ft::scheduler {
@@ -444,6 +445,7 @@ TEST(SpeculationPolicy, expects_experts_of_independent_rows_as_the_formula_says)
 constexpr double kFirst[] = {0.7, 0.3};
 constexpr double kSecond[2][2] = {{0.6, 0.4}, {0.2, 0.8}};  // the target's, after A and after B
 constexpr double kDrafted[] = {0.5, 0.5};
+constexpr int64_t kAnchor = 100;
 constexpr int kTrials = 60000;
 // 4.5 standard deviations of a share of 0.7 over so many trials.
 constexpr double kBound = 0.0085;
@@ -464,31 +466,49 @@ int64_t offered(SpeculationPolicy& policy, int32_t first) {
   return static_cast<int64_t>(kept[0].size());
 }
 
+// One step of verification: what the target says at the anchor and after each offered draft.
+struct OfferedChain {
+  verify::TokenTree tree;
+  std::vector<float> logits;
+  verify::SamplingParams params;
+  verify::StopRule stop{.tokens_left = 10};
+
+  OfferedChain(const int32_t* draft, int64_t length, uint64_t seed) {
+    params.seed = seed;
+    tree.start(0);
+    for (int64_t k = 0; k < length; ++k) tree.add(draft[k], static_cast<int32_t>(k), 0.5f);
+    // After the second token anything may come.
+    for (int64_t k = 0; k <= length; ++k)
+      for (int v = 0; v < 2; ++v)
+        logits.push_back(static_cast<float>(std::log(k == 0   ? kFirst[v]
+                                                     : k == 1 ? kSecond[draft[0]][v]
+                                                              : 0.5)));
+  }
+  verify::VerifyInput input() const {
+    return {.tree = tree, .logits = logits, .params = params, .anchor_position = kAnchor, .stop = stop};
+  }
+};
+
 Joint under_rejection(SelectionMode mode, const CostModel& costs) {
   SpeculationPolicy policy(costs, {}, mode);
+  verify::RejectionVerifier verifier;
+  verify::Verified verified;
   Joint joint;
   for (int trial = 0; trial < kTrials; ++trial) {
-    const NoiseKey key{.seed = static_cast<uint64_t>(trial), .position = 100};
+    const NoiseKey key{.seed = static_cast<uint64_t>(trial), .position = kAnchor};
     int32_t draft[2];
-    for (uint32_t k = 0; k < 2; ++k)
-      draft[k] = verify::draw(kDrafted, uniform(key, NoiseStream::kDraft, k + 1));
-    const auto length = static_cast<size_t>(offered(policy, draft[0]));
-    // After the second token anything may come.
-    const double target[] = {kFirst[0], kFirst[1], kSecond[draft[0]][0], kSecond[draft[0]][1], 0.5, 0.5};
+    for (uint32_t k = 0; k < 2; ++k) draft[k] = draw(kDrafted, uniform(key, NoiseStream::kDraft, k + 1));
+    const int64_t length = offered(policy, draft[0]);
+    const OfferedChain chain(draft, length, key.seed);
     const double drawn[] = {0.5, 0.5, 0.5, 0.5};
-    const verify::ChainAccepted accepted =
-        verify::accept_chain({.draft = std::span(draft).first(length),
-                              .target_probability = std::span(target).first(2 * length + 2),
-                              .draft_probability = std::span(drawn).first(2 * length),
-                              .vocab = 2,
-                              .key = {key.seed, key.position + 1}});
-    const int32_t first = accepted.accepted > 0 ? draft[0] : accepted.next;
+    verifier.verify(chain.input(), std::span(drawn).first(static_cast<size_t>(2 * length)),
+                    verify::AcceptanceRule::kToken, verified);
+    const auto first = static_cast<size_t>(verified.emitted[0]);
     // Where the step emitted one token, the next step is a plain one.
-    const int32_t second = accepted.accepted > 1 ? draft[1]
-                           : accepted.accepted > 0
-                               ? accepted.next
-                               : verify::draw(kSecond[first], uniform(key, NoiseStream::kToken, 7));
-    joint.count[first][second] += 1.0;
+    const int32_t second = verified.emitted.size() > 1
+                               ? verified.emitted[1]
+                               : draw(kSecond[first], uniform(key, NoiseStream::kToken, 7));
+    joint.count[first][static_cast<size_t>(second)] += 1.0;
   }
   return joint;
 }
@@ -531,24 +551,15 @@ TEST(SpeculationPolicyCounterexample, under_coupled_acceptance_every_choice_is_e
   double first_is_a = 0.0;
   std::set<int64_t> lengths;
   for (int trial = 0; trial < kTrials; ++trial) {
-    verify::SamplingParams params;
-    params.seed = static_cast<uint64_t>(trial);
+    const auto seed = static_cast<uint64_t>(trial);
     // The draft ranks with the target's own noise, which is the hardest case.
     const float drafted[] = {0.0f, 0.0f};
     int32_t draft[2];
-    for (int k = 0; k < 2; ++k) draft[k] = ranking.rank(drafted, 1.0, {params.seed, 101 + k}, 1)[0].token;
+    for (int k = 0; k < 2; ++k) draft[k] = ranking.rank(drafted, 1.0, {seed, kAnchor + 1 + k}, 1)[0].token;
     const int64_t length = offered(policy, draft[0]);
     lengths.insert(length);
-    verify::TokenTree tree;
-    tree.start(0);
-    for (int64_t k = 0; k < length; ++k) tree.add(draft[k], static_cast<int32_t>(k), 0.5f);
-    std::vector<float> logits;
-    for (int64_t k = 0; k <= length; ++k)
-      for (int v = 0; v < 2; ++v)
-        logits.push_back(static_cast<float>(std::log(k == 1 ? kSecond[draft[0]][v] : kFirst[v])));
-    const verify::StopRule stop{.tokens_left = 10};
-    verifier.verify({.tree = tree, .logits = logits, .params = params, .anchor_position = 100, .stop = stop},
-                    verified);
+    const OfferedChain chain(draft, length, seed);
+    verifier.verify(chain.input(), verified);
     first_is_a += verified.emitted[0] == 0 ? 1.0 : 0.0;
   }
   EXPECT_EQ(lengths, (std::set<int64_t>{0, 2}));

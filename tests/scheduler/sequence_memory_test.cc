@@ -1,0 +1,183 @@
+// Requests with one prompt: who reads it, who waits, and that nothing of it stays.
+#include "scheduler/sequence_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "draft/none.h"
+#include "tests/support/temp_dir.h"
+
+namespace ft::scheduler {
+namespace {
+
+class SequenceMemoryTest : public ::testing::Test {
+ protected:
+  static constexpr int64_t kRows = 64;
+
+  static ModelConfig config() {
+    const std::string path = FT_MODELS "/v4-nano/config.json";
+    const Result<ModelConfig> parsed = ModelConfig::parse(file_bytes(path), path);
+    FT_CHECK(parsed.has_value(), parsed.error().message);
+    return *parsed;
+  }
+  static CacheLimits limits() {
+    CacheLimits limits;
+    limits.sequences = 4;
+    limits.rows = kRows;
+    limits.context = 512;
+    limits.total_tokens = 2048;
+    return limits;
+  }
+
+  // One of `members` requests with the same prompt of `length` tokens.
+  static std::unique_ptr<RequestState> member(int64_t length, int32_t members) {
+    auto state = std::make_unique<RequestState>();
+    state->request.prompt.assign(static_cast<size_t>(length), 7);
+    state->request.max_tokens = 50;
+    state->request.fork_group = 5;
+    state->request.fork_count = members;
+    state->tokens = state->request.prompt;
+    return state;
+  }
+
+  // Reads on, as far as one step may.
+  static void read(KvCache& cache, SequenceMemory& memory, RequestState& state) {
+    const int64_t length = cache.length(state.sequence);
+    const int64_t count = std::min({memory.tokens_to_stop(state), kRows, std::ssize(state.tokens) - length});
+    std::vector<Row> rows;
+    for (int32_t i = 0; i < count; ++i)
+      rows.push_back({7, static_cast<int32_t>(length) + i, state.sequence, i - 1});
+    std::vector<int32_t> path(rows.size());
+    std::iota(path.begin(), path.end(), 0);
+    KvTransaction transaction = cache.begin();
+    transaction.stage(rows);
+    std::move(transaction).commit(path);
+    memory.remember(state);
+    memory.check_integrity();
+    cache.check_integrity();
+  }
+  void read(RequestState& state) { read(cache_, memory_, state); }
+  bool open(RequestState& state) { return memory_.open(state, std::ssize(state.tokens), 0); }
+
+  std::unique_ptr<Backend> backend_ = make_reference_backend(Numerics::kExact);
+  ModelConfig config_ = config();
+  KvCache cache_{*backend_, config_, {0, 4, 128}, limits()};
+  draft::None drafter_;
+  SequenceMemory memory_{cache_, drafter_, 0};
+};
+
+TEST_F(SequenceMemoryTest, the_first_of_a_group_reads_for_all) {
+  const int64_t free = cache_.available_tokens();
+  const auto a = member(100, 3), b = member(100, 3), c = member(100, 3);
+  EXPECT_FALSE(memory_.waits_for_fork(*a));
+  ASSERT_TRUE(open(*a));
+  EXPECT_FALSE(memory_.waits_for_fork(*a));
+  read(*a);
+  EXPECT_TRUE(memory_.waits_for_fork(*b));
+  read(*a);
+  EXPECT_EQ(cache_.length(a->sequence), 99);  // the last row gives each of them its own first token
+  EXPECT_FALSE(memory_.waits_for_fork(*b));
+  ASSERT_TRUE(open(*b));
+  EXPECT_EQ(cache_.length(b->sequence), 99);
+  EXPECT_EQ(b->report.cached_tokens, 99);
+  read(*a);
+  memory_.close(*a);
+  ASSERT_TRUE(open(*c));
+  EXPECT_EQ(cache_.length(c->sequence), 99);
+  memory_.close(*b);
+  memory_.close(*c);
+  EXPECT_EQ(cache_.available_tokens(), free);
+  EXPECT_EQ(memory_.forks(), 0);
+}
+
+TEST_F(SequenceMemoryTest, another_reads_on_where_the_first_one_goes) {
+  const int64_t free = cache_.available_tokens();
+  const auto a = member(100, 3), b = member(100, 3), c = member(100, 3);
+  ASSERT_TRUE(open(*a));
+  read(*a);
+  memory_.close(*a);
+  EXPECT_FALSE(memory_.waits_for_fork(*b));
+  ASSERT_TRUE(open(*b));
+  EXPECT_TRUE(memory_.waits_for_fork(*c));
+  read(*b);
+  read(*b);
+  memory_.forget(*c);
+  memory_.close(*b);
+  EXPECT_EQ(cache_.available_tokens(), free);
+  EXPECT_EQ(memory_.forks(), 0);
+}
+
+TEST_F(SequenceMemoryTest, a_group_that_has_ended_is_not_made_again) {
+  const int64_t free = cache_.available_tokens();
+  const auto a = member(100, 2), b = member(100, 2);
+  ASSERT_TRUE(open(*a));
+  read(*a);
+  memory_.suspend(*a, false);
+  ASSERT_TRUE(open(*b));
+  EXPECT_EQ(memory_.forks(), 0);  // both have begun, so nobody is read for
+  ASSERT_TRUE(open(*a));
+  while (cache_.length(a->sequence) < 100) read(*a);
+  memory_.close(*a);
+  memory_.close(*b);
+  EXPECT_EQ(memory_.forks(), 0);
+  EXPECT_EQ(cache_.available_tokens(), free);
+}
+
+TEST_F(SequenceMemoryTest, a_running_request_grows_into_what_waits_for_others) {
+  // One sequence of four pages and one page more for copies, of which a fork holds two.
+  CacheLimits small = limits();
+  small.sequences = 1;
+  small.total_tokens = small.context;
+  KvCache cache(*backend_, config_, {0, 4, 128}, small);
+  SequenceMemory memory(cache, drafter_, 0);
+  const auto a = member(200, 2), b = member(200, 2);
+  ASSERT_TRUE(memory.open(*a, 200, 0));
+  while (cache.length(a->sequence) < 199) read(cache, memory, *a);
+  memory.close(*a);
+  EXPECT_EQ(memory.forks(), 1);
+  const auto other = member(200, 1);
+  other->request.fork_group = 0;
+  other->request.max_tokens = 312;
+  ASSERT_TRUE(memory.open(*other, 200, 0));
+  while (cache.length(other->sequence) < 200) read(cache, memory, *other);
+  EXPECT_TRUE(memory.grow(*other, 512));
+  memory.close(*other);
+  // The second of the group reads for itself now.
+  EXPECT_FALSE(memory.waits_for_fork(*b));
+  ASSERT_TRUE(memory.open(*b, 200, 0));
+  EXPECT_EQ(cache.length(b->sequence), 0);
+  memory.close(*b);
+  EXPECT_EQ(memory.forks(), 0);
+}
+
+TEST_F(SequenceMemoryTest, a_suspended_request_continues_where_it_was) {
+  const auto a = member(100, 1);
+  a->request.fork_group = 0;
+  ASSERT_TRUE(open(*a));
+  read(*a);
+  memory_.suspend(*a, true);
+  EXPECT_EQ(a->sequence, -1);
+  EXPECT_EQ(cache_.open_sequences(), 0);
+  ASSERT_TRUE(a->suspended.has_value());
+  ASSERT_TRUE(open(*a));
+  EXPECT_EQ(cache_.length(a->sequence), 64);
+  EXPECT_FALSE(a->suspended.has_value());
+  memory_.suspend(*a, false);
+  EXPECT_FALSE(a->suspended.has_value());
+  ASSERT_TRUE(open(*a));
+  EXPECT_EQ(cache_.length(a->sequence), 0);
+  memory_.close(*a);
+}
+
+TEST_F(SequenceMemoryTest, refuses_what_does_not_fit_now) {
+  const auto a = member(400, 1);
+  EXPECT_FALSE(memory_.open(*a, 400, 4096));  // others would have nothing to grow into
+  EXPECT_EQ(a->sequence, -1);
+  // What others may need has nothing to do with how long one sequence may be.
+  EXPECT_TRUE(memory_.open(*a, 400, 1024));
+  memory_.close(*a);
+}
+
+}  // namespace
+}  // namespace ft::scheduler
