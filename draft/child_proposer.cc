@@ -34,7 +34,8 @@ void ChildProposer::draw_child(const ProposeRequest& request, std::span<const fl
     tree.probability.resize(before);
     return;
   }
-  // Keyed by the anchor: a draft that a later step makes for the same position is another draw (core/noise.h).
+  // Keyed by the anchor: a draft that a later step makes for the same position is another draw
+  // (core/noise.h).
   const NoiseKey anchor{request.seed, request.position};
   const auto depth = static_cast<uint32_t>(builder.depth() + 1);
   const int32_t token = draw(probability, uniform(anchor, NoiseStream::kDraft, depth));

@@ -23,6 +23,9 @@ class ShareSplit {
     return share;
   }
 
+  // What the children so far have left.
+  float remaining() const { return remaining_; }
+
  private:
   float remaining_ = 1.0f;
   float model_bound_ = 1.0f;

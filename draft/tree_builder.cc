@@ -41,6 +41,10 @@ int32_t TreeBuilder::add(int32_t parent, int32_t token, float score) {
     return kRejected;
   }
   const int32_t rank = rank_++;
+  // What even all that is left would not change needs no share.
+  const bool full = static_cast<int32_t>(kept_.size()) == nodes_max_;
+  if (full && !keeps_all_ && path_probability(parent) * split_.remaining() <= path_probability(kept_.back()))
+    return kRejected;
   float share = split_.next(*shares_, source_, depth_ + 1, rank, score);
   if (!(share > 0.0f)) {
     // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
@@ -52,7 +56,7 @@ int32_t TreeBuilder::add(int32_t parent, int32_t token, float score) {
   // before its children.
   const auto place = std::partition_point(
       kept_.begin(), kept_.end(), [&](int32_t node) { return path_probability(node) >= probability; });
-  if (static_cast<int32_t>(kept_.size()) == nodes_max_) {
+  if (full) {
     if (place == kept_.end()) return kRejected;
     kept_.pop_back();
   }

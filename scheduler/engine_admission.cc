@@ -77,7 +77,17 @@ void EngineLoop::admit() {
     });
     running_.insert(place, std::move(slot));
   }
+  if (waiting_.empty()) memory_.end_idle_groups();
   update_gauges();
+}
+
+// As a drafter of just these sources is called.
+std::string_view EngineLoop::sources_name(const RequestState& state) const {
+  if (!state.speculates()) return "none";
+  if (!state.use_model) return "ngram";
+  const bool dspark = drafter_->name().starts_with("dspark");
+  if (state.use_ngram) return dspark ? "dspark+ngram" : "mtp+ngram";
+  return dspark ? "dspark" : "mtp";
 }
 
 bool EngineLoop::admit_one(RequestState& state) {
@@ -96,7 +106,7 @@ bool EngineLoop::admit_one(RequestState& state) {
   state.admitted = Clock::now();
   state.report.queue_ms = milliseconds(state.admitted - state.submitted);
   state.report.prompt_tokens = static_cast<int64_t>(state.request.prompt.size());
-  state.report.drafter = !state.speculates() ? "none" : state.use_model ? drafter_->name() : "ngram";
+  state.report.drafter = sources_name(state);
   if (state.request.sampling.uses_counts()) {
     state.counts.reserve(state.length_max());
     state.counts.add_prompt(state.request.prompt);

@@ -85,9 +85,10 @@ bool EngineLoop::step() {
   make_room_for_step();
   plan();
   if (adaptive()) decide_drafting();
+  const auto planned = Clock::now();
   propose();
   const auto drafted = Clock::now();
-  draft_seconds_ = seconds(drafted - started);
+  draft_seconds_ = seconds(drafted - planned);
   select();
   build_rows();
   KvTransaction transaction = model_.cache().begin();
@@ -104,7 +105,7 @@ bool EngineLoop::step() {
     RequestReport& report = slot.state->report;
     // A step shared by several requests counts in full for each: it is what each of them waited for.
     if (slot.state->decoding()) {
-      report.draft_ms += milliseconds(drafted - started);
+      report.draft_ms += milliseconds(drafted - planned);
       report.verify_ms += milliseconds(verified - drafted);
       report.commit_ms += milliseconds(committed - verified);
     } else {
@@ -114,7 +115,7 @@ bool EngineLoop::step() {
     publish(slot);
   }
   if (++stats_.steps % kReliabilityEvery == 0) update_reliability();
-  stats_.draft_seconds += seconds(drafted - started);
+  stats_.draft_seconds += draft_seconds_;
   stats_.verify_seconds += seconds(verified - drafted);
   stats_.commit_seconds += seconds(committed - verified);
   remove_finished();

@@ -87,6 +87,7 @@ class EngineLoop {
   void drop_cancelled();
   void admit();
   bool admit_one(RequestState& state);
+  std::string_view sources_name(const RequestState& state) const;
   void make_room_for_step();
   int64_t room_for(const RequestState& state) const;
   void suspend(size_t slot, bool keep);

@@ -113,6 +113,10 @@ void SequenceMemory::forget(RequestState& state) {
   if (group_of(state) != nullptr) count_member(state);
 }
 
+void SequenceMemory::end_idle_groups() {
+  std::erase_if(forks_, [](const auto& group) { return group.second.leader == nullptr; });
+}
+
 bool SequenceMemory::grow(RequestState& state, int64_t length) {
   for (;;) {
     const Result<void> grown = cache_.extend(state.sequence, std::min(length, state.length_max()));

@@ -33,6 +33,9 @@ class SequenceMemory {
   void close(RequestState& state);
   // A request ends without ever having had a sequence.
   void forget(RequestState& state);
+  // Nobody waits: groups whose prompt has been read are complete, or their other members were refused and
+  // never come.
+  void end_idle_groups();
 
   // Tokens that `state`, which waits, will not have to compute.
   int64_t cached_tokens(const RequestState& state);

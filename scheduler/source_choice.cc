@@ -27,7 +27,8 @@ std::optional<draft::DraftSources> choose_sources(const SpeculationParams& wish,
       sources = {.use_model = true, .use_ngram = kind == Kind::kMtpNgram};
       break;
   }
-  if ((sources.use_model && !drafter.has_model()) || (sources.use_ngram && !drafter.has_ngram())) return std::nullopt;
+  if ((sources.use_model && !drafter.has_model()) || (sources.use_ngram && !drafter.has_ngram()))
+    return std::nullopt;
   return wish.enabled ? sources : draft::DraftSources{};
 }
 

@@ -8,8 +8,8 @@
 
 namespace ft::scheduler {
 
-// Null if `drafter`, made for the kind `loaded`, lacks what the wish names. No sources for one that is not to be
-// speculated on.
+// Null if `drafter`, made for the kind `loaded`, lacks what the wish names. No sources for one that is not to
+// be speculated on.
 std::optional<draft::DraftSources> choose_sources(const SpeculationParams& wish, draft::DrafterKind loaded,
                                                   const draft::Drafter& drafter);
 
