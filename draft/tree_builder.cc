@@ -25,6 +25,7 @@ void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32
   shares_ = &share_model(request);
   depth_ = 0;
   last_parent_ = kRejected;
+  level_begin_ = 0;
   nodes_.clear();
   kept_.clear();
   frontier_.clear();
@@ -70,14 +71,22 @@ void TreeBuilder::descend() {
   ++depth_;
   frontier_.clear();
   last_parent_ = kRejected;
+  const size_t level = level_begin_;
+  level_begin_ = nodes_.size();
   if (depth_ >= depth_max_) return;
-  // With no room left, children of the last node kept could not displace anything.
+  // With no room left, children of the last node kept could not displace anything, nor could those of one
+  // that was displaced itself.
   const bool full = static_cast<int32_t>(kept_.size()) == nodes_max_;
-  for (int32_t node : kept_) {
-    if (static_cast<int32_t>(frontier_.size()) == frontier_max_) break;
-    if (nodes_[static_cast<size_t>(node)].depth != depth_) continue;
-    if (full && path_probability(node) <= path_probability(kept_.back())) break;
-    frontier_.push_back(node);
+  const float least = full ? path_probability(kept_.back()) : -1.0f;
+  // The most probable of the level's nodes, in order; equal ones as they were added.
+  for (size_t i = level; i < nodes_.size(); ++i) {
+    const float probability = nodes_[i].path_probability;
+    if (probability <= least) continue;
+    size_t place = frontier_.size();
+    while (place > 0 && path_probability(frontier_[place - 1]) < probability) --place;
+    if (place == static_cast<size_t>(frontier_max_)) continue;
+    if (frontier_.size() == static_cast<size_t>(frontier_max_)) frontier_.pop_back();
+    frontier_.insert(frontier_.begin() + static_cast<std::ptrdiff_t>(place), static_cast<int32_t>(i));
   }
 }
 

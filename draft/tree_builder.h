@@ -86,6 +86,7 @@ class TreeBuilder {
   int32_t last_parent_ = kRejected;
   int32_t rank_ = 0;
   ShareSplit split_;
+  size_t level_begin_ = 0;     // of the level that is being added, in nodes_
   std::vector<Node> nodes_;    // everything that was kept once; a parent's index is below its children's
   std::vector<int32_t> kept_;  // the nodes_max best of them, in the order of finish()
   std::vector<int32_t> frontier_;

@@ -143,7 +143,8 @@ class Bench {
       emitted_.resize(stand + 1);
       kept_nodes_ += static_cast<int64_t>(kept_[r].size());
       accepted_nodes_ += static_cast<int64_t>(stand);
-      calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], kept_[r], emitted_);
+      if (scheduler::Calibration::learns_from(number, r, requests()))
+        calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], kept_[r], emitted_);
     }
   }
 

@@ -39,7 +39,7 @@ std::string_view temperature_bucket_name(int bucket) {
 
 void Reliability::add(double predicted, bool hit) {
   // Newer predictions weigh more instead of older ones less: the sums only ever matter in proportion.
-  weight /= kKeep;
+  weight *= kGrowth;
   if (weight > kWeightMax) {
     for (Bin& bin : bins) {
       bin.count /= weight;
@@ -206,6 +206,11 @@ void Calibration::correct(double temperature, std::span<const draft::DraftNode> 
     const float parent = node.parent < 0 ? 1.0f : corrected[static_cast<size_t>(node.parent)];
     corrected.push_back(std::min(bucket.correction[depth].at(node.path_probability), parent));
   }
+}
+
+bool Calibration::learns_from(int64_t step, size_t request, size_t requests) {
+  const size_t turns = (requests + kTreesPerStep - 1) / kTreesPerStep;
+  return turns <= 1 || (request + static_cast<size_t>(step)) % turns == 0;
 }
 
 void Calibration::observe(double temperature, std::span<const draft::DraftNode> nodes,

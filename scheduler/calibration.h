@@ -47,7 +47,7 @@ struct Reliability {
                          // is one kind
 
  private:
-  static constexpr double kKeep = 1.0 - 1.0 / 20000.0;
+  static constexpr double kGrowth = 1.0 + 1.0 / 20000.0;
   static constexpr double kWeightMax = 1e9;
   double total() const;
 };
@@ -85,6 +85,11 @@ class Calibration {
   // corrected[i] of node i, never above its parent's.
   void correct(double temperature, std::span<const draft::DraftNode> nodes,
                std::vector<float>& corrected) const;
+
+  // Whether to learn from the tree of a step's `request`-th request of `requests`: from all of a few, in
+  // turns from many, where there is more than enough to learn from and a step has no time to lose.
+  static constexpr size_t kTreesPerStep = 16;
+  static bool learns_from(int64_t step, size_t request, size_t requests);
 
   // Learns from a tree and the estimates that correct() gave for it. `verified`: the nodes that were
   // verified, closed under parents. emitted[k] is the target's token k + 1 places after the anchor; at least

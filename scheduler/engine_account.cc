@@ -35,7 +35,8 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
   if (drafted_for_ > 0) costs_.observe_draft(drafted_for_, draft_seconds);
   if (adaptive() && !gate_requests_.empty())
     gate_.spend(gate_requests_, gate_drafts_, draft_seconds + step_seconds);
-  for (Slot& slot : running_) {
+  for (size_t r = 0; r < running_.size(); ++r) {
+    Slot& slot = running_[r];
     RequestState& state = *slot.state;
     if (slot.tree.size() > 1)
       for (size_t i = 1; i < slot.committed.size(); ++i)
@@ -44,7 +45,8 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     if (slot.drafts.nodes.empty() || slot.verified.emitted.empty() || slot.verified.degenerate) continue;
     const double temperature = state.request.sampling.greedy() ? 0.0 : state.request.sampling.temperature;
     // Nodes that a limit has ruled out say nothing.
-    if (state.tokens_left() > draft::kShareDepthMax)
+    if (state.tokens_left() > draft::kShareDepthMax &&
+        Calibration::learns_from(stats_.steps, r, running_.size()))
       calibration_.observe(temperature, slot.drafts.nodes, slot.probability, slot.kept,
                            slot.verified.emitted);
     gate_.observe(state.outlook, slot.probability);

@@ -15,6 +15,9 @@ namespace {
 // cost curve is not flat enough anywhere to make up for it.
 constexpr double kHopeless = 0.1;
 
+// Candidates up to which each one's experts in layers that route by token are looked up.
+constexpr size_t kExactHashCandidates = 256;
+
 // A positive float's place in an order by size, coarse: 7 bits of mantissa.
 constexpr uint32_t coarse(float value) {
   return std::bit_cast<uint32_t>(value) >> 16;
@@ -29,7 +32,7 @@ SpeculationPolicy::SpeculationPolicy(const CostModel& costs, const ExpertLayout&
       score_pairs_(static_cast<double>(experts.score_layers) * experts.per_token),
       score_all_(static_cast<double>(experts.score_layers) * experts.experts) {
   const auto experts_per_layer = static_cast<size_t>(experts.experts);
-  hash_used_.resize((experts.hash_tables.size() * experts_per_layer + 63) / 64);
+  hash_used_.resize(experts.hash_tables.size() * experts_per_layer);
   FT_CHECK(experts.hash_tables.size() * experts_per_layer <= UINT16_MAX, experts.experts);
   // One token's experts of all hash layers side by side, numbered through: pricing it touches one place in
   // memory.
@@ -43,30 +46,42 @@ SpeculationPolicy::SpeculationPolicy(const CostModel& costs, const ExpertLayout&
   offsets_.resize((size_t{1} << kKeyBits) + 1);
 }
 
-double SpeculationPolicy::begin_experts(const StepBase& base) {
+double SpeculationPolicy::begin_experts(const StepBase& base, size_t candidates) {
   std::fill(hash_used_.begin(), hash_used_.end(), 0);
   // Rows whose tokens are not given (prompts) and score layers: as if every row chose by itself.
   score_used_ = 0.0;
   for (int32_t row = 0; row < base.rows && score_all_ > 0.0; ++row)
     score_used_ += score_pairs_ * (1.0 - score_used_ / score_all_);
-  int32_t hashed = 0;
+  exact_hash_ = true;
+  double hashed = 0.0;
   for (int32_t token : base.anchors) {
     hashed += new_hash_experts(token);
     use_hash_experts(token);
   }
+  // So many rows use most experts of these layers, and what one more adds hardly depends on its token any
+  // more.
+  exact_hash_ = candidates <= kExactHashCandidates;
+  const auto all = static_cast<double>(hash_used_.size());
+  hash_unused_by_row_ = all > 0.0 ? 1.0 - static_cast<double>(ids_per_token_) / all : 1.0;
+  hash_expected_ = all > 0.0 ? static_cast<double>(ids_per_token_) * (1.0 - hashed / all) : 0.0;
   return hashed + score_used_;
 }
 
-int32_t SpeculationPolicy::new_hash_experts(int32_t token) const {
+double SpeculationPolicy::new_hash_experts(int32_t token) const {
+  if (!exact_hash_) return hash_expected_;
   const uint16_t* ids = hash_ids_.data() + static_cast<size_t>(token) * ids_per_token_;
-  uint64_t known = 0;
-  for (size_t k = 0; k < ids_per_token_; ++k) known += hash_used_[ids[k] / 64] >> (ids[k] % 64) & 1;
-  return static_cast<int32_t>(ids_per_token_ - known);
+  size_t known = 0;
+  for (size_t k = 0; k < ids_per_token_; ++k) known += hash_used_[ids[k]];
+  return static_cast<double>(ids_per_token_ - known);
 }
 
 void SpeculationPolicy::use_hash_experts(int32_t token) {
+  if (!exact_hash_) {
+    hash_expected_ *= hash_unused_by_row_;
+    return;
+  }
   const uint16_t* ids = hash_ids_.data() + static_cast<size_t>(token) * ids_per_token_;
-  for (size_t k = 0; k < ids_per_token_; ++k) hash_used_[ids[k] / 64] |= uint64_t{1} << (ids[k] % 64);
+  for (size_t k = 0; k < ids_per_token_; ++k) hash_used_[ids[k]] = 1;
 }
 
 // What a row of the request adds in the layers that route by score: its own experts, less those that rows
@@ -155,7 +170,9 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   FT_CHECK(kept.size() >= requests.size(), kept.size(), requests.size());
   const bool measured = costs_.measured();
   const bool global = mode_ == SelectionMode::kGlobal;
-  double experts = begin_experts(base);
+  size_t candidates = 0;
+  for (const Candidates& request : requests) candidates += request.nodes.size();
+  double experts = begin_experts(base, candidates);
   int32_t rows = base.rows;
   double tokens = base.emitting;
   // Of the rows so far; under the causal modes a price must not depend on tokens.
@@ -174,7 +191,7 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   }
   order(requests, base, worthless);
   first_.clear();
-  size_t nodes = 0;
+  size_t nodes = 0;  // of the requests so far
   for (size_t r = 0; r < requests.size(); ++r) {
     kept[r].clear();
     first_.push_back(nodes);

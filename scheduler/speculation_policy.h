@@ -74,8 +74,8 @@ class SpeculationPolicy {
   };
 
   void order(std::span<const Candidates> requests, const StepBase& base, float worthless);
-  double begin_experts(const StepBase& base);
-  int32_t new_hash_experts(int32_t token) const;
+  double begin_experts(const StepBase& base, size_t candidates);
+  double new_hash_experts(int32_t token) const;
   void use_hash_experts(int32_t token);
   double new_score_experts(const Candidates& request) const;
   size_t budget(std::span<const Candidates> requests, const StepBase& base);
@@ -88,7 +88,10 @@ class SpeculationPolicy {
   std::vector<uint16_t> hash_ids_;  // [V, ids_per_token_], numbered through over the hash layers
   double expected_experts_ = 0.0;
 
-  std::vector<uint64_t> hash_used_;  // bits of the experts of hash layers that the step uses
+  std::vector<uint8_t> hash_used_;   // per expert of the hash layers: 1 if the step uses it
+  bool exact_hash_ = true;           // else hash_expected_ stands for every token
+  double hash_expected_ = 0.0;       // experts that one more row is expected to add there
+  double hash_unused_by_row_ = 1.0;  // share of them that a row leaves
   double score_used_ = 0.0;          // expected pairs over the score layers
 
   static constexpr int kKeyBits = 11;
