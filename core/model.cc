@@ -1,6 +1,7 @@
 #include "core/model.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/block.h"
 #include "core/check.h"
@@ -8,7 +9,6 @@
 namespace ft {
 
 namespace {
-
 
 // Plans the backend's scratch before anything of the model is allocated.
 Backend& reserved(Backend& backend, const ModelConfig& config, int64_t rows) {
@@ -108,7 +108,8 @@ ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logi
   FT_CHECK(plan.rows < (1 << 16), plan.rows);
   const auto key =
       static_cast<uint64_t>(plan.rows) << 48 | static_cast<uint64_t>(logit_count) << 32 | uint64_t{self};
-  backend_.run(key, [&] { run_layers(plan, logit_count); });
+  const auto layers = [&] { run_layers(plan, logit_count); };
+  backend_.run(key, std::ref(layers));  // by reference it fits into a std::function without memory of its own
   ForwardOutput output;
   if (logit_count > 0) output.logits = head_.fetch();
   output.streams = activations_.streams;

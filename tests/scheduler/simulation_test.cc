@@ -57,14 +57,13 @@ class Simulation {
 
   void run() {
     for (int step = 0; step < scenario_.steps || !active_.empty(); ++step) {
-      ASSERT_LT(step, 100 * scenario_.steps) << "requests are left over";
       if (step < scenario_.steps && active_.size() < 24 && chance(0.25)) arrive();
       if (chance(0.01) && !active_.empty()) cancel_one();
       if (chance(0.03)) loop_->preempt_one(chance(0.5));
       const bool worked = loop_->step();
       loop_->check_integrity();
-      EXPECT_TRUE(worked || active_.empty() || step < scenario_.steps);
       collect();
+      EXPECT_TRUE(worked || active_.empty()) << "requests are left over";
       if (::testing::Test::HasFailure()) return;
     }
     expect_all_done();
@@ -130,7 +129,10 @@ class Simulation {
     GenerateRequest& request = ask.request;
     request.prompt = prompt();
     request.max_tokens = chance(0.1) ? between(1, 2) : between(3, 40);
-    if (chance(0.02)) request.max_tokens = kContext - static_cast<int64_t>(request.prompt.size());
+    // Longer than what is set aside at admission, some as long as can be.
+    if (chance(0.06)) request.max_tokens = 200;
+    const int64_t room = kContext - static_cast<int64_t>(request.prompt.size());
+    if (chance(0.02) || request.max_tokens > room) request.max_tokens = room;
     verify::SamplingParams& sampling = request.sampling;
     sampling.temperature = one_of({0.0, 0.0, 0.4, 0.7, 1.0});
     sampling.seed = static_cast<uint64_t>(between(0, 1000));
@@ -150,7 +152,7 @@ class Simulation {
     if (chance(0.3)) speculation.max_nodes = static_cast<int32_t>(between(1, 12));
     if (chance(0.3)) speculation.shape = one_of({draft::TreeShape::kChain, draft::TreeShape::kBestFirst});
     if (chance(0.5)) {
-      const bool mtp = scenario_.drafter == draft::DrafterKind::kMtp;
+      const bool mtp = loop_->drafter().name().starts_with("mtp");
       using Kind = draft::DrafterKind;
       speculation.drafter = one_of({Kind::kAuto, Kind::kNone, Kind::kNgram, mtp ? Kind::kMtp : Kind::kDspark,
                                     mtp ? Kind::kMtpNgram : Kind::kDsparkNgram});
@@ -326,7 +328,7 @@ TEST(Simulation, short_run) {
             .drafter = Kind::kDspark,
             .tree_nodes = 0,
             .cache_tokens = 1024,
-            .steps = 60},
+            .steps = 25},
            7);
 }
 
@@ -338,7 +340,7 @@ TEST(FullStarvation, every_request_ends_within_the_work_that_was_there_before_it
   EngineOptions options;
   options.max_sequences = 4;
   options.context = 512;
-  options.cache_tokens = 640;
+  options.cache_tokens = 512;
   options.batch_rows = 160;
   const auto loop = make_loop(*backend, *checkpoint, options);
   std::mt19937_64 random(3);
@@ -354,10 +356,11 @@ TEST(FullStarvation, every_request_ends_within_the_work_that_was_there_before_it
     if (step % 8 == 0)
       for (size_t i = 0; i < 2 + random() % 2; ++i) {
         GenerateRequest request;
-        const auto length = static_cast<size_t>(random() % 4 == 0 ? 400 : 1 + random() % 40);
+        const auto length = static_cast<size_t>(random() % 4 == 0 ? 230 : 1 + random() % 40);
         for (size_t k = 0; k < length; ++k)
           request.prompt.push_back(static_cast<int32_t>(2 + random() % 2000));
         request.max_tokens = static_cast<int64_t>(1 + random() % 60);
+        if (random() % 6 == 0) request.max_tokens += 200;
         request.ignore_eos = true;
         Waiting one;
         one.work = static_cast<int64_t>(length + 127) / 128 + 1 + request.max_tokens;
