@@ -23,7 +23,7 @@ constexpr size_t kLongPrompt = 160;
 // outgrow a cache that has let them in.
 constexpr int64_t kLongCompletion = 420;
 constexpr int64_t kPreemptPages = 8;
-constexpr double kCanaryRate = 0.25;
+constexpr double kCanaryRate = 1.0;
 // Tokens that a request of the grid emits, roughly, for sharing the budget out.
 constexpr int64_t kTypicalTokens = 40;
 
