@@ -69,6 +69,7 @@ void EngineLoop::admit() {
     }
     if (!admitted) break;
     Slot slot;
+    slot.reserve(options_);
     // Suspending may have put others into the queue, behind this one.
     slot.state = std::move(waiting_[i]);
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));

@@ -32,11 +32,30 @@ ExpertLayout expert_layout(const Model& model) {
   return layout;
 }
 
+// Rows of one request's tree at most.
+size_t tree_rows(const EngineOptions& options) {
+  const int32_t most = options.tree_nodes == 0 ? options.tree_nodes_max : options.tree_nodes;
+  return static_cast<size_t>(std::min(most, options.batch_rows));
+}
+
 double experts_per_row(const ModelConfig& config) {
   return static_cast<double>(config.num_hidden_layers) * config.num_experts_per_tok;
 }
 
 }  // namespace
+
+void EngineLoop::Slot::reserve(const EngineOptions& options) {
+  const size_t nodes = tree_rows(options);
+  drafts.nodes.reserve(nodes);
+  probability.reserve(nodes);
+  kept.reserve(nodes);
+  node_of.reserve(nodes);
+  tree.reserve(static_cast<int32_t>(nodes));
+  verified.path.reserve(nodes);
+  verified.emitted.reserve(nodes);
+  verified.samples.reserve(nodes);
+  committed.reserve(static_cast<size_t>(options.batch_rows));
+}
 
 EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const EngineOptions& options,
                        std::unique_ptr<draft::Drafter> drafter)
@@ -58,7 +77,11 @@ EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const Eng
   const auto rows = static_cast<size_t>(options.batch_rows);
   running_.reserve(sequences);
   candidates_.reserve(sequences);
+  // These two change places with those of the slots.
   kept_.resize(sequences);
+  for (std::vector<int32_t>& kept : kept_) kept.reserve(tree_rows(options));
+  propose_trees_.resize(sequences);
+  for (draft::DraftTree& tree : propose_trees_) tree.nodes.reserve(tree_rows(options));
   rows_.reserve(rows);
   logit_rows_.reserve(rows);
   commit_rows_.reserve(rows);
@@ -205,7 +228,6 @@ void EngineLoop::propose() {
     propose_slots_.push_back(i);
   }
   if (propose_requests_.empty()) return;
-  if (propose_trees_.size() < propose_requests_.size()) propose_trees_.resize(propose_requests_.size());
   drafter_->propose(propose_requests_, std::span(propose_trees_).first(propose_requests_.size()));
   for (size_t k = 0; k < propose_slots_.size(); ++k) {
     Slot& slot = running_[propose_slots_[k]];

@@ -81,6 +81,9 @@ class EngineLoop {
     int64_t committed_from = 0;
     std::vector<int32_t> committed;  // row indices
     bool finished = false;
+
+    // Sets memory aside for what a step may need at most.
+    void reserve(const EngineOptions& options);
   };
 
   // engine_admission.cc

@@ -32,6 +32,9 @@ std::span<const int32_t> CandidateSet::select(std::span<const float> logits, dou
                                               int64_t top_k, double top_p, double min_p) {
   candidates_.clear();
   tokens_.clear();
+  // How many remain depends on the row: set aside for all at once, not whenever a flatter row comes.
+  candidates_.reserve(logits.size());
+  tokens_.reserve(logits.size());
   const float largest = largest_logit(logits);
   if (largest == -kInfinity) return tokens_;
   const float scale = static_cast<float>(1.0 / temperature);

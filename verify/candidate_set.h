@@ -8,7 +8,7 @@
 
 namespace ft::verify {
 
-// Scratch, reused (allocates only while growing). A pure function of the arguments.
+// Scratch, reused (allocates for the first row only). A pure function of the arguments.
 class CandidateSet {
  public:
   // The tokens that survive top-k, then top-p, then min-p at temperature T >= kGreedyTemperature, as

@@ -163,6 +163,7 @@ TEST_P(SpeculationPolicyTest, global_finds_the_best_of_all_closed_sets) {
   std::mt19937_64 random(GetParam() ? 1 : 2);
   size_t chosen = 0;
   size_t left = 0;
+  double lost = 0.0;
   for (int round = 0; round < 1500; ++round) {
     const bool coarse = round % 2 == 0;
     const std::vector<Draft> drafts = random_drafts(random, coarse);
@@ -173,15 +174,19 @@ TEST_P(SpeculationPolicyTest, global_finds_the_best_of_all_closed_sets) {
     const Kept kept = select(policy, drafts, base, &rate);
     expect_valid(drafts, base, kept);
     EXPECT_NEAR(rate, rate_of(costs, drafts, base, kept), 1e-9 * rate);
-    // Probabilities are sorted by their 7 leading bits.
+    // Probabilities are sorted by their 7 leading bits, and what is worth less than a tenth of its row is not
+    // looked at, although it may be free on the tread of a staircase.
     const double best = best_rate(costs, drafts, base);
-    EXPECT_GE(rate, best * (coarse ? 1.0 - 1e-9 : 1.0 - 1.0 / 128)) << "round " << round;
+    const double pruned = GetParam() ? 0.1 : 1e-9;
+    EXPECT_GE(rate, best * (1.0 - std::max(pruned, coarse ? 0.0 : 1.0 / 128))) << "round " << round;
+    lost += 1.0 - rate / best;
     EXPECT_GE(rate, rate_of(costs, drafts, base, Kept(drafts.size())) * (1.0 - 1e-12));
     chosen += count(kept);
     for (const Draft& draft : drafts) left += draft.nodes.size();
   }
   EXPECT_GT(chosen, left / 10);
   EXPECT_LT(chosen, left * 9 / 10);
+  EXPECT_LT(lost / 1500, 0.001);
 }
 
 // dspark.md 3.2, algorithm S, on probabilities that the policy sorts exactly.
