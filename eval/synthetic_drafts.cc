@@ -38,21 +38,22 @@ void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeReq
                             int32_t request, draft::DraftTree& tree) const {
   builder.start(asked, draft::DraftSource::kModel, kDepth);
   int32_t left = asked.nodes_max;
-  for (; !builder.frontier().empty(); builder.descend()) {
+  for (; !builder.frontier().empty() && left > 0; builder.descend()) {
     const int32_t depth = builder.depth();
-    int32_t quota = (left + kDepth - depth - 1) / (kDepth - depth);
-    left -= quota;
+    // What is left is spread over the levels that are left.
+    int32_t level = (left + kDepth - depth - 1) / (kDepth - depth);
+    left -= level;
     for (int32_t node : builder.frontier()) {
       const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
       const uint64_t random = bits(step, request, token, depth);
-      for (int32_t rank = 0; rank < draft::kBranchMax && quota > 0; ++rank, --quota) {
-        // Log odds of the first child between 3 and 0, those of the others below; noise of one in each.
-        const float score = (rank == 0 ? 2.5f - 0.4f * static_cast<float>(depth) : -0.5f) - 0.5f +
-                            unit(mix(random + static_cast<uint64_t>(rank)));
+      for (int32_t rank = 0; rank < draft::kBranchMax && level > 0; ++rank, --level) {
+        // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
+        const float score =
+            (rank == 0 ? 2.0f - 0.4f * static_cast<float>(depth) : -1.0f) + unit(random << (20 * rank));
         builder.add(node, child(random, rank), score);
       }
+      if (level == 0) break;
     }
-    left += quota;  // a level with few parents leaves its rest to the next
   }
   builder.finish(tree);
 }

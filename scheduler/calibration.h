@@ -88,7 +88,7 @@ class Calibration {
 
   // Whether to learn from the tree of a step's `request`-th request of `requests`: from all of a few, in
   // turns from many, where there is more than enough to learn from and a step has no time to lose.
-  static constexpr size_t kTreesPerStep = 16;
+  static constexpr size_t kTreesPerStep = 8;
   static bool learns_from(int64_t step, size_t request, size_t requests);
 
   // Learns from a tree and the estimates that correct() gave for it. `verified`: the nodes that were
