@@ -51,7 +51,7 @@ class Bench {
         const double pairs = double{kLayers} * kExperts * (1.0 - missed);
         costs_.observe_verify(rows, pairs, kBaseSeconds + rows * kRowSeconds + pairs * kExpertSeconds);
       }
-    costs_.observe_draft(options.requests, kDraftSeconds);
+    costs_.observe_draft(options.requests, 0, kDraftSeconds);
   }
 
   // Adds the microseconds of the parts to `parts`.

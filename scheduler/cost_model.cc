@@ -15,6 +15,8 @@ namespace {
 constexpr double kRegressionDecay = 0.999;
 // Experts, squared, that must have been seen to vary before a price is believed: a few rows' worth.
 constexpr double kRegressionPrior = 4.0;
+// Observations that the price of catching up remembers.
+constexpr double kCatchUpMemory = 16.0;
 
 }  // namespace
 
@@ -153,12 +155,20 @@ void CostModel::observe_verify(int32_t rows, double experts, double seconds) {
   verify_.observe(rows, seconds, experts);
 }
 
-void CostModel::observe_draft(int32_t requests, double seconds) {
+void CostModel::observe_draft(int32_t requests, int64_t catch_up_rows, double seconds) {
+  // What exceeds the usual is the price of the rows, once there is a usual.
+  if (catch_up_rows > 0 && !draft_.empty()) {
+    const double row = std::max(0.0, seconds - draft_.at(requests)) / static_cast<double>(catch_up_rows);
+    seconds_per_catch_up_row_ +=
+        (row - seconds_per_catch_up_row_) / (seconds_per_catch_up_row_ > 0.0 ? kCatchUpMemory : 1.0);
+    return;
+  }
   draft_.observe(requests, seconds, 0.0);
 }
 
 void CostModel::restore(std::span<const CostCurve::Point> verify, std::span<const CostCurve::Point> draft,
-                        double seconds_per_expert) {
+                        double seconds_per_expert, double seconds_per_catch_up_row) {
+  seconds_per_catch_up_row_ = std::max(0.0, seconds_per_catch_up_row);
   seconds_per_expert_ = std::max(0.0, seconds_per_expert);
   // As if it had been seen with nine times the weight of the prior.
   sum_xx_ = 9.0 * regression_prior();

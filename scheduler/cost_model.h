@@ -26,7 +26,7 @@ class CostCurve {
     double weight = 0.0;   // observations, up to kMemory; 0 = never observed
   };
   // A later observation counts at least 1 / kMemory.
-  static constexpr double kMemory = 64.0;
+  static constexpr double kMemory = 32.0;
 
   explicit CostCurve(std::vector<double> grid);
 
@@ -65,18 +65,23 @@ class CostModel {
   double verify_seconds(double rows) const { return verify_seconds(rows, rows * experts_per_row_); }
   // Seconds of proposing for `requests` requests in one call. 0 for none.
   double draft_seconds(double requests) const;
+  // Seconds of taking in `rows` rows that a drafter has observed since it last proposed, on top of
+  // draft_seconds.
+  double catch_up_seconds(double rows) const { return rows * seconds_per_catch_up_row_; }
   double seconds_per_expert() const { return seconds_per_expert_; }
   double experts_per_row() const { return experts_per_row_; }
   bool measured() const { return !verify_.empty(); }
 
   void observe_verify(int32_t rows, double experts, double seconds);
-  void observe_draft(int32_t requests, double seconds);
+  // `catch_up_rows`: of the requests together, beyond those of the step before.
+  void observe_draft(int32_t requests, int64_t catch_up_rows, double seconds);
 
   // For keeping what was learned.
   const CostCurve& verify_curve() const { return verify_; }
   const CostCurve& draft_curve() const { return draft_; }
+  double seconds_per_catch_up_row() const { return seconds_per_catch_up_row_; }
   void restore(std::span<const CostCurve::Point> verify, std::span<const CostCurve::Point> draft,
-               double seconds_per_expert);
+               double seconds_per_expert, double seconds_per_catch_up_row);
 
  private:
   double regression_prior() const;
@@ -85,6 +90,7 @@ class CostModel {
   CostCurve verify_;
   CostCurve draft_;
   double seconds_per_expert_ = 0.0;
+  double seconds_per_catch_up_row_ = 0.0;
   // Decayed sums of the regression of seconds on experts, both relative to their means at that row count.
   double sum_xx_ = 0.0;
   double sum_xy_ = 0.0;

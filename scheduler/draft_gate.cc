@@ -10,7 +10,11 @@ namespace {
 constexpr float kMemory = 8.0f;
 constexpr float kOwnFrom = 2.0f;
 // Gain below which drafting is not worth the change.
-constexpr double kMargin = 1.01;
+constexpr double kMargin = 1.02;
+// Steps of drafting over which the price of catching up is spread.
+constexpr double kCatchUpSpread = 8.0;
+// Drafting steps between two plain ones at least, however close the two are.
+constexpr double kPlainEvery = 8.0;
 
 }  // namespace
 
@@ -28,6 +32,11 @@ void DraftOutlook::observe(std::span<const float> probability) {
 
 const DraftOutlook& DraftGate::known(const DraftOutlook& outlook) const {
   return outlook.observations >= kOwnFrom || average_.observations == 0.0f ? outlook : average_;
+}
+
+// Seconds per step of what a request's drafter has to take in before it can go on.
+double DraftGate::catch_up(const Request& request) const {
+  return costs_.catch_up_seconds(static_cast<double>(request.catch_up_rows)) / kCatchUpSpread;
 }
 
 double DraftGate::gain(const Request& request, double rate, double row_seconds, double draft_seconds,
@@ -79,30 +88,43 @@ void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t 
     double gained = -rate * shared_draft;
     double tokens = emitting;
     double drafted_rows = 0.0;
+    double caught_up = 0.0;
     int32_t drafted = 0;
     for (size_t i = 0; i < requests.size(); ++i) {
       double own_tokens = 0.0;
       double own_rows = 0.0;
       const double own = requests[i].nodes_max > 0
-                             ? gain(requests[i], rate, row_seconds, next_draft, &own_tokens, &own_rows)
+                             ? gain(requests[i], rate, row_seconds, next_draft + catch_up(requests[i]),
+                                    &own_tokens, &own_rows)
                              : 0.0;
       chosen_[i] = own > 0.0 ? 1 : 0;
       if (chosen_[i] == 0) continue;
       gained += own;
       tokens += own_tokens;
       drafted_rows += own_rows;
+      caught_up += catch_up(requests[i]);
       ++drafted;
     }
     if (gained <= 0.0 || drafted == 0) break;
-    const double seconds = costs_.draft_seconds(drafted) + costs_.verify_seconds(rows + drafted_rows);
+    const double seconds =
+        caught_up + costs_.draft_seconds(drafted) + costs_.verify_seconds(rows + drafted_rows);
     rate = tokens / seconds;
+    // What a plain step in place of this one gives away.
+    lost_ = (1.0 - plain_rate / rate) * plain_seconds / seconds / kProbeShare;
     if (rate <= best_rate) break;
     best_rate = rate;
     draft = chosen_;
   }
+  // A plain step now and then keeps the price of plain steps true.
+  const bool drafting = std::ranges::find(draft, 1) != draft.end();
+  since_plain_ = drafting ? since_plain_ + 1.0 : 0.0;
+  if (drafting && average_.observations > 0.0f && since_plain_ > std::max(lost_, kPlainEvery)) {
+    draft.assign(requests.size(), 0);
+    since_plain_ = 0.0;
+    return;
+  }
   // One probe, of the request that has waited longest, as soon as it is paid for.
-  const double probe_seconds = first_draft + row_seconds;
-  if (credit_ < probe_seconds) return;
+  if (credit_ < first_draft + row_seconds) return;
   size_t longest = requests.size();
   for (size_t i = 0; i < requests.size(); ++i)
     if (draft[i] == 0 && requests[i].nodes_max > 0 &&
@@ -110,8 +132,11 @@ void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t 
          requests[i].outlook->idle_seconds > requests[longest].outlook->idle_seconds))
       longest = i;
   if (longest == requests.size()) return;
-  draft[longest] = 1;
+  // All of what it costs, although some of it comes back in tokens.
+  const double probe_seconds = first_draft + row_seconds +
+                               costs_.catch_up_seconds(static_cast<double>(requests[longest].catch_up_rows));
   credit_ -= probe_seconds;
+  draft[longest] = 1;
 }
 
 void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds) {

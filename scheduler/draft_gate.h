@@ -38,7 +38,8 @@ class DraftGate {
 
   struct Request {
     DraftOutlook* outlook = nullptr;
-    int32_t nodes_max = 0;  // drafted rows at most; 0: not to be drafted for
+    int32_t nodes_max = 0;      // drafted rows at most; 0: not to be drafted for
+    int64_t catch_up_rows = 0;  // that the drafter has to take in first, beyond those of the last step
   };
 
   // Fills draft[i]: whether to propose for requests[i]. `rows`: of the step without drafts; `emitting`:
@@ -53,11 +54,14 @@ class DraftGate {
   // Gain in tokens of drafting for one request at the rate `rate`, its own rows and draft paid for.
   double gain(const Request& request, double rate, double row_seconds, double draft_seconds, double* tokens,
               double* rows) const;
+  double catch_up(const Request& request) const;
   const DraftOutlook& known(const DraftOutlook& outlook) const;
 
   const CostModel& costs_;
   DraftOutlook average_;
-  double credit_ = 0.0;  // seconds that probing may spend
+  double credit_ = 0.0;       // seconds that probing may spend
+  double lost_ = 0.0;         // share of a step that a plain step instead would lose, over kProbeShare
+  double since_plain_ = 0.0;  // steps since the last one without any draft
   std::vector<uint8_t> chosen_;
 };
 

@@ -32,7 +32,7 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     }
     costs_.observe_verify(rows, experts, step_seconds);
   }
-  if (drafted_for_ > 0) costs_.observe_draft(drafted_for_, draft_seconds);
+  if (drafted_for_ > 0) costs_.observe_draft(drafted_for_, catch_up_rows_, draft_seconds);
   if (adaptive() && !gate_requests_.empty())
     gate_.spend(gate_requests_, gate_drafts_, draft_seconds + step_seconds);
   for (size_t r = 0; r < running_.size(); ++r) {

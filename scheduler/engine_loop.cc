@@ -183,7 +183,8 @@ void EngineLoop::decide_drafting() {
     const Slot& slot = running_[i];
     rows += static_cast<int32_t>(slot.plan.known);
     emitting += slot.plan.known == plan_inputs_[i].pending ? 1 : 0;
-    gate_requests_.push_back({&slot.state->outlook, slot.state->use_model ? slot.plan.drafts : 0});
+    gate_requests_.push_back(
+        {&slot.state->outlook, slot.state->use_model ? slot.plan.drafts : 0, catch_up_rows(*slot.state)});
   }
   gate_.decide(gate_requests_, rows, emitting, gate_drafts_);
   for (size_t i = 0; i < running_.size(); ++i) {
@@ -195,10 +196,18 @@ void EngineLoop::decide_drafting() {
   }
 }
 
+// Rows that the drafter will take in when it is asked, beyond those of one step; it keeps a window of them.
+int64_t EngineLoop::catch_up_rows(const RequestState& state) const {
+  const int64_t rows = std::min<int64_t>(state.undrafted_rows, model_.config().sliding_window);
+  return rows > state.drafts_max + 1 ? rows : 0;
+}
+
 void EngineLoop::propose() {
   propose_requests_.clear();
   propose_slots_.clear();
   drafted_for_ = 0;
+  catch_up_rows_ = 0;
+  asked_model_.assign(running_.size(), 0);
   for (size_t i = 0; i < running_.size(); ++i) {
     Slot& slot = running_[i];
     slot.drafts.nodes.clear();
@@ -223,7 +232,11 @@ void EngineLoop::propose() {
     request.use_ngram = state.use_ngram;
     request.draw = options_.acceptance == Acceptance::kRejection && request.temperature > 0.0;
     if (request.draw) request.shape = draft::TreeShape::kChain;
-    drafted_for_ += request.use_model ? 1 : 0;
+    if (request.use_model) {
+      ++drafted_for_;
+      catch_up_rows_ += catch_up_rows(state);
+      asked_model_[i] = 1;
+    }
     propose_requests_.push_back(request);
     propose_slots_.push_back(i);
   }
@@ -364,6 +377,11 @@ void EngineLoop::commit_and_observe(KvTransaction transaction, const ForwardOutp
          std::span(tokens).subspan(static_cast<size_t>(slot.committed_from) + 1, slot.committed.size())});
   }
   std::move(transaction).commit(commit_rows_);
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Slot& slot = running_[i];
+    const bool asked = asked_model_[i] != 0;
+    slot.state->undrafted_rows = (asked ? 0 : slot.state->undrafted_rows) + std::ssize(slot.committed);
+  }
   if (!observed_.empty()) drafter_->observe(output, observed_);
   for (Slot& slot : running_)
     if (slot.plan.known > 0 && !slot.finished && !slot.state->decoding()) memory_.remember(*slot.state);

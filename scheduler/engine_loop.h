@@ -103,6 +103,7 @@ class EngineLoop {
   // engine_loop.cc
   void plan();
   void decide_drafting();
+  int64_t catch_up_rows(const RequestState& state) const;
   void propose();
   void select();
   void select_fixed(Slot& slot);
@@ -153,6 +154,7 @@ class EngineLoop {
   std::vector<draft::ProposeRequest> propose_requests_;
   std::vector<size_t> propose_slots_;
   std::vector<draft::DraftTree> propose_trees_;
+  std::vector<uint8_t> asked_model_;  // per running request
   std::vector<Candidates> candidates_;
   std::vector<size_t> candidate_slots_;
   std::vector<int32_t> anchors_;
@@ -162,6 +164,7 @@ class EngineLoop {
   std::vector<int32_t> commit_rows_;
   std::vector<draft::ObservedRows> observed_;
   int32_t drafted_for_ = 0;     // requests that the model's draft was run for
+  int64_t catch_up_rows_ = 0;   // that it had to take in first
   double draft_seconds_ = 0.0;  // of propose()
   bool prompt_rows_ = false;    // whether the step reads a prompt
 };

@@ -71,12 +71,13 @@ bool load_learned(const std::string& folder, const LearnedKey& key, CostModel& c
   const auto verify = read_points(saved.value("verify", json()));
   const auto draft = read_points(saved.value("draft", json()));
   const json price = saved.value("seconds_per_expert", json());
+  const json row_price = saved.value("seconds_per_catch_up_row", json());
   const json numbers = saved.value("calibration", json());
-  if (!verify || !draft || !price.is_number() || !numbers.is_array() ||
+  if (!verify || !draft || !price.is_number() || !row_price.is_number() || !numbers.is_array() ||
       !std::all_of(numbers.begin(), numbers.end(), [](const json& number) { return number.is_number(); }) ||
       !calibration.restore(numbers.get<std::vector<double>>()))
     return refuse("broken");
-  costs.restore(*verify, *draft, price.get<double>());
+  costs.restore(*verify, *draft, price.get<double>(), row_price.get<double>());
   return true;
 }
 
@@ -91,6 +92,7 @@ Result<void> save_learned(const std::string& folder, const LearnedKey& key, cons
                       {"verify", points_json(costs.verify_curve().points())},
                       {"draft", points_json(costs.draft_curve().points())},
                       {"seconds_per_expert", costs.seconds_per_expert()},
+                      {"seconds_per_catch_up_row", costs.seconds_per_catch_up_row()},
                       {"calibration", calibration.save()}};
   {
     std::ofstream file(partial, std::ios::trunc);

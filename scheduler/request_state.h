@@ -48,6 +48,7 @@ struct RequestState {
   bool speculates() const { return drafts_max > 0; }
 
   DraftOutlook outlook;
+  int64_t undrafted_rows = 0;  // committed since the model's draft was last asked
   float expert_overlap =
       0.5f;  // share of a row's experts that its parent row has too, averaged over recent rows
   std::optional<Suspended> suspended;

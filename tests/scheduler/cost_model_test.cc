@@ -156,8 +156,8 @@ TEST(CostModel, drafts_cost_nothing_where_there_are_none) {
   CostModel model(16, 4, 6.0);
   EXPECT_FALSE(model.measured());
   EXPECT_EQ(model.verify_seconds(4), 0.0);
-  model.observe_draft(1, 2e-4);
-  model.observe_draft(4, 5e-4);
+  model.observe_draft(1, 0, 2e-4);
+  model.observe_draft(4, 0, 5e-4);
   EXPECT_FALSE(model.measured());
   EXPECT_EQ(model.draft_seconds(0), 0.0);
   EXPECT_DOUBLE_EQ(model.draft_seconds(1), 2e-4);
@@ -174,10 +174,11 @@ TEST(CostModel, continues_from_what_was_kept) {
     const int rows = 1 + static_cast<int>(random() % 40);
     const double experts = std::floor(6.0 * rows * std::uniform_real_distribution(0.4, 1.0)(random));
     model.observe_verify(rows, experts, machine.seconds(rows, experts, random));
-    model.observe_draft(1 + static_cast<int32_t>(random() % 8), 1e-4 * static_cast<double>(1 + random() % 3));
+    model.observe_draft(1 + static_cast<int32_t>(random() % 8), 0,
+                        1e-4 * static_cast<double>(1 + random() % 3));
   }
   CostModel again(64, 8, 6.0);
-  again.restore(model.verify_curve().points(), model.draft_curve().points(), model.seconds_per_expert());
+  again.restore(model.verify_curve().points(), model.draft_curve().points(), model.seconds_per_expert(), 0.0);
   EXPECT_TRUE(again.measured());
   EXPECT_DOUBLE_EQ(again.seconds_per_expert(), model.seconds_per_expert());
   for (double x = 1.0; x <= 64.0; x += 0.5) {
@@ -192,7 +193,7 @@ TEST(CostModel, continues_from_what_was_kept) {
 TEST(CostModel, ignores_kept_points_that_it_has_no_place_for) {
   CostModel model(8, 4, 6.0);
   const CostCurve::Point points[] = {{3.5, 1.0, 0.0, 4.0}, {2.0, 0.0, 0.0, 0.0}};
-  model.restore(points, points, 0.0);
+  model.restore(points, points, 0.0, 0.0);
   EXPECT_FALSE(model.measured());
   const CostCurve::Point heavy[] = {{2.0, 1e-3, 12.0, 1e9}};
   model.restore(heavy, {}, 0.0);

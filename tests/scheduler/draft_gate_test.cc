@@ -17,7 +17,7 @@ CostModel machine(double row, double first, double next) {
   for (double rows : cost_grid(64)) verify.push_back({rows, 1e-3 + row * rows, 0.0, CostCurve::kMemory});
   for (double requests : cost_grid(16))
     draft.push_back({requests, first + next * (requests - 1.0), 0.0, CostCurve::kMemory});
-  costs.restore(verify, draft, 0.0);
+  costs.restore(verify, draft, 0.0, 0.0);
   return costs;
 }
 
@@ -177,7 +177,7 @@ TEST(DraftGate, stops_when_the_machine_fills_up) {
   for (double rows : cost_grid(64))
     verify.push_back({rows, 1e-3 + std::max(0.0, rows - 16.0) * 2e-4, 0.0, CostCurve::kMemory});
   for (double requests : cost_grid(16)) draft.push_back({requests, 1e-4, 0.0, CostCurve::kMemory});
-  costs.restore(verify, draft, 0.0);
+  costs.restore(verify, draft, 0.0, 0.0);
   DraftGate gate(costs);
   DraftOutlook outlook;
   for (int i = 0; i < 20; ++i) gate.observe(outlook, tree(0.8f));

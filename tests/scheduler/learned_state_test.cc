@@ -23,7 +23,7 @@ struct Learned {
       const auto rows = static_cast<int32_t>(1 + random() % 60);
       const double experts = 3.0 * rows + static_cast<double>(random() % 10);
       costs.observe_verify(rows, experts, 1e-3 + 1e-5 * rows + 3e-6 * experts);
-      costs.observe_draft(static_cast<int32_t>(1 + random() % 8),
+      costs.observe_draft(static_cast<int32_t>(1 + random() % 8), 0,
                           1e-4 * static_cast<double>(1 + random() % 5));
       draft::DraftNode node;
       node.token = 1;

@@ -50,7 +50,7 @@ CostModel exact_costs(int32_t rows_max, const std::function<double(double)>& sec
   std::vector<CostCurve::Point> points;
   for (double rows : cost_grid(rows_max)) points.push_back({rows, seconds(rows), 0.0, CostCurve::kMemory});
   CostModel costs(rows_max, 8, 1.0);
-  costs.restore(points, {}, expert_price);
+  costs.restore(points, {}, expert_price, 0.0);
   return costs;
 }
 
