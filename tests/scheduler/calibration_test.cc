@@ -379,7 +379,7 @@ TEST(Reliability, agrees_with_the_definitions) {
     reliability.add(predicted, hit);
     all.emplace_back(predicted, hit);
   }
-  // A prediction weighs 1 - 1/20000 of the next one.
+  // A prediction weighs 1 - 1/20000 of the next one, up to that squared.
   double weight_sum = 0.0, squared = 0.0, pairs = 0.0, ordered = 0.0;
   std::map<double, std::pair<double, double>> bins;
   const auto weight = [&](size_t i) {
@@ -403,16 +403,16 @@ TEST(Reliability, agrees_with_the_definitions) {
   double ece = 0.0;
   for (const auto& [predicted, bin] : bins)
     ece += bin.first / weight_sum * std::abs(predicted - bin.second / bin.first);
-  EXPECT_NEAR(reliability.ece(), ece, 1e-9);
-  EXPECT_NEAR(reliability.brier(), squared / weight_sum, 1e-9);
-  EXPECT_NEAR(reliability.auc(), ordered / pairs, 1e-9);
-  EXPECT_NEAR(reliability.count(), weight_sum, 1e-6);
+  EXPECT_NEAR(reliability.ece(), ece, 1e-6);
+  EXPECT_NEAR(reliability.brier(), squared / weight_sum, 1e-6);
+  EXPECT_NEAR(reliability.auc(), ordered / pairs, 1e-6);
+  EXPECT_NEAR(reliability.count(), weight_sum, 1e-3);
 }
 
 TEST(Reliability, forgets_at_the_stated_rate_and_for_ever) {
   Reliability reliability;
   for (int i = 0; i < 900'000; ++i) reliability.add(0.9, true);
-  EXPECT_NEAR(reliability.count(), 20'000.0, 1.0);
+  EXPECT_NEAR(reliability.count(), 20'000.0, 10.0);
   EXPECT_NEAR(reliability.ece(), 0.1, 1e-9);
   for (int i = 0; i < 20'000; ++i) reliability.add(0.9, false);
   EXPECT_NEAR(reliability.ece(), 0.9 - std::exp(-1.0), 1e-3);
