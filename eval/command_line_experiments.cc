@@ -46,6 +46,7 @@ void add_identity(CLI::App& app, Run& run) {
   command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt, where not more")
       ->capture_default_str();
   command->add_option("--every", options->every, "only every n-th cell of the grid")->capture_default_str();
+  command->add_option("--cells", options->cells, "only cells whose name contains this");
   command->add_option("--json", options->json, "also write the counts here");
   command->callback([&run, options] {
     run = [options] {

@@ -19,10 +19,11 @@ namespace {
 constexpr size_t kPrompts = 24;
 // Long prompts span a page and more.
 constexpr size_t kLongPrompt = 160;
-// Admission leaves each request a page to grow into, so a completion that grows by three makes two requests
-// outgrow a cache that has let them in.
-constexpr int64_t kLongCompletion = 420;
-constexpr int64_t kPreemptPages = 8;
+// Long enough for two requests that were let in with a page to grow into to outgrow a cache that has room for
+// one of the longest and a page more; where prefixes are to be found again as well, for a few pages more.
+constexpr int64_t kLongCompletion = 560;
+constexpr int64_t kSparePages = 1;
+constexpr int64_t kPrefixPages = 5;
 constexpr double kCanaryRate = 1.0;
 // Tokens that a request of the grid emits, roughly, for sharing the budget out.
 constexpr int64_t kTypicalTokens = 40;
@@ -43,9 +44,13 @@ class ModelGrid {
     for (size_t i = 0; i < count; ++i)
       chosen.push_back(std::move((*prompts)[i * prompts->size() / count].tokens));
     prompts_ = identity_prompts(std::move(chosen), kLongPrompt);
-    cells_ = identity_cells(config().has_dspark()                   ? "dspark"
-                            : config().num_nextn_predict_layers > 0 ? "mtp"
-                                                                    : "");
+    std::vector<IdentityCell> cells = identity_cells(config().has_dspark()                   ? "dspark"
+                                                     : config().num_nextn_predict_layers > 0 ? "mtp"
+                                                                                             : "");
+    std::erase_if(cells, [&](const IdentityCell& cell) {
+      return cell.name().find(options_.cells) == std::string::npos;
+    });
+    for (size_t i = 0; i < cells.size(); i += static_cast<size_t>(options_.every)) cells_.push_back(cells[i]);
     GenerateOptions plain;
     plain.drafter = "none";
     plain.tree_nodes = 1;
@@ -146,7 +151,8 @@ class ModelGrid {
     generate.canary_rate = cell.canary ? kCanaryRate : 0.0;
     generate.state_dir = state_dir;
     if (cell.preempts)
-      generate.kv_cache_tokens = std::max(kPreemptPages, context_ / kPageTokens + 2) * kPageTokens;
+      generate.kv_cache_tokens =
+          (context_ / kPageTokens + kSparePages + (cell.repeats ? kPrefixPages : 0)) * kPageTokens;
     auto settings = engine_options(generate, config(), prompts_);
     if (!settings) return settings;
     settings->on_warning = [&warnings](const std::string& message) {
@@ -206,11 +212,13 @@ class ModelGrid {
   }
 
   static Result<void> check_purpose(const IdentityCell& cell, const IdentityResult& result) {
-    const char* missed = cell.repeats && result.prefix_hits == 0    ? "never hit the prefix cache"
+    // A cache that is too small for the requests may drop what others could have found.
+    const char* missed = cell.repeats && !cell.preempts && result.prefix_hits == 0
+                             ? "never hit the prefix cache"
                          : cell.preempts && result.preemptions == 0 ? "never preempted a request"
                          : cell.canary && result.canary_checks == 0 ? "never checked a row"
-                         : cell.forks && result.cached_tokens == 0  ? "never shared a prompt"
-                                                                    : nullptr;
+                         : cell.forks && !cell.preempts && result.cached_tokens == 0 ? "never shared a prompt"
+                                                                                     : nullptr;
     if (missed == nullptr) return {};
     return fail(ErrorCode::kInternal, "cell \"{}\" {}", result.cell, missed);
   }
@@ -281,9 +289,10 @@ Result<std::vector<IdentityResult>> run_identity_grid(
   for (const std::string& model : models) {
     grids.push_back(std::make_unique<ModelGrid>(options, model));
     if (auto opened = grids.back()->open(); !opened) return tl::make_unexpected(opened.error());
-    cells += (grids.back()->cells().size() + static_cast<size_t>(options.every) - 1) /
-             static_cast<size_t>(options.every);
+    cells += grids.back()->cells().size();
   }
+  if (cells == 0)
+    return fail(ErrorCode::kInvalidArgument, "no cell of the grid has \"{}\" in its name", options.cells);
   const StateFolder state;
   const size_t requests =
       static_cast<size_t>(options.tokens / (static_cast<int64_t>(cells) * kTypicalTokens)) + 1;
@@ -292,9 +301,9 @@ Result<std::vector<IdentityResult>> run_identity_grid(
   size_t turn = 0;
   for (bool first_pass = true; first_pass || compared < options.tokens; first_pass = false)
     for (const auto& grid : grids)
-      for (size_t c = 0; c < grid->cells().size(); c += static_cast<size_t>(options.every)) {
+      for (const IdentityCell& cell : grid->cells()) {
         if (!first_pass && compared >= options.tokens) return results;
-        auto result = grid->run(grid->cells()[c], requests, turn++, state.path());
+        auto result = grid->run(cell, requests, turn++, state.path());
         if (!result) return tl::make_unexpected(result.error());
         compared += result->tokens;
         results.push_back(std::move(*result));

@@ -15,9 +15,10 @@ struct IdentityOptions {
   SessionOptions session;    // its threads are the cells'
   std::string second_model;  // another checkpoint, with another drafter; "" = none
   std::string prompts;       // JSON Lines, see read_domain_prompts
-  int64_t tokens = 200'000;  // compared at least; the whole grid is run at least once
+  int64_t tokens = 200'000;  // compared at least; every cell is run at least once
   int64_t max_tokens = 48;   // of a completion; those that are to be preempted have more
   int every = 1;             // only every n-th cell, for a quick look
+  std::string cells;         // only cells whose name contains this
   std::string json;          // also written here when set
 };
 

@@ -80,8 +80,8 @@ std::vector<IdentityRequest> identity_requests(const IdentityCell& cell, size_t 
   for (size_t i = 0; requests.size() < std::max(count, samplings); ++i) {
     const size_t place = turn * 7 + i;
     IdentityRequest request;
-    // Repeats need whole pages to find again.
-    const bool long_prompt = cell.repeats || i % 2 == 1;
+    // Repeats need whole pages to find again; what is to be preempted begins small, so that many get in.
+    const bool long_prompt = cell.repeats || (i % 2 == 1 && !cell.preempts);
     request.prompt = place % half + (long_prompt ? half : 0);
     request.sampling = i % samplings;
     request.longer = cell.preempts;
