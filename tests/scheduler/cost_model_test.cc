@@ -196,7 +196,7 @@ TEST(CostModel, ignores_kept_points_that_it_has_no_place_for) {
   model.restore(points, points, 0.0, 0.0);
   EXPECT_FALSE(model.measured());
   const CostCurve::Point heavy[] = {{2.0, 1e-3, 12.0, 1e9}};
-  model.restore(heavy, {}, 0.0);
+  model.restore(heavy, {}, 0.0, 0.0);
   for (int i = 0; i < 400; ++i) model.observe_verify(2, 12.0, 1.5e-3);
   EXPECT_NEAR(model.verify_seconds(2, 12.0), 1.5e-3, 1e-5);  // it still learns
 }
