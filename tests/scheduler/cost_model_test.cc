@@ -166,6 +166,22 @@ TEST(CostModel, drafts_cost_nothing_where_there_are_none) {
   EXPECT_TRUE(model.measured());
 }
 
+TEST(CostModel, prices_the_rows_that_a_drafter_catches_up_on) {
+  std::mt19937_64 random(6);
+  CostModel model(16, 4, 6.0);
+  EXPECT_EQ(model.catch_up_seconds(100), 0.0);
+  for (int i = 0; i < 300; ++i) {
+    const auto requests = static_cast<int32_t>(1 + random() % 4);
+    const auto rows = static_cast<int64_t>(i % 3 == 2 ? 10 + random() % 50 : 0);
+    const double usual = 2e-4 + 1e-4 * requests;
+    const double noise = 1.0 + 0.02 * std::normal_distribution()(random);
+    model.observe_draft(requests, rows, (usual + 5e-6 * static_cast<double>(rows)) * noise);
+  }
+  EXPECT_NEAR(model.catch_up_seconds(40), 2e-4, 3e-5);
+  // And it does not make other drafts look dearer.
+  EXPECT_NEAR(model.draft_seconds(2), 4e-4, 2e-5);
+}
+
 TEST(CostModel, continues_from_what_was_kept) {
   std::mt19937_64 random(5);
   const Machine machine{2e-5, 0.02};
@@ -177,8 +193,12 @@ TEST(CostModel, continues_from_what_was_kept) {
     model.observe_draft(1 + static_cast<int32_t>(random() % 8), 0,
                         1e-4 * static_cast<double>(1 + random() % 3));
   }
+  model.observe_draft(2, 20, 1e-3);
   CostModel again(64, 8, 6.0);
-  again.restore(model.verify_curve().points(), model.draft_curve().points(), model.seconds_per_expert(), 0.0);
+  again.restore(model.verify_curve().points(), model.draft_curve().points(), model.seconds_per_expert(),
+                model.seconds_per_catch_up_row());
+  EXPECT_GT(again.catch_up_seconds(1), 0.0);
+  EXPECT_DOUBLE_EQ(again.catch_up_seconds(7), model.catch_up_seconds(7));
   EXPECT_TRUE(again.measured());
   EXPECT_DOUBLE_EQ(again.seconds_per_expert(), model.seconds_per_expert());
   for (double x = 1.0; x <= 64.0; x += 0.5) {

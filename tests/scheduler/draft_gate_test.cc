@@ -10,6 +10,11 @@ namespace {
 
 constexpr int32_t kNodes = 8;
 
+// Of the steps in which drafting pays, one in nine at most is a plain one, to see what that costs.
+constexpr int most_of(int steps) {
+  return steps * 8 / 9;
+}
+
 // seconds = 1 ms + row * rows; a draft for n requests takes `first` + (n - 1) * `next`.
 CostModel machine(double row, double first, double next) {
   CostModel costs(64, 16, 1.0);
@@ -94,7 +99,36 @@ TEST(DraftOutlook, averages_the_best_nodes_in_falling_order) {
 TEST(DraftGate, drafts_where_it_pays) {
   const CostModel costs = machine(1e-5, 1e-4, 1e-5);
   Decoding decoding(costs, {0.9f});
-  EXPECT_EQ(decoding.drafts(200), 200);
+  EXPECT_GE(decoding.drafts(900), most_of(900));
+}
+
+TEST(DraftGate, a_look_at_plain_steps_stays_within_its_share) {
+  const CostModel costs = machine(1e-5, 1e-4, 1e-5);
+  Decoding decoding(costs, {0.9f});
+  constexpr int kSteps = 20'000;
+  const int plain = kSteps - decoding.drafts(kSteps);
+  EXPECT_GT(plain, 0) << "it does look";
+  // All eight nodes are worth their rows: 1 + 0.9 + 0.45 + ... tokens per step of 9 rows.
+  const double rate = (1.0 + 0.9 * (2.0 - 1.0 / 128.0)) / (1e-4 + 1e-3 + 9e-5);
+  const double plain_seconds = 1e-3 + 1e-5;
+  const double given_away = plain * plain_seconds * (1.0 - 1.0 / plain_seconds / rate);
+  EXPECT_LE(given_away, DraftGate::kProbeShare * kSteps * (1e-4 + 1e-3 + 9e-5) * 1.02);
+}
+
+TEST(DraftGate, asks_for_more_where_a_drafter_has_to_catch_up) {
+  // Worth its draft, but not what would have to be taken in first.
+  CostModel costs = machine(1e-5, 1e-4, 1e-5);
+  costs.restore(costs.verify_curve().points(), costs.draft_curve().points(), 0.0, 1e-4);
+  DraftGate gate(costs);
+  DraftOutlook outlook;
+  for (int i = 0; i < 20; ++i) gate.observe(outlook, tree(0.3f));
+  std::vector<uint8_t> draft;
+  DraftGate::Request request{&outlook, kNodes};
+  gate.decide(std::span(&request, 1), 1, 1, draft);
+  EXPECT_EQ(draft[0], 1);
+  request.catch_up_rows = 128;
+  gate.decide(std::span(&request, 1), 1, 1, draft);
+  EXPECT_EQ(draft[0], 0);
 }
 
 TEST(DraftGate, leaves_what_does_not_pay) {
@@ -148,7 +182,7 @@ TEST(DraftGate, comes_back_when_the_content_changes) {
   // A probe costs 0.41 ms, which 0.5 % of a 1 ms step pays for in about 81 steps; 8 remembered drafts fade
   // within a few.
   decoding.drafts(8 * 90);
-  EXPECT_EQ(decoding.drafts(200), 200);
+  EXPECT_GE(decoding.drafts(900), most_of(900));
   // And leaves again.
   decoding.quality()[0] = 0.02f;
   decoding.drafts(100);
@@ -166,7 +200,7 @@ TEST(DraftGate, drafts_for_those_that_gain) {
     good += drafted[0] + drafted[2];
     bad += drafted[1];
   }
-  EXPECT_EQ(good, 2000);
+  EXPECT_GE(good, most_of(2000));
   EXPECT_LE(bad, 60);
 }
 
@@ -194,7 +228,7 @@ TEST(DraftGate, never_drafts_for_who_may_not) {
   Decoding decoding(costs, {0.9f, 0.9f});
   decoding.requests()[1].nodes_max = 0;
   EXPECT_EQ(decoding.drafts(100, 1), 0);
-  EXPECT_EQ(decoding.drafts(100, 0), 100);
+  EXPECT_GE(decoding.drafts(900, 0), most_of(900));
   DraftGate gate(costs);
   std::vector<uint8_t> draft;
   gate.decide(decoding.requests(), 40, 0, draft);  // a step that only reads prompts

@@ -25,6 +25,7 @@ struct Learned {
       costs.observe_verify(rows, experts, 1e-3 + 1e-5 * rows + 3e-6 * experts);
       costs.observe_draft(static_cast<int32_t>(1 + random() % 8), 0,
                           1e-4 * static_cast<double>(1 + random() % 5));
+      if (i == 200) costs.observe_draft(2, 30, 5e-3);
       draft::DraftNode node;
       node.token = 1;
       node.score = std::normal_distribution<float>()(random);
@@ -41,6 +42,7 @@ struct Learned {
     for (double x = 1.0; x <= 64.0; x += 0.5) all.push_back(costs.verify_seconds(x, 2.0 * x));
     for (double x = 1.0; x <= 8.0; x += 0.5) all.push_back(costs.draft_seconds(x));
     all.push_back(costs.seconds_per_expert());
+    all.push_back(costs.seconds_per_catch_up_row());
     return all;
   }
 };
@@ -81,6 +83,7 @@ TEST_F(LearnedState, comes_back_as_it_was) {
   ASSERT_EQ(before.size(), after.size());
   for (size_t i = 0; i < before.size(); ++i) EXPECT_DOUBLE_EQ(after[i], before[i]) << i;
   EXPECT_GT(again.costs.seconds_per_expert(), 0.0);
+  EXPECT_GT(again.costs.seconds_per_catch_up_row(), 0.0);
 }
 
 TEST_F(LearnedState, makes_its_folder) {
@@ -141,6 +144,7 @@ TEST_F(LearnedState, a_broken_file_is_as_good_as_none) {
   expect_broken(with("verify", "[[1, -2, 3, 4]]"));
   expect_broken(with("draft", "7"));
   expect_broken(with("seconds_per_expert", "null"));
+  expect_broken(with("seconds_per_catch_up_row", "[]"));
   expect_broken(with("calibration", "[]"));
   expect_broken(with("calibration", "[1, 2, 3]"));
   expect_broken(with("calibration", "[null]"));
