@@ -14,6 +14,8 @@ namespace {
 // Forgetting of the expert regression: about the last thousand steps count.
 constexpr double kRegressionDecay = 0.999;
 // Experts, squared, that must have been seen to vary before a price is believed: a few rows' worth.
+// Observations that a point must have to outweigh the level of all others.
+constexpr double kLevelPrior = 2.0;
 constexpr double kRegressionPrior = 4.0;
 // Observations that the price of catching up remembers.
 constexpr double kCatchUpMemory = 16.0;
@@ -56,6 +58,11 @@ void CostCurve::observe(double x, double seconds, double experts) {
     if (share <= 0.0) continue;
     // What the same step would have cost at the point itself, by the curve as it is.
     const double there = empty() ? bounded : bounded + at(point.x) - at(x);
+    if (!fresh_.empty()) {
+      // What was settled gives the shape; the mean begins anew.
+      if (fresh_[i] == 0.0) point = {point.x, 0.0, 0.0, 0.0};
+      fresh_[i] = std::min(fresh_[i] + share, kMemory);
+    }
     point.weight = std::min(point.weight + share, kMemory);
     const double rate = share / point.weight;
     point.seconds += rate * (there - point.seconds);
@@ -78,18 +85,26 @@ void CostCurve::restore(std::span<const Point> points) {
         point.weight = std::min(saved.weight, kMemory);
         ++observed_;
       }
+  if (observed_ > 0) settle();
+}
+
+void CostCurve::settle() {
+  shape_points_ = points_;
+  fresh_.assign(points_.size(), 0.0);
   refresh();
 }
 
-void CostCurve::refresh() {
-  // Observed points first, never falling: a point that is cheaper than one before it is noise.
+// Completes value_ from the points that `has` says are known: straight lines between them, and never falling,
+// because a point that is cheaper than one before it is noise. False if none is known.
+template <class Has>
+bool CostCurve::fill(Has has) {
   double highest = 0.0;
   size_t last = points_.size();
   for (size_t i = 0; i < points_.size(); ++i) {
-    if (points_[i].weight == 0.0) continue;
-    highest = std::max(highest, base(points_[i]));
+    if (!has(i)) continue;
+    highest = std::max(highest, value_[i]);
     value_[i] = highest;
-    // The gap behind the previous observed point is a straight line; before the first one the cost is flat.
+    // Before the first one the cost is flat.
     const size_t begin = last == points_.size() ? 0 : last + 1;
     for (size_t k = begin; k < i; ++k)
       value_[k] = last == points_.size()
@@ -98,16 +113,66 @@ void CostCurve::refresh() {
                                            (points_[i].x - points_[last].x);
     last = i;
   }
-  if (last == points_.size()) return;
+  if (last == points_.size()) return false;
   // Beyond the last one: the slope of what was observed in the octave before it, because that between two
   // neighbours is mostly noise. In proportion where there is only one.
   size_t from = last;
   for (size_t k = last; k-- > 0 && 2.0 * points_[from].x > points_[last].x;)
-    if (points_[k].weight > 0.0) from = k;
+    if (has(k)) from = k;
   double slope = value_[last] / points_[last].x;
   if (from < last) slope = (value_[last] - value_[from]) / (points_[last].x - points_[from].x);
   for (size_t k = last + 1; k < points_.size(); ++k)
     value_[k] = value_[last] + slope * (points_[k].x - points_[last].x);
+  return true;
+}
+
+// Moves value_, the shape that was settled, to the level of what was observed since: by the ratio of the two
+// at the points observed, and between and beyond them by that of the nearest. Steps that do more than what
+// was measured at the start, or a machine that has become slower, then change the level everywhere and the
+// shape nowhere else.
+void CostCurve::level() {
+  double sum = 0.0;
+  double weight = 0.0;
+  for (size_t i = 0; i < points_.size(); ++i) {
+    if (fresh_[i] == 0.0 || value_[i] <= 0.0) continue;
+    sum += fresh_[i] * std::clamp(base(points_[i]) / value_[i], 0.1, 10.0);
+    weight += fresh_[i];
+  }
+  if (weight == 0.0) return;
+  const double everywhere = sum / weight;
+  size_t nearest = points_.size();
+  size_t next = 0;
+  std::vector<double>& ratio = ratio_;
+  ratio.resize(points_.size());
+  for (size_t i = 0; i < points_.size(); ++i)
+    ratio[i] =
+        fresh_[i] > 0.0 && value_[i] > 0.0
+            ? (fresh_[i] * std::clamp(base(points_[i]) / value_[i], 0.1, 10.0) + kLevelPrior * everywhere) /
+                  (fresh_[i] + kLevelPrior)
+            : 0.0;
+  for (size_t i = 0; i < points_.size(); ++i) {
+    if (ratio[i] > 0.0 && fresh_[i] > 0.0) nearest = i;
+    next = std::max(next, i + 1);
+    while (next < points_.size() && !(fresh_[next] > 0.0 && ratio[next] > 0.0)) ++next;
+    const bool ahead =
+        next < points_.size() &&
+        (nearest == points_.size() || points_[next].x - points_[i].x < points_[i].x - points_[nearest].x);
+    value_[i] *= ratio[ahead ? next : nearest];
+  }
+}
+
+void CostCurve::refresh() {
+  bool known;
+  if (shape_points_.empty()) {
+    for (size_t i = 0; i < points_.size(); ++i) value_[i] = base(points_[i]);
+    known = fill([&](size_t i) { return points_[i].weight > 0.0; });
+  } else {
+    for (size_t i = 0; i < points_.size(); ++i) value_[i] = base(shape_points_[i]);
+    known = fill([&](size_t i) { return shape_points_[i].weight > 0.0; });
+    if (known) level();
+    fill([](size_t) { return true; });
+  }
+  if (!known) return;
   size_t right = 0;
   for (size_t x = 0; x < table_.size(); ++x) {
     const auto here = static_cast<double>(x);
@@ -122,11 +187,24 @@ void CostCurve::refresh() {
   }
 }
 
-CostModel::CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row)
-    : experts_per_row_(experts_per_row), verify_(cost_grid(rows_max)), draft_(cost_grid(requests_max)) {}
+CostModel::CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row, double experts_max)
+    : experts_per_row_(experts_per_row),
+      experts_max_(experts_max),
+      verify_(cost_grid(rows_max)),
+      draft_(cost_grid(requests_max)) {}
 
 double CostModel::verify_seconds(double rows, double experts) const {
   return verify_.at(rows) + seconds_per_expert_ * experts;
+}
+
+double CostModel::independent_experts(double rows) const {
+  if (experts_max_ <= 0.0) return rows * experts_per_row_;
+  return experts_max_ * (1.0 - std::pow(1.0 - experts_per_row_ / experts_max_, rows));
+}
+
+void CostModel::settle() {
+  verify_.settle();
+  draft_.settle();
 }
 
 double CostModel::regression_prior() const {

@@ -38,31 +38,41 @@ class CostCurve {
   bool empty() const { return observed_ == 0; }
 
   std::span<const Point> points() const { return points_; }
-  // Replaces the points whose x is the same; others are ignored.
+  // What was observed so far gives the shape of the curve from now on; what is observed later moves its
+  // level, and its shape only where it is observed.
+  void settle();
+  // Replaces the points whose x is the same, and settles them; others are ignored.
   void restore(std::span<const Point> points);
   // Takes `seconds_per_expert` out of what at() returns, which is then the cost without experts.
   void set_expert_price(double seconds_per_expert);
 
  private:
   double base(const Point& point) const { return point.seconds - expert_price_ * point.experts; }
+  template <class Has>
+  bool fill(Has has);
+  void level();
   void refresh();
 
   std::vector<Point> points_;
-  std::vector<double> value_;  // at the points: non-decreasing, those never observed filled in
-  std::vector<double> table_;  // at() of every whole number from 0 on
+  std::vector<double> value_;        // at the points: non-decreasing, those never observed filled in
+  std::vector<Point> shape_points_;  // as they were settled; empty before
+  std::vector<double> fresh_;        // weight of what each point has observed since; empty before
+  std::vector<double> ratio_;        // scratch
+  std::vector<double> table_;        // at() of every whole number from 0 on
   int64_t observed_ = 0;
   double expert_price_ = 0.0;
 };
 
 class CostModel {
  public:
-  // `experts_per_row`: (layer, expert) pairs that one row activates.
-  CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row);
+  // `experts_per_row`: (layer, expert) pairs that one row activates; `experts_max`: that there are, 0 = no
+  // end of them.
+  CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row, double experts_max = 0.0);
 
   // Seconds of forward, sampling and commit of a step. rows >= 1.
   double verify_seconds(double rows, double experts) const;
-  // The same for rows that share no expert with each other: an upper bound where nothing else is known.
-  double verify_seconds(double rows) const { return verify_seconds(rows, rows * experts_per_row_); }
+  // The same for rows that choose their experts independently of each other.
+  double verify_seconds(double rows) const { return verify_seconds(rows, independent_experts(rows)); }
   // Seconds of proposing for `requests` requests in one call. 0 for none.
   double draft_seconds(double requests) const;
   // Seconds of taking in `rows` rows that a drafter has observed since it last proposed, on top of
@@ -72,6 +82,8 @@ class CostModel {
   double experts_per_row() const { return experts_per_row_; }
   bool measured() const { return !verify_.empty(); }
 
+  // The end of measuring: see CostCurve::settle.
+  void settle();
   void observe_verify(int32_t rows, double experts, double seconds);
   // `catch_up_rows`: of the requests together, beyond those of the step before.
   void observe_draft(int32_t requests, int64_t catch_up_rows, double seconds);
@@ -85,8 +97,10 @@ class CostModel {
 
  private:
   double regression_prior() const;
+  double independent_experts(double rows) const;
 
   double experts_per_row_;
+  double experts_max_;
   CostCurve verify_;
   CostCurve draft_;
   double seconds_per_expert_ = 0.0;

@@ -66,7 +66,8 @@ EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const Eng
       model_(backend, checkpoint, cache_limits(options)),
       drafter_(std::move(drafter)),
       memory_(model_.cache(), *drafter_, options.prefix_cache_bytes),
-      costs_(options.batch_rows, options.max_sequences, experts_per_row(model_.config())),
+      costs_(options.batch_rows, options.max_sequences, experts_per_row(model_.config()),
+             static_cast<double>(model_.config().num_hidden_layers) * model_.config().n_routed_experts),
       experts_(model_.config()),
       policy_(costs_, expert_layout(model_), options.selection),
       gate_(costs_),
@@ -94,6 +95,7 @@ EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const Eng
   }
   costs_origin_ = "measured at the start";
   measure_costs(model_, *drafter_, experts_, costs_);
+  costs_.settle();
 }
 
 EngineLoop::~EngineLoop() {
