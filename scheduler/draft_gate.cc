@@ -73,7 +73,12 @@ void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t 
     return;
   }
   const double plain_seconds = costs_.verify_seconds(rows);
-  const double plain_rate = emitting / std::max(plain_seconds, 1e-12);
+  // Time is worth what the requests would make of it in a step of their own: a step that reads prompts emits
+  // little, but that makes nothing cheap.
+  const auto running = static_cast<double>(requests.size());
+  const double plain_rate = std::max(emitting / std::max(plain_seconds, 1e-12),
+                                     running / std::max(costs_.verify_seconds(running), 1e-12));
+  const double worth = plain_rate * plain_seconds;
   const double reach = std::max(2.0, static_cast<double>(able));
   const double row_seconds = (costs_.verify_seconds(rows + reach) - plain_seconds) / reach;
   const double first_draft = costs_.draft_seconds(1);
@@ -86,7 +91,7 @@ void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t 
   double best_rate = plain_rate * kMargin;
   for (int round = 0; round < 3; ++round) {
     double gained = -rate * shared_draft;
-    double tokens = emitting;
+    double tokens = worth;
     double drafted_rows = 0.0;
     double caught_up = 0.0;
     int32_t drafted = 0;

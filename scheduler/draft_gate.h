@@ -42,8 +42,8 @@ class DraftGate {
     int64_t catch_up_rows = 0;  // that the drafter has to take in first, beyond those of the last step
   };
 
-  // Fills draft[i]: whether to propose for requests[i]. `rows`: of the step without drafts; `emitting`:
-  // requests that will emit a token.
+  // Fills draft[i]: whether to propose for requests[i], all that run. `rows`: of the step without drafts;
+  // `emitting`: requests that will emit a token.
   void decide(std::span<const Request> requests, int32_t rows, int32_t emitting, std::vector<uint8_t>& draft);
   // A step has taken `seconds`.
   void spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds);

@@ -263,6 +263,7 @@ void EngineLoop::select() {
   }
   StepBase base;
   base.rows_max = options_.batch_rows;
+  base.running = static_cast<int32_t>(running_.size());
   base.draft_seconds = draft_seconds_;
   candidates_.clear();
   candidate_slots_.clear();

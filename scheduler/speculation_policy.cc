@@ -179,12 +179,18 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   const auto verify_seconds = [&] {
     return global ? costs_.verify_seconds(rows, experts) : costs_.verify_seconds(rows);
   };
+  if (measured && base.running > base.emitting) {
+    // A step that reads prompts emits little, but that makes time no cheaper than in a step of its own.
+    const auto running = static_cast<double>(base.running);
+    const double rate = running / std::max(costs_.verify_seconds(running), 1e-12);
+    tokens = std::max(tokens, rate * (base.draft_seconds + verify_seconds()));
+  }
   double best_rate = measured ? tokens / std::max(base.draft_seconds + verify_seconds(), 1e-12) : 0.0;
   double best_experts = experts;
   float worthless = -1.0f;
   if (measured && global) {
     const double now = costs_.verify_seconds(rows, experts);
-    const double reach = std::max(1.0, tokens);
+    const double reach = std::max(1.0, static_cast<double>(base.emitting));
     const double cheapest = std::min(costs_.verify_seconds(rows + 1.0, experts) - now,
                                      (costs_.verify_seconds(rows + reach, experts) - now) / reach);
     worthless = static_cast<float>(kHopeless * best_rate * std::max(cheapest, 0.0));

@@ -37,10 +37,11 @@ struct Candidates {
 
 // What the step contains before any drafted row.
 struct StepBase {
-  int32_t rows = 0;                  // anchors and prompt rows
-  int32_t rows_max = 0;              // of the whole step
-  int32_t emitting = 0;              // requests that will emit a token
-  double draft_seconds = 0.0;        // already spent on the candidates
+  int32_t rows = 0;            // anchors and prompt rows
+  int32_t rows_max = 0;        // of the whole step
+  int32_t emitting = 0;        // requests that will emit a token
+  int32_t running = 0;         // requests in all; those that read prompts do not emit, but their time counts
+  double draft_seconds = 0.0;  // already spent on the candidates
   std::span<const int32_t> anchors;  // their tokens, for the experts of hash layers
 };
 
