@@ -24,21 +24,6 @@ ShareModel starting_values(bool greedy) {
 
 }  // namespace
 
-const ShareParameters& ShareModel::at(DraftSource source, int depth, int rank) const {
-  const ShareTable& table = tables[static_cast<size_t>(source)];
-  return table[static_cast<size_t>(std::clamp(depth, 1, kShareDepthMax) - 1)]
-              [static_cast<size_t>(std::clamp(rank, 0, kBranchMax - 1))];
-}
-
-ShareParameters& ShareModel::at(DraftSource source, int depth, int rank) {
-  return const_cast<ShareParameters&>(static_cast<const ShareModel*>(this)->at(source, depth, rank));
-}
-
-float ShareModel::share(DraftSource source, int depth, int rank, float score) const {
-  const ShareParameters& parameters = at(source, depth, rank);
-  return sigmoid(parameters.scale * score + parameters.offset);
-}
-
 const ShareModel& default_share_model(bool greedy) {
   static const ShareModel kGreedy = starting_values(true);
   static const ShareModel kSampled = starting_values(false);
@@ -49,10 +34,6 @@ float log_odds(float probability) {
   constexpr float kEdge = 1e-4f;
   const float p = std::clamp(probability, kEdge, 1.0f - kEdge);
   return std::log(p / (1.0f - p));
-}
-
-float sigmoid(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
 }
 
 }  // namespace ft::draft

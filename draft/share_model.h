@@ -8,7 +8,10 @@
 // accepted (dspark.md 1.7, 6.2); drafters only read them.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 namespace ft::draft {
@@ -26,6 +29,10 @@ enum class DraftSource : uint8_t {
 };
 inline constexpr int kDraftSources = 3;
 
+inline float sigmoid(float x) {
+  return 1.0f / (1.0f + std::exp(-x));
+}
+
 struct ShareParameters {
   float scale = 1.0f;
   float offset = 0.0f;
@@ -38,10 +45,18 @@ struct ShareModel {
   std::array<ShareTable, kDraftSources> tables{};
 
   // depth >= 1; rank >= 0, ranks beyond the last use the last.
-  const ShareParameters& at(DraftSource source, int depth, int rank) const;
-  ShareParameters& at(DraftSource source, int depth, int rank);
+  const ShareParameters& at(DraftSource source, int depth, int rank) const {
+    return tables[static_cast<size_t>(source)][static_cast<size_t>(std::min(depth, kShareDepthMax) - 1)]
+                 [static_cast<size_t>(std::min(rank, kBranchMax - 1))];
+  }
+  ShareParameters& at(DraftSource source, int depth, int rank) {
+    return const_cast<ShareParameters&>(static_cast<const ShareModel*>(this)->at(source, depth, rank));
+  }
   // sigmoid(scale * score + offset).
-  float share(DraftSource source, int depth, int rank, float score) const;
+  float share(DraftSource source, int depth, int rank, float score) const {
+    const ShareParameters& parameters = at(source, depth, rank);
+    return sigmoid(parameters.scale * score + parameters.offset);
+  }
 };
 
 // What holds before anything was observed. `greedy`: temperature 0.
@@ -49,6 +64,5 @@ const ShareModel& default_share_model(bool greedy);
 
 // log(p / (1 - p)) of a probability, which is kept away from 0 and 1 first.
 float log_odds(float probability);
-float sigmoid(float x);
 
 }  // namespace ft::draft

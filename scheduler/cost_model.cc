@@ -38,13 +38,6 @@ CostCurve::CostCurve(std::vector<double> grid) {
   table_.assign(std::max<size_t>(static_cast<size_t>(points_.back().x) + 1, 2), 0.0);
 }
 
-double CostCurve::at(double x) const {
-  const double last = static_cast<double>(table_.size() - 1);
-  const double floor = std::clamp(std::floor(x), 0.0, last - 1.0);
-  const auto i = static_cast<size_t>(floor);
-  return table_[i] + (table_[i + 1] - table_[i]) * (x - floor);
-}
-
 void CostCurve::observe(double x, double seconds, double experts) {
   const double expected = empty() ? seconds : at(x) + expert_price_ * experts;
   const double bounded = std::clamp(seconds, 0.5 * expected, 2.0 * expected);
@@ -192,10 +185,6 @@ CostModel::CostModel(int32_t rows_max, int32_t requests_max, double experts_per_
       experts_max_(experts_max),
       verify_(cost_grid(rows_max)),
       draft_(cost_grid(requests_max)) {}
-
-double CostModel::verify_seconds(double rows, double experts) const {
-  return verify_.at(rows) + seconds_per_expert_ * experts;
-}
 
 double CostModel::independent_experts(double rows) const {
   if (experts_max_ <= 0.0) return rows * experts_per_row_;

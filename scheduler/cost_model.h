@@ -8,7 +8,8 @@
 // here.
 #pragma once
 
-#include <array>
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -31,7 +32,11 @@ class CostCurve {
   explicit CostCurve(std::vector<double> grid);
 
   // Seconds at x, of the observed points; 0 if there is none.
-  double at(double x) const;
+  double at(double x) const {
+    const size_t last = table_.size() - 1;
+    const auto i = std::min(static_cast<size_t>(std::max(x, 0.0)), last - 1);
+    return table_[i] + (table_[i + 1] - table_[i]) * (x - static_cast<double>(i));
+  }
   // Adds `seconds` observed at x to the points on both sides of it. Ones far off the curve (a step that the
   // system interrupted) pull no harder than twice the cost.
   void observe(double x, double seconds, double experts);
@@ -70,7 +75,9 @@ class CostModel {
   CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row, double experts_max = 0.0);
 
   // Seconds of forward, sampling and commit of a step. rows >= 1.
-  double verify_seconds(double rows, double experts) const;
+  double verify_seconds(double rows, double experts) const {
+    return verify_.at(rows) + seconds_per_expert_ * experts;
+  }
   // The same for rows that choose their experts independently of each other.
   double verify_seconds(double rows) const { return verify_seconds(rows, independent_experts(rows)); }
   // Seconds of proposing for `requests` requests in one call. 0 for none.
