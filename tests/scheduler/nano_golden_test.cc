@@ -60,6 +60,7 @@ TEST(FullNanoAnswers, are_right_in_both_modes_and_drafts_are_accepted_as_measure
     eval::GenerateOptions options;
     options.session.model = FT_MODELS "/v4-nano-dspark";
     options.session.mode = mode;
+    options.tree_nodes = 6;  // a whole block, whether it pays on this machine or not
     const auto tokenizer = eval::open_tokenizer(options.session.model).value();
     auto backend = make_cpu_backend(Numerics::kOfficial, 1);
     const auto checkpoint = Checkpoint::load(options.session.model, *backend).value();
