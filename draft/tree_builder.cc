@@ -54,18 +54,34 @@ int32_t TreeBuilder::add(int32_t parent, int32_t token, float score) {
     share = 0.0f;
   }
   const float probability = path_probability(parent) * share;
+  if (full && probability <= path_probability(kept_.back())) return kRejected;
+  const auto node = static_cast<int32_t>(nodes_.size());
+  nodes_.push_back({token, parent, depth_ + 1, probability, score, rank, kRejected, 0});
+  if (!full) {
+    kept_.push_back(node);
+    // From now on the least has to go for every one that comes.
+    if (static_cast<int32_t>(kept_.size()) == nodes_max_) sort_kept();
+    return node;
+  }
   // A new node is deeper or later than all the others, so it goes behind its equals, which keeps every parent
   // before its children.
+  kept_.pop_back();
   const auto place = std::partition_point(
-      kept_.begin(), kept_.end(), [&](int32_t node) { return path_probability(node) >= probability; });
-  if (full) {
-    if (place == kept_.end()) return kRejected;
-    kept_.pop_back();
-  }
-  const auto node = static_cast<int32_t>(nodes_.size());
+      kept_.begin(), kept_.end(), [&](int32_t other) { return path_probability(other) >= probability; });
   kept_.insert(place, node);
-  nodes_.push_back({token, parent, depth_ + 1, probability, score, rank, kRejected, 0});
   return node;
+}
+
+// Few, and nearly in order: an insertion sort, which leaves equal ones as they were added.
+void TreeBuilder::sort_kept() {
+  for (size_t i = 1; i < kept_.size(); ++i) {
+    const int32_t node = kept_[i];
+    const float probability = path_probability(node);
+    size_t place = i;
+    for (; place > 0 && path_probability(kept_[place - 1]) < probability; --place)
+      kept_[place] = kept_[place - 1];
+    kept_[place] = node;
+  }
 }
 
 void TreeBuilder::descend() {
@@ -92,6 +108,7 @@ void TreeBuilder::descend() {
 }
 
 void TreeBuilder::finish(DraftTree& tree) {
+  if (static_cast<int32_t>(kept_.size()) < nodes_max_) sort_kept();
   tree.nodes.clear();
   for (int32_t node : kept_) {
     Node& kept = nodes_[static_cast<size_t>(node)];

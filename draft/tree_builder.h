@@ -63,6 +63,8 @@ class TreeBuilder {
   void finish(DraftTree& tree);
 
  private:
+  void sort_kept();
+
   struct Node {
     int32_t token = 0;
     int32_t parent = kAnchor;
@@ -88,7 +90,7 @@ class TreeBuilder {
   ShareSplit split_;
   size_t level_begin_ = 0;     // of the level that is being added, in nodes_
   std::vector<Node> nodes_;    // everything that was kept once; a parent's index is below its children's
-  std::vector<int32_t> kept_;  // the nodes_max best of them, in the order of finish()
+  std::vector<int32_t> kept_;  // the nodes_max best of them; in the order of finish() once they are so many
   std::vector<int32_t> frontier_;
 };
 

@@ -42,6 +42,7 @@ class Bench {
         kept_(requests()),
         token_trees_(requests()),
         targets_(requests()),
+        children_(requests()),
         anchors_(requests()),
         inputs_(requests()) {
     // Rows that choose by themselves, and rows that share half of their experts.
@@ -56,12 +57,16 @@ class Bench {
 
   // Adds the microseconds of the parts to `parts`.
   void step(int64_t number, std::array<double, kSchedulerParts.size()>& parts) {
-    // What the target says is not the scheduler's work.
-    for (size_t r = 0; r < requests(); ++r) drafts_.target(number, static_cast<int32_t>(r), targets_[r]);
+    // What the drafter and the target say is not the scheduler's work.
+    plan();
+    for (size_t r = 0; r < requests(); ++r) {
+      drafts_.invent(builder_, asked(r), number, static_cast<int32_t>(r), children_[r]);
+      drafts_.target(number, static_cast<int32_t>(r), targets_[r]);
+    }
     const auto start = Clock::now();
     plan();
     const auto planned = Clock::now();
-    build(number);
+    build();
     const auto built = Clock::now();
     select(number);
     const auto selected = Clock::now();
@@ -102,14 +107,19 @@ class Bench {
     plan_batch(inputs_, {rows_max(), 128}, entries_);
   }
 
-  void build(int64_t number) {
+  draft::ProposeRequest asked(size_t r) const {
+    draft::ProposeRequest asked;
+    asked.nodes_max = entries_[r].drafts;
+    asked.temperature = temperature(r);
+    asked.shares = &calibration_.shares(asked.temperature);
+    return asked;
+  }
+
+  void build() {
     for (size_t r = 0; r < requests(); ++r) {
-      draft::ProposeRequest asked;
-      asked.nodes_max = entries_[r].drafts;
-      asked.temperature = temperature(r);
-      asked.shares = &calibration_.shares(asked.temperature);
-      drafts_.build(builder_, asked, number, static_cast<int32_t>(r), trees_[r]);
-      calibration_.correct(asked.temperature, trees_[r].nodes, probability_[r]);
+      const draft::ProposeRequest request = asked(r);
+      SyntheticDrafts::build(builder_, request, children_[r], trees_[r]);
+      calibration_.correct(request.temperature, trees_[r].nodes, probability_[r]);
     }
   }
 
@@ -166,6 +176,7 @@ class Bench {
   std::vector<std::vector<int32_t>> kept_;
   std::vector<verify::TokenTree> token_trees_;
   std::vector<std::vector<int32_t>> targets_;
+  std::vector<std::vector<SyntheticDrafts::Child>> children_;
   std::vector<int32_t> anchors_;
   std::vector<scheduler::PlanInput> inputs_;
   std::vector<scheduler::PlanEntry> entries_;

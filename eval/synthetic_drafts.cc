@@ -34,8 +34,8 @@ int32_t SyntheticDrafts::anchor(int64_t step, int32_t request) const {
   return child(bits(step, request, 0, 0), 0);
 }
 
-void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
-                            int32_t request, draft::DraftTree& tree) const {
+template <class Next>
+void SyntheticDrafts::grow(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, Next next) {
   builder.start(asked, draft::DraftSource::kModel, kDepth);
   int32_t left = asked.nodes_max;
   for (; !builder.frontier().empty() && left > 0; builder.descend()) {
@@ -44,17 +44,33 @@ void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeReq
     int32_t level = (left + kDepth - depth - 1) / (kDepth - depth);
     left -= level;
     for (int32_t node : builder.frontier()) {
-      const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
-      const uint64_t random = bits(step, request, token, depth);
       for (int32_t rank = 0; rank < draft::kBranchMax && level > 0; ++rank, --level) {
-        // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
-        const float score =
-            (rank == 0 ? 2.0f - 0.4f * static_cast<float>(depth) : -1.0f) + unit(random << (20 * rank));
-        builder.add(node, child(random, rank), score);
+        const Child child = next(node, depth, rank);
+        builder.add(node, child.token, child.score);
       }
       if (level == 0) break;
     }
   }
+}
+
+void SyntheticDrafts::invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
+                             int32_t request, std::vector<Child>& children) const {
+  children.clear();
+  grow(builder, asked, [&](int32_t node, int32_t depth, int32_t rank) {
+    const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
+    const uint64_t random = bits(step, request, token, depth);
+    // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
+    const float score =
+        (rank == 0 ? 2.0f - 0.4f * static_cast<float>(depth) : -1.0f) + unit(random << (20 * rank));
+    children.push_back({child(random, rank), score});
+    return children.back();
+  });
+}
+
+void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked,
+                            const std::vector<Child>& children, draft::DraftTree& tree) {
+  const Child* next = children.data();
+  grow(builder, asked, [&](int32_t, int32_t, int32_t) { return *next++; });
   builder.finish(tree);
 }
 
