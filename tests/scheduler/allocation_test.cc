@@ -3,10 +3,7 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <new>
-#include <nlohmann/json.hpp>
 
 #include "tests/scheduler/engine_harness.h"
 #include "tests/support/loaded_model.h"
@@ -39,16 +36,6 @@ struct AllocationCase {
   int32_t tree_nodes;
 };
 
-// Lets an engine believe that a row more costs nothing and a draft next to nothing, so that it drafts on any
-// machine: in the file that it keeps what it learned in.
-void believe_in_speculation(const std::string& path) {
-  nlohmann::json kept = nlohmann::json::parse(file_bytes(path));
-  for (nlohmann::json& point : kept["verify"]) point = {point[0], 1.0, 0.0, CostCurve::kMemory};
-  for (nlohmann::json& point : kept["draft"]) point = {point[0], 1e-9, 0.0, CostCurve::kMemory};
-  kept["seconds_per_expert"] = 0.0;
-  std::ofstream(path) << kept;
-}
-
 class EngineAllocation : public ::testing::TestWithParam<AllocationCase> {};
 
 TEST_P(EngineAllocation, none_in_a_decode_step_once_warm) {
@@ -62,11 +49,7 @@ TEST_P(EngineAllocation, none_in_a_decode_step_once_warm) {
   options.tree_nodes = GetParam().tree_nodes;
   const TempDir folder;
   options.state_folder = folder.path();
-  if (options.tree_nodes == 0) {
-    const std::string measured = make_loop(*backend, *checkpoint, options)->costs_origin();
-    EXPECT_EQ(measured, "measured at the start");
-    believe_in_speculation(std::filesystem::directory_iterator(folder.path())->path());
-  }
+  if (options.tree_nodes == 0) believe_in_speculation(*backend, *checkpoint, options);
   const auto loop = make_loop(*backend, *checkpoint, options);
   if (options.tree_nodes == 0) {
     EXPECT_NE(loop->costs_origin().find(folder.path()), std::string::npos);

@@ -51,6 +51,10 @@ class Simulation {
     options.prefix_cache_bytes = scenario.prefix_cache_bytes;
     options.canary_rate = 0.05;
     options.on_warning = [](const std::string& line) { ADD_FAILURE() << line; };
+    if (options.tree_nodes == 0) {
+      options.state_folder = learned_.path();
+      believe_in_speculation(*backend_, *checkpoint_, options);
+    }
     loop_ = make_loop(*backend_, *checkpoint_, options);
     read_texts();
   }
@@ -249,6 +253,7 @@ class Simulation {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Checkpoint> checkpoint_;
   int64_t vocab_;
+  TempDir learned_;  // before the loop, which writes to it at its end
   std::unique_ptr<EngineLoop> loop_;
   std::vector<std::vector<int32_t>> texts_;
   std::list<Active> active_;
