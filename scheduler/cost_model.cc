@@ -14,9 +14,9 @@ namespace {
 // Forgetting of the expert regression: about the last thousand steps count.
 constexpr double kRegressionDecay = 0.999;
 // Experts, squared, that must have been seen to vary before a price is believed: a few rows' worth.
+constexpr double kRegressionPrior = 4.0;
 // Observations that a point must have to outweigh the level of all others.
 constexpr double kLevelPrior = 2.0;
-constexpr double kRegressionPrior = 4.0;
 // Observations that the price of catching up remembers.
 constexpr double kCatchUpMemory = 16.0;
 
@@ -124,33 +124,30 @@ bool CostCurve::fill(Has has) {
 // was measured at the start, or a machine that has become slower, then change the level everywhere and the
 // shape nowhere else.
 void CostCurve::level() {
+  ratio_.assign(points_.size(), 0.0);  // 0: not observed since
   double sum = 0.0;
   double weight = 0.0;
   for (size_t i = 0; i < points_.size(); ++i) {
     if (fresh_[i] == 0.0 || value_[i] <= 0.0) continue;
-    sum += fresh_[i] * std::clamp(base(points_[i]) / value_[i], 0.1, 10.0);
+    ratio_[i] = std::clamp(base(points_[i]) / value_[i], 0.1, 10.0);
+    sum += fresh_[i] * ratio_[i];
     weight += fresh_[i];
   }
   if (weight == 0.0) return;
   const double everywhere = sum / weight;
+  for (size_t i = 0; i < points_.size(); ++i)
+    if (ratio_[i] > 0.0)
+      ratio_[i] = (fresh_[i] * ratio_[i] + kLevelPrior * everywhere) / (fresh_[i] + kLevelPrior);
   size_t nearest = points_.size();
   size_t next = 0;
-  std::vector<double>& ratio = ratio_;
-  ratio.resize(points_.size());
-  for (size_t i = 0; i < points_.size(); ++i)
-    ratio[i] =
-        fresh_[i] > 0.0 && value_[i] > 0.0
-            ? (fresh_[i] * std::clamp(base(points_[i]) / value_[i], 0.1, 10.0) + kLevelPrior * everywhere) /
-                  (fresh_[i] + kLevelPrior)
-            : 0.0;
   for (size_t i = 0; i < points_.size(); ++i) {
-    if (ratio[i] > 0.0 && fresh_[i] > 0.0) nearest = i;
+    if (ratio_[i] > 0.0) nearest = i;
     next = std::max(next, i + 1);
-    while (next < points_.size() && !(fresh_[next] > 0.0 && ratio[next] > 0.0)) ++next;
+    while (next < points_.size() && ratio_[next] == 0.0) ++next;
     const bool ahead =
         next < points_.size() &&
         (nearest == points_.size() || points_[next].x - points_[i].x < points_[i].x - points_[nearest].x);
-    value_[i] *= ratio[ahead ? next : nearest];
+    value_[i] *= ratio_[ahead ? next : nearest];
   }
 }
 

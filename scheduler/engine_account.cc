@@ -10,6 +10,7 @@ namespace ft::scheduler {
 
 namespace {
 
+// Averages remember about this many values.
 constexpr double kMemory = 16.0;
 // Weight of the newest row in a request's overlap of experts.
 constexpr float kOverlapRate = 0.1f;
@@ -17,11 +18,14 @@ constexpr auto kKeepLearnedEvery = std::chrono::minutes(1);
 
 }  // namespace
 
+void EngineLoop::average(double& mean, double value) {
+  mean += (value - mean) / (mean > 0.0 ? kMemory : 1.0);
+}
+
 void EngineLoop::learn(double draft_seconds, double step_seconds) {
   const auto rows = static_cast<int32_t>(rows_.size());
   if (prompt_rows_) {
-    const double row_seconds = step_seconds / rows;
-    prompt_row_seconds_ += (row_seconds - prompt_row_seconds_) / (prompt_row_seconds_ > 0.0 ? kMemory : 1.0);
+    average(prompt_row_seconds_, step_seconds / rows);
   } else {
     // Rows of prompts ask for no logits and cost less, so only steps without them say what a verified row
     // costs.
@@ -43,11 +47,10 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
         state.expert_overlap += kOverlapRate * (experts_.overlap(slot.committed[i], slot.committed[i - 1]) -
                                                 state.expert_overlap);
     if (slot.drafts.nodes.empty() || slot.verified.emitted.empty() || slot.verified.degenerate) continue;
-    const double temperature = state.request.sampling.greedy() ? 0.0 : state.request.sampling.temperature;
     // Nodes that a limit has ruled out say nothing.
     if (state.tokens_left() > draft::kShareDepthMax &&
         Calibration::learns_from(stats_.steps, r, running_.size()))
-      calibration_.observe(temperature, slot.drafts.nodes, slot.probability, slot.kept,
+      calibration_.observe(state.request.sampling.temperature, slot.drafts.nodes, slot.probability, slot.kept,
                            slot.verified.emitted);
     gate_.observe(state.outlook, slot.probability);
   }

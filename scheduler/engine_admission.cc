@@ -7,13 +7,6 @@
 
 namespace ft::scheduler {
 
-namespace {
-
-// Averages remember about this many observations.
-constexpr double kMemory = 16.0;
-
-}  // namespace
-
 void EngineLoop::enqueue(std::unique_ptr<RequestState> request) {
   request->arrival = arrivals_++;
   set_sources(*request);
@@ -153,11 +146,9 @@ void EngineLoop::suspend(size_t index, bool keep) {
   const int64_t bytes = keep ? memory_.image_bytes(state) : 0;
   const auto begin = Clock::now();
   memory_.suspend(state, keep);
-  if (bytes > 0) {
-    const double byte_seconds =
-        std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(bytes);
-    image_byte_seconds_ += (byte_seconds - image_byte_seconds_) / (image_byte_seconds_ > 0.0 ? kMemory : 1.0);
-  }
+  if (bytes > 0)
+    average(image_byte_seconds_,
+            std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(bytes));
   ++state.report.preemptions;
   ++stats_.preemptions;
   const auto place = std::find_if(waiting_.begin(), waiting_.end(),

@@ -156,9 +156,8 @@ void EngineLoop::plan() {
     input.known_max = state.decoding() ? input.pending : memory_.tokens_to_stop(state);
     // The first token comes from the prompt's last row; there is nothing to draft from before it. The last
     // token that a request may emit needs no draft either.
-    if (state.decoding() && input.pending == 1)
-      input.drafts_max = static_cast<int32_t>(
-          std::min<int64_t>(state.drafts_max, state.tokens_left() > 1 ? state.drafts_max : 0));
+    if (state.decoding() && input.pending == 1 && state.tokens_left() > 1)
+      input.drafts_max = state.drafts_max;
     plan_inputs_.push_back(input);
   }
   plan_batch(plan_inputs_, {options_.batch_rows, options_.prefill_chunk}, plan_entries_);
@@ -166,10 +165,10 @@ void EngineLoop::plan() {
   for (size_t i = 0; i < running_.size(); ++i) {
     Slot& slot = running_[i];
     slot.plan = plan_entries_[i];
-    slot.fallback = !slot.state->speculates()         ? Fallback::kDisabled
-                    : plan_inputs_[i].drafts_max == 0 ? Fallback::kNoDraft
-                    : slot.plan.drafts == 0           ? Fallback::kNoRoom
-                                                      : Fallback::kNoDraft;
+    const bool crowded_out = plan_inputs_[i].drafts_max > 0 && slot.plan.drafts == 0;
+    slot.fallback = !slot.state->speculates() ? Fallback::kDisabled
+                    : crowded_out             ? Fallback::kNoRoom
+                                              : Fallback::kNoDraft;
     prompt_rows_ = prompt_rows_ || slot.plan.known > 1;
     // Where the scheduler chooses, every request may show what it has; rows are shared out afterwards.
     if (adaptive() && slot.plan.drafts > 0) slot.plan.drafts = plan_inputs_[i].drafts_max;
@@ -304,7 +303,6 @@ void EngineLoop::build_rows() {
     if (slot.plan.known == 0) continue;
     const RequestState& state = *slot.state;
     const int64_t length = model_.cache().length(state.sequence);
-    slot.first_row = static_cast<int32_t>(rows_.size());
     slot.committed_from = length;
     for (int64_t i = 0; i < slot.plan.known; ++i) {
       const auto row = static_cast<int32_t>(rows_.size());

@@ -76,7 +76,6 @@ class EngineLoop {
     verify::TokenTree tree;
     verify::Verified verified;
     Fallback fallback = Fallback::kDisabled;
-    int32_t first_row = 0;    // of its known rows
     int32_t first_logit = 0;  // of its tree in the forward output
     int64_t committed_from = 0;
     std::vector<int32_t> committed;  // row indices
@@ -113,6 +112,8 @@ class EngineLoop {
   bool adaptive() const { return options_.tree_nodes == 0; }
 
   // engine_account.cc
+  // Moves an average, 0 before its first value, towards `value`.
+  static void average(double& mean, double value);
   void learn(double draft_seconds, double step_seconds);
   void account(Slot& slot);
   void publish(Slot& slot);
