@@ -14,6 +14,13 @@
 
 namespace ft::scheduler {
 
+inline ModelConfig nano_config() {
+  const std::string path = FT_MODELS "/v4-nano/config.json";
+  const Result<ModelConfig> parsed = ModelConfig::parse(file_bytes(path), path);
+  FT_CHECK(parsed.has_value(), parsed.error().message);
+  return *parsed;
+}
+
 // As Engine::create makes it; ends the test program if the options are refused.
 inline std::unique_ptr<EngineLoop> make_loop(Backend& backend, const Checkpoint& checkpoint,
                                              const EngineOptions& requested) {

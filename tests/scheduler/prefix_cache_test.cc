@@ -10,7 +10,7 @@
 
 #include "core/backend.h"
 #include "core/check.h"
-#include "tests/support/temp_dir.h"
+#include "tests/scheduler/engine_harness.h"
 
 namespace ft::scheduler {
 namespace {
@@ -29,12 +29,6 @@ class PrefixCacheTest : public ::testing::Test {
  protected:
   static constexpr int64_t kRows = 128;
 
-  static ModelConfig config() {
-    const std::string path = FT_MODELS "/v4-nano/config.json";
-    const Result<ModelConfig> parsed = ModelConfig::parse(file_bytes(path), path);
-    FT_CHECK(parsed.has_value(), parsed.error().message);
-    return *parsed;
-  }
   static CacheLimits limits() {
     CacheLimits limits;
     limits.sequences = 2;
@@ -67,7 +61,7 @@ class PrefixCacheTest : public ::testing::Test {
   }
 
   std::unique_ptr<Backend> backend_ = make_reference_backend(Numerics::kExact);
-  ModelConfig config_ = config();
+  ModelConfig config_ = nano_config();
   KvCache cache_{*backend_, config_, {0, 4, 128}, limits()};
 };
 

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "draft/none.h"
-#include "tests/support/temp_dir.h"
+#include "tests/scheduler/engine_harness.h"
 
 namespace ft::scheduler {
 namespace {
@@ -15,12 +15,6 @@ class SequenceMemoryTest : public ::testing::Test {
  protected:
   static constexpr int64_t kRows = 64;
 
-  static ModelConfig config() {
-    const std::string path = FT_MODELS "/v4-nano/config.json";
-    const Result<ModelConfig> parsed = ModelConfig::parse(file_bytes(path), path);
-    FT_CHECK(parsed.has_value(), parsed.error().message);
-    return *parsed;
-  }
   static CacheLimits limits() {
     CacheLimits limits;
     limits.sequences = 4;
@@ -61,7 +55,7 @@ class SequenceMemoryTest : public ::testing::Test {
   bool open(RequestState& state) { return memory_.open(state, std::ssize(state.tokens), 0); }
 
   std::unique_ptr<Backend> backend_ = make_reference_backend(Numerics::kExact);
-  ModelConfig config_ = config();
+  ModelConfig config_ = nano_config();
   KvCache cache_{*backend_, config_, {0, 4, 128}, limits()};
   draft::None drafter_;
   SequenceMemory memory_{cache_, drafter_, 0};
