@@ -249,15 +249,19 @@ KvTransaction KvCache::begin() {
   return KvTransaction(this);
 }
 
+// Nothing before position 0 is ever needed, so a fresh start is always possible. The floor is above the
+// length while the window after skip_to() is not full.
+bool KvCache::keeps_rows_before(SequenceId sequence, int64_t length) const {
+  return length == 0 || length >= std::min(at(rewind_floor_, sequence), at(lengths_, sequence));
+}
+
 Result<void> KvCache::rewind(SequenceId sequence, int64_t length) {
   FT_CHECK(at(open_, sequence) != 0 && !in_transaction_, sequence);
   int64_t& current = at(lengths_, sequence);
   int64_t& floor = at(rewind_floor_, sequence);
   if (length < 0 || length > current)
     return fail(ErrorCode::kInvalidArgument, "rewind to {}: the sequence has {} tokens", length, current);
-  // Nothing before position 0 is ever needed, so a fresh start is always possible. The floor is above the
-  // length while the window after skip_to() is not full.
-  if (length < std::min(floor, current) && length != 0)
+  if (!keeps_rows_before(sequence, length))
     return fail(ErrorCode::kInvalidArgument, "rewind to {}: rows before {} are no longer kept", length,
                 floor);
   // Pages behind the new length go back, so that a later write never meets a full page that a snapshot

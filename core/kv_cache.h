@@ -150,8 +150,11 @@ class KvCache {
   // below the longest, or below the snapshot or image it began from; 0 is always allowed.
   // kOverloaded if snapshots hold so many of its pages that the rest could not be written again.
   Result<void> rewind(SequenceId sequence, int64_t length);
-  // Null if the cache has no page left for the copy of a partly filled page that the snapshot would share.
-  std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence);
+  // The first `length` tokens, less than kRewindMax below the end. Null if the rows before them are no longer
+  // kept (as for rewind), or if the cache has no page left for the copy of a partly filled page that the
+  // snapshot would share.
+  std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence, int64_t length);
+  std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence) { return snapshot(sequence, length(sequence)); }
 
   const LayerCache& layer(int index) const { return layers_[static_cast<size_t>(index)]; }
   const CacheLimits& limits() const { return limits_; }
@@ -190,6 +193,7 @@ class KvCache {
     Buffer table;  // [sequences, page_stride] first entry address of each page
   };
 
+  bool keeps_rows_before(SequenceId sequence, int64_t length) const;
   size_t used_pages(size_t ratio, int64_t length) const;  // pages with an entry of the first `length` tokens
   bool ends_inside_page(size_t ratio, int64_t length) const;
   int64_t unreserved_pages(size_t ratio) const;

@@ -98,24 +98,29 @@ void KvCache::unpack(float* tensor, const float* packed, int64_t cols, int64_t f
                      indices + (end - first), end - first);
 }
 
-std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence) {
+std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence, int64_t length) {
   FT_CHECK(at(open_, sequence) != 0 && !in_transaction_, sequence);
+  const int64_t current = at(lengths_, sequence);
+  FT_CHECK(length >= 0 && length <= current && current - length < kRewindMax, length, current);
+  if (!keeps_rows_before(sequence, length)) return nullptr;
   // The sequence will have to copy a partly filled page that becomes shared now: reserve for that first.
   const auto will_take = [&](size_t k) {
     const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
-    const bool shares = ends_inside_page(k, length(sequence)) && at(pages_[k].references, owned.back()) == 1;
-    return std::max(at(pages_[k].reserved, sequence),
-                    pages_to_take(k, sequence, length(sequence)) + (shares ? 1 : 0));
+    const bool shares = ends_inside_page(k, current) && used_pages(k, length) == owned.size() &&
+                        at(pages_[k].references, owned.back()) == 1;
+    return std::max(at(pages_[k].reserved, sequence), pages_to_take(k, sequence, current) + (shares ? 1 : 0));
   };
   for (size_t k = 0; k < pages_.size(); ++k)
     if (will_take(k) - at(pages_[k].reserved, sequence) > unreserved_pages(k)) return nullptr;
   for (size_t k = 0; k < pages_.size(); ++k) set_reserved(k, sequence, will_take(k));
   std::shared_ptr<KvSnapshot> snapshot(new KvSnapshot(*this));
-  snapshot->length_ = length(sequence);
-  snapshot->rewind_floor_ = std::max(length(sequence), at(rewind_floor_, sequence));
-  for (Pages& pages : pages_) {
-    snapshot->pages_.push_back(at(pages.owned, sequence));
-    for (int32_t page : snapshot->pages_.back()) ++at(pages.references, page);
+  snapshot->length_ = length;
+  snapshot->rewind_floor_ = std::max(length, at(rewind_floor_, sequence));
+  for (size_t k = 0; k < pages_.size(); ++k) {
+    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
+    const std::span shared = std::span(owned).first(used_pages(k, length));
+    snapshot->pages_.emplace_back(shared.begin(), shared.end());
+    for (int32_t page : shared) ++at(pages_[k].references, page);
   }
   int64_t floats = 0;
   visit_tail_rows(

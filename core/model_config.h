@@ -25,6 +25,10 @@ struct DsparkConfig {
   int markov_rank = 0;
   int stage_count = 0;                // trailing entries of compress_ratios beyond the main layers
   std::vector<int> target_layer_ids;  // ascending; outputs of these main layers are tapped
+
+  // Positions of the longest block that is ever drafted: half as many again as were trained. Nothing in the
+  // network depends on a block's length, and further positions turn out nearly as good (README.md).
+  int longest_block() const { return (3 * block_size + 1) / 2; }
 };
 
 // All sizes of a model. Names are the Hugging Face keys.

@@ -19,7 +19,9 @@ void ChildProposer::propose(const ProposeRequest& request, std::span<const float
   std::array<float, kBranchMax> scores;
   conditional_scores(children, scores);
   if (first_score.has_value()) scores[0] = *first_score;
-  for (size_t j = 0; j < children.size(); ++j) builder.add(node, children[j].token, scores[j]);
+  std::array<TreeBuilder::Child, kBranchMax> scored;
+  for (size_t j = 0; j < children.size(); ++j) scored[j] = {children[j].token, scores[j]};
+  builder.expand(node, std::span(scored).first(children.size()));
 }
 
 void ChildProposer::draw_child(const ProposeRequest& request, std::span<const float> logits,
@@ -39,7 +41,8 @@ void ChildProposer::draw_child(const ProposeRequest& request, std::span<const fl
   const NoiseKey anchor{request.seed, request.position};
   const auto depth = static_cast<uint32_t>(builder.depth() + 1);
   const int32_t token = draw(probability, uniform(anchor, NoiseStream::kDraft, depth));
-  builder.add(node, token, first_score.value_or(log_odds(static_cast<float>(largest))));
+  const TreeBuilder::Child drawn{token, first_score.value_or(log_odds(static_cast<float>(largest)))};
+  builder.expand(node, std::span(&drawn, 1));
 }
 
 }  // namespace ft::draft

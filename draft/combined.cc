@@ -36,8 +36,8 @@ void Combined::open(SequenceId sequence, int64_t length_max, const DraftSnapshot
   ngram_.open(sequence, length_max);
 }
 
-std::unique_ptr<DraftSnapshot> Combined::snapshot(SequenceId sequence) {
-  return model_->snapshot(sequence);
+std::unique_ptr<DraftSnapshot> Combined::snapshot(SequenceId sequence, int64_t length) {
+  return model_->snapshot(sequence, length);
 }
 
 void Combined::observe(const ForwardOutput& output, std::span<const ObservedRows> observed) {

@@ -21,9 +21,10 @@ class Combined final : public Drafter {
   bool has_model() const override { return true; }
   bool has_ngram() const override { return true; }
   int depth_max() const override;
+  ModelDepth model_depth() const override { return model_->model_depth(); }
   void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
   // The model's: n-grams are found again in the history.
-  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) override;
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override;
   void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
   // The model runs once, for all the requests that use it. A drawn chain is of one source: the model's if the
   // request uses it.

@@ -31,8 +31,8 @@ struct DraftNode {
   DraftSource source = DraftSource::kModel;
 };
 
-// By falling path probability: parents before children, and so every leading part is a tree too. Siblings
-// have distinct tokens; the anchor is not listed.
+// Parents before their children, and so every leading part is a tree too. Siblings have distinct tokens; the
+// anchor is not listed.
 struct DraftTree {
   std::vector<DraftNode> nodes = {};
   // Drawn chains only (ProposeRequest::draw): row i is the distribution [V] that node i was drawn from.
@@ -54,6 +54,9 @@ struct ProposeRequest {
   double temperature = 0.0;  // of the request's sampling; children are ranked by logits/T + keyed noise
   uint64_t seed = 0;
   int32_t nodes_max = 0;  // drafted nodes wanted at most
+  // Depth of the deepest node of a model's that is wanted. Above what the model was trained for, and with
+  // more nodes wanted than that, it drafts as deep as it can, else as deep as it was trained for.
+  int32_t model_depth = INT32_MAX;
   TreeShape shape = TreeShape::kBestFirst;
   const ShareModel* shares = nullptr;  // null: default_share_model
   // Which sources may propose. At least one.
@@ -74,12 +77,21 @@ struct ObservedRows {
       next_tokens;  // the token at position + 1 of each row; for the last one the new anchor
 };
 
+// How far below its end a sequence's state can be kept: a verify step commits fewer tokens.
+inline constexpr int32_t kSnapshotBehind = 32;
+
 // What a drafter keeps of a sequence beside the target's own snapshot, so that a sequence that continues from
 // there drafts as if it had observed the prefix itself. Must not outlive its drafter.
 class DraftSnapshot {
  public:
   virtual ~DraftSnapshot() = default;
   virtual int64_t bytes() const = 0;
+};
+
+// How deep a model drafts: as it was trained to, and at most, at a higher price.
+struct ModelDepth {
+  int trained = 0;
+  int most = 0;
 };
 
 class Drafter {
@@ -92,16 +104,19 @@ class Drafter {
   virtual bool has_ngram() const { return false; }
   // Depth of the deepest node it can propose.
   virtual int depth_max() const = 0;
+  // Of what its model drafts; zeros without one.
+  virtual ModelDepth model_depth() const { return {}; }
   // A target sequence begins; its id may have been used before and closed. `length_max` is the longest it may
   // become. With `from`, it continues the sequence that the snapshot (of this drafter) was taken of.
   virtual void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) = 0;
-  // The state of an open sequence after what it has observed; null if nothing needs to be kept.
-  virtual std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) = 0;
+  // The state of an open sequence after its first `length` tokens, up to kSnapshotBehind fewer than it has
+  // observed; null if nothing needs to be kept.
+  virtual std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence, int64_t length) = 0;
   // The target's committed rows of this step. `output` is the forward call they came from, still valid. Must
   // be called for every committed row of prefill and decode, in order. Cheap: rows are only copied, and the
-  // draft's own computation on them waits for the next propose() or snapshot() of the sequence. The first
-  // rows of a fresh sequence may be at any position: it drafts from what was observed since, and before that
-  // a model has nothing to say.
+  // draft's own computation on them waits for the next propose() of the sequence. The first rows of a fresh
+  // sequence may be at any position: it drafts from what was observed since, and before that a model has
+  // nothing to say.
   virtual void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) = 0;
   // Fills trees[i] for requests[i]; an empty tree where there is nothing to say. At most nodes_max nodes
   // each.

@@ -49,13 +49,9 @@ void Dspark::close(SequenceId sequence) {
   network_.cache().close(sequences_.close(sequence));
 }
 
-std::unique_ptr<DraftSnapshot> Dspark::snapshot(SequenceId sequence) {
-  const SequenceId own = sequences_.own(sequence);
-  if (ring_.length(own) == 0) return nullptr;
-  // A context key depends on its own row alone, so nothing has to wait for what comes after it.
-  const FeatureRing::Target target{own, ring_.length(own)};
-  catch_up(std::span(&target, 1));
-  return save_own(network_.cache(), ring_, own);
+std::unique_ptr<DraftSnapshot> Dspark::snapshot(SequenceId sequence, int64_t length) {
+  // A context key depends on its own row alone, so none has to wait for what comes after it.
+  return save_own(network_.cache(), ring_, sequences_.own(sequence), length, 0);
 }
 
 void Dspark::observe(const ForwardOutput& output, std::span<const ObservedRows> observed) {
@@ -69,22 +65,39 @@ void Dspark::catch_up(std::span<const FeatureRing::Target> targets) {
                  });
 }
 
+// A block is as long as the network was trained for, or as long as it can be: which one a request gets must
+// not depend on the others.
+int Dspark::block_for(const ProposeRequest& request) const {
+  return std::min(request.model_depth, request.nodes_max) > network_.block_size() ? network_.positions_max()
+                                                                                  : network_.block_size();
+}
+
 void Dspark::propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) {
   FT_CHECK(requests.size() == trees.size(), requests.size(), trees.size());
+  for (DraftTree& tree : trees) {
+    tree.nodes.clear();
+    tree.probability.clear();
+  }
+  propose_blocks(network_.block_size(), requests, trees);
+  if (network_.positions_max() > network_.block_size())
+    propose_blocks(network_.positions_max(), requests, trees);
+}
+
+// For the requests whose blocks are of this length.
+void Dspark::propose_blocks(int positions, std::span<const ProposeRequest> requests,
+                            std::span<DraftTree> trees) {
   targets_.clear();
   anchors_.clear();
   requests_.clear();
   trees_.clear();
   for (size_t i = 0; i < requests.size(); ++i) {
     const ProposeRequest& request = requests[i];
-    trees[i].nodes.clear();
-    trees[i].probability.clear();
-    if (request.nodes_max <= 0 || !request.use_model) continue;
+    if (request.nodes_max <= 0 || !request.use_model || block_for(request) != positions) continue;
     const SequenceId own = sequences_.own(request.sequence);
     if (ring_.length(own) == 0) continue;
     FT_CHECK(request.position == ring_.base(own) + ring_.length(own), request.position, ring_.base(own),
              ring_.length(own));
-    builders_[anchors_.size()].start(request, DraftSource::kModel, depth_max());
+    builders_[anchors_.size()].start(request, DraftSource::kModel, positions);
     targets_.push_back({own, ring_.length(own)});
     anchors_.push_back({own, request.anchor});
     requests_.push_back(&request);
@@ -92,8 +105,8 @@ void Dspark::propose(std::span<const ProposeRequest> requests, std::span<DraftTr
   }
   if (anchors_.empty()) return;
   catch_up(targets_);
-  network_.draft(anchors_);
-  for (int depth = 0; depth < depth_max(); ++depth) {
+  network_.draft(anchors_, positions);
+  for (int depth = 0; depth < positions; ++depth) {
     expand_level();
     for (size_t block = 0; block < anchors_.size(); ++block) builders_[block].descend();
   }

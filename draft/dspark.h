@@ -1,5 +1,6 @@
 // The DSpark drafter: one block pass for all requests, then a tree per request, level by level, with the
-// Markov head (dspark.md sections 1, 2 and 6.2).
+// Markov head (dspark.md sections 1, 2 and 6.2). Requests that want nodes deeper than the trained block get a
+// longer one, in a pass of its own.
 #pragma once
 
 #include <vector>
@@ -20,9 +21,10 @@ class Dspark final : public Drafter {
 
   std::string_view name() const override { return "dspark"; }
   bool has_model() const override { return true; }
-  int depth_max() const override { return network_.block_size(); }
+  int depth_max() const override { return network_.positions_max(); }
+  ModelDepth model_depth() const override { return {network_.block_size(), network_.positions_max()}; }
   void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
-  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) override;
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override;
   void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
   void close(SequenceId sequence) override;
@@ -34,6 +36,8 @@ class Dspark final : public Drafter {
     int32_t node = TreeBuilder::kAnchor;
   };
 
+  int block_for(const ProposeRequest& request) const;
+  void propose_blocks(int positions, std::span<const ProposeRequest> requests, std::span<DraftTree> trees);
   void catch_up(std::span<const FeatureRing::Target> targets);
   void expand_level();
   void add_children(const Expansion& expansion, std::span<const float> bias, float confidence_logit);
@@ -44,7 +48,7 @@ class Dspark final : public Drafter {
   SequenceMap sequences_;
   FeatureRing ring_;  // of taps
 
-  // Scratch of propose(): one entry per block.
+  // Scratch of a pass: one entry per block.
   std::vector<FeatureRing::Target> targets_;
   std::vector<BlockAnchor> anchors_;
   std::vector<const ProposeRequest*> requests_;

@@ -13,7 +13,7 @@ namespace {
 
 // An append and a block pass share the staged rows of the cache and the activations.
 CacheLimits with_block_rows(CacheLimits limits, const ModelConfig& config) {
-  limits.rows = std::max(limits.rows, limits.sequences * config.dspark.block_size);
+  limits.rows = std::max(limits.rows, limits.sequences * config.dspark.longest_block());
   return limits;
 }
 
@@ -37,7 +37,7 @@ DsparkNetwork::DsparkNetwork(Backend& backend, const Checkpoint& checkpoint, con
       confidence_weight_(draft::hidden_confidence(weights_)),
       cache_(backend, config_, std::vector<int>(weights_.stages.size(), 0), with_block_rows(limits, config_)),
       activations_(backend, config_, cache_.limits().rows),
-      head_(backend, config_, checkpoint.weights().head, limits.sequences * config_.dspark.block_size),
+      head_(backend, config_, checkpoint.weights().head, limits.sequences * positions_max()),
       copy_(backend, cache_.limits().rows) {
   const int64_t rows = cache_.limits().rows;
   const int64_t d = config_.hidden_size;
@@ -74,11 +74,13 @@ void DsparkNetwork::append(Matrix taps, std::span<const int32_t> tap_rows, std::
   std::move(transaction).commit(std::span(in_order_).first(rows.size()));
 }
 
-void DsparkNetwork::draft(std::span<const BlockAnchor> anchors, const StageVisitor& visit) {
+void DsparkNetwork::draft(std::span<const BlockAnchor> anchors, int positions, const StageVisitor& visit) {
+  FT_CHECK(positions >= 1 && positions <= positions_max(), positions, positions_max());
+  positions_ = positions;
   rows_.clear();
   for (const BlockAnchor& anchor : anchors) {
     const auto first = static_cast<int32_t>(cache_.length(anchor.sequence));
-    for (int32_t j = 0; j < block_size(); ++j) {
+    for (int32_t j = 0; j < positions; ++j) {
       const int32_t parent = j == 0 ? kCommitted : static_cast<int32_t>(rows_.size()) - 1;
       rows_.push_back(
           {j == 0 ? anchor.token : config_.dspark.noise_token_id, first + j, anchor.sequence, parent});

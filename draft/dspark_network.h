@@ -22,7 +22,7 @@ struct BlockAnchor {
 
 class DsparkNetwork {
  public:
-  // Sees the streams [blocks*block_size, n*d] (backend memory) that leave stage `stage`.
+  // Sees the streams [blocks*positions, n*d] (backend memory) that leave stage `stage`.
   using StageVisitor = std::function<void(int stage, Matrix streams)>;
 
   // Its cache has `limits`; one append takes up to limits.rows rows. Calls backend.reserve. `checkpoint` must
@@ -35,9 +35,9 @@ class DsparkNetwork {
   // What the keys of the last append were made of: norm(main_proj(taps)), [rows, d], backend memory.
   Matrix context() const { return context_; }
 
-  // Runs one block of [anchor, noise, ...] for each anchor (at most limits.sequences, of distinct sequences)
-  // in one batch. Nothing stays in the cache.
-  void draft(std::span<const BlockAnchor> anchors, const StageVisitor& visit = {});
+  // Runs one block of [anchor, noise, ...], `positions` long, for each anchor (at most limits.sequences, of
+  // distinct sequences) in one batch. Nothing stays in the cache. positions: up to positions_max().
+  void draft(std::span<const BlockAnchor> anchors, int positions, const StageVisitor& visit = {});
   // Results of the last draft. Row j of block b predicts the token at the anchor's position + j + 1.
   // Base logits [V], without the Markov bias, on the host.
   std::span<const float> base_logits(size_t block, int position) const {
@@ -48,16 +48,18 @@ class DsparkNetwork {
   float hidden_confidence(size_t block, int position) const {
     return host_confidence_[row_of(block, position)];
   }
-  // Collapsed hidden states before the final norm, [blocks*block_size, d], backend memory.
+  // Collapsed hidden states before the final norm, [blocks*positions, d], backend memory.
   Matrix collapsed() const { return head_.collapsed(); }
 
+  // Positions of a block as the draft was trained (dspark.md 1.3).
   int block_size() const { return config_.dspark.block_size; }
+  int positions_max() const { return config_.dspark.longest_block(); }
   const DsparkWeights& weights() const { return weights_; }
   KvCache& cache() { return cache_; }
 
  private:
   size_t row_of(size_t block, int position) const {
-    return block * static_cast<size_t>(block_size()) + static_cast<size_t>(position);
+    return block * static_cast<size_t>(positions_) + static_cast<size_t>(position);
   }
 
   Backend& backend_;
@@ -72,9 +74,10 @@ class DsparkNetwork {
   Buffer memory_;
   Matrix taps_;        // [rows, taps*d] gathered for one append
   Matrix context_;     // [rows, d]
-  Matrix confidence_;  // [blocks*block_size, 1]
+  Matrix confidence_;  // [blocks*positions, 1]
   std::vector<Row> rows_;
   std::vector<int32_t> in_order_;
+  int positions_ = 0;  // of the last draft
   std::vector<float> host_confidence_;
   std::span<const float> base_logits_;
 };

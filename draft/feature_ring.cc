@@ -12,8 +12,11 @@ int64_t FeatureRing::Saved::bytes() const {
 }
 
 FeatureRing::FeatureRing(Backend& backend, int32_t sequences, int32_t window, int64_t cols, int64_t rows_max)
-    : backend_(backend), window_(window), copy_(backend, std::max<int64_t>(rows_max, window)) {
-  const int64_t rows = int64_t{sequences} * window;
+    : backend_(backend),
+      window_(window),
+      kept_(window + kSnapshotBehind),
+      copy_(backend, std::max<int64_t>(rows_max, kept_)) {
+  const int64_t rows = int64_t{sequences} * kept_;
   memory_ = backend.allocate(static_cast<size_t>(rows * cols) * sizeof(float));
   features_ = Matrix(memory_.f32(), rows, cols);
   next_tokens_.assign(static_cast<size_t>(rows), kUnknown);
@@ -48,8 +51,8 @@ void FeatureRing::observe(Matrix features, std::span<const ObservedRows> observe
     FT_CHECK(rows.next_tokens.size() == rows.rows.size(), rows.next_tokens.size(), rows.rows.size());
     if (known.length == 0) known.base = rows.first_position;
     FT_CHECK(rows.first_position == known.base + known.length, rows.first_position, known.base, known.length);
-    // Two rows must not race for one slot: of more than a window, the last stay.
-    for (int64_t i = std::max<int64_t>(0, count - window_); i < count; ++i) {
+    // Two rows must not race for one slot: of more than there are slots, the last stay.
+    for (int64_t i = std::max<int64_t>(0, count - kept_); i < count; ++i) {
       const int32_t to = row(sequence, known.length + i);
       source_rows_.push_back(rows.rows[static_cast<size_t>(i)]);
       target_rows_.push_back(to);
@@ -69,19 +72,19 @@ void FeatureRing::learn(SequenceId sequence, std::span<const int32_t> history) {
         history[static_cast<size_t>(known.base + position + 1)];
 }
 
-FeatureRing::Saved FeatureRing::save(SequenceId sequence, int64_t first) {
+FeatureRing::Saved FeatureRing::save(SequenceId sequence, int64_t first, int64_t length) {
   const Sequence& known = at(sequence);
-  FT_CHECK(first <= known.length && first >= known.length - window_ && first >= 0, first, known.length);
+  FT_CHECK(first >= std::max<int64_t>(0, known.length - kept_) && first <= length && length <= known.length,
+           first, length, known.length);
   Saved saved;
   saved.base = known.base;
-  saved.length = known.length;
+  saved.length = length;
   source_rows_.clear();
-  for (int64_t position = first; position < known.length; ++position) {
+  for (int64_t position = first; position < length; ++position) {
     source_rows_.push_back(row(sequence, position));
     saved.next_tokens.push_back(next_token(sequence, position));
   }
   if (source_rows_.empty()) return saved;
-  // Whoever continues from here may take another token next.
   saved.next_tokens.back() = kUnknown;
   const auto count = static_cast<int64_t>(source_rows_.size());
   saved.features = backend_.allocate(static_cast<size_t>(count * features_.cols) * sizeof(float));

@@ -33,7 +33,8 @@ class FeatureRing {
   // The token after a row that is not known yet.
   static constexpr int32_t kUnknown = -1;
 
-  // Keeps `window` rows of `cols` floats per sequence. One observe() has up to rows_max rows.
+  // Keeps `window` rows of `cols` floats per sequence, and kSnapshotBehind more that only save() looks at.
+  // One observe() has up to rows_max rows.
   FeatureRing(Backend& backend, int32_t sequences, int32_t window, int64_t cols, int64_t rows_max);
 
   // Begins a sequence, empty or as it was saved.
@@ -45,20 +46,22 @@ class FeatureRing {
   int64_t length(SequenceId sequence) const { return at(sequence).length; }
   // The absolute position of row 0. Only if length() > 0.
   int64_t base(SequenceId sequence) const { return at(sequence).base; }
-  // Rows of a position that is kept, one of the last `window`.
+  // Rows of a position that is kept.
   int32_t row(SequenceId sequence, int64_t position) const {
-    return sequence * window_ + static_cast<int32_t>(position % window_);
+    return sequence * kept_ + static_cast<int32_t>(position % kept_);
   }
   int32_t next_token(SequenceId sequence, int64_t position) const {
     return next_tokens_[static_cast<size_t>(row(sequence, position))];
   }
-  // [sequences * window, cols], indexed by row().
+  // [sequences * rows kept, cols], indexed by row().
   Matrix features() const { return features_; }
 
   // Replaces the next tokens of the rows kept, from the tokens at absolute positions [0, base + length].
   void learn(SequenceId sequence, std::span<const int32_t> history);
-  // The rows from `first` on, all of them kept.
-  Saved save(SequenceId sequence, int64_t first);
+  int64_t window() const { return window_; }
+  // The rows [first, length), all of them kept, for a sequence that ends there. Whoever continues from there
+  // may take another token next, so the last row's is not kept.
+  Saved save(SequenceId sequence, int64_t first, int64_t length);
 
   // What a cache lacks of one sequence.
   struct Target {
@@ -104,6 +107,7 @@ class FeatureRing {
 
   Backend& backend_;
   int32_t window_;
+  int32_t kept_;
   RowCopy copy_;
   Buffer memory_;
   Matrix features_;

@@ -7,7 +7,7 @@ namespace ft::draft {
 
 GreedyBlock draft_greedy_block(DsparkNetwork& network, MarkovHead& markov, const BlockAnchor& anchor,
                                const DsparkNetwork::StageVisitor& visit) {
-  network.draft(std::span(&anchor, 1), visit);
+  network.draft(std::span(&anchor, 1), network.block_size(), visit);
   GreedyBlock block;
   int32_t token = anchor.token;
   for (int j = 0; j < network.block_size(); ++j) {

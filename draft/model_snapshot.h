@@ -1,6 +1,7 @@
 // What DSpark and MTP keep of a sequence: the window of their own cache, and the rows that are not in it yet.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "core/check.h"
@@ -27,11 +28,20 @@ inline SequenceId open_own(KvCache& cache, FeatureRing& ring, int64_t length_max
   return *own;
 }
 
-// The state of a sequence of which the cache lacks the rows from its length on.
-inline std::unique_ptr<DraftSnapshot> save_own(KvCache& cache, FeatureRing& ring, SequenceId own) {
+// The state of a sequence after the `length` tokens of the target, of which the cache, caught up or not, is
+// to have all rows but the last `open_rows`. What it lacks is kept as features, to be taken in by whoever
+// needs it. Null if none of these tokens was observed.
+inline std::unique_ptr<DraftSnapshot> save_own(KvCache& cache, FeatureRing& ring, SequenceId own,
+                                               int64_t length, int64_t open_rows) {
+  if (ring.length(own) == 0 || length <= ring.base(own)) return nullptr;
+  const int64_t own_length = length - ring.base(own);
+  FT_CHECK(own_length <= ring.length(own) && ring.length(own) - own_length <= kSnapshotBehind, own_length,
+           ring.length(own));
+  const int64_t window_first = std::max<int64_t>(0, own_length - ring.window());
+  const int64_t taken_in = std::min(cache.length(own), own_length - open_rows);
   auto snapshot = std::make_unique<ModelSnapshot>();
-  if (cache.length(own) > 0) snapshot->cache = cache.snapshot(own);
-  snapshot->features = ring.save(own, cache.length(own));
+  if (taken_in > window_first) snapshot->cache = cache.snapshot(own, taken_in);
+  snapshot->features = ring.save(own, snapshot->cache != nullptr ? taken_in : window_first, own_length);
   return snapshot;
 }
 

@@ -68,17 +68,9 @@ void Mtp::close(SequenceId sequence) {
   block_.cache().close(sequences_.close(sequence));
 }
 
-std::unique_ptr<DraftSnapshot> Mtp::snapshot(SequenceId sequence) {
-  const SequenceId own = sequences_.own(sequence);
-  const int64_t length = ring_.length(own);
-  if (length == 0) return nullptr;
-  // A row whose next token is not known, the last for one, stays a row of features.
-  FeatureRing::Target target{own,
-                             std::max<int64_t>(block_.cache().length(own), length - config_.sliding_window)};
-  while (target.length < length - 1 && ring_.next_token(own, target.length) != FeatureRing::kUnknown)
-    ++target.length;
-  catch_up(std::span(&target, 1));
-  return save_own(block_.cache(), ring_, own);
+std::unique_ptr<DraftSnapshot> Mtp::snapshot(SequenceId sequence, int64_t length) {
+  // The last row also depends on the token after it, which may be another one for whoever continues.
+  return save_own(block_.cache(), ring_, sequences_.own(sequence), length, 1);
 }
 
 void Mtp::observe(const ForwardOutput& output, std::span<const ObservedRows> observed) {

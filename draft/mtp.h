@@ -30,8 +30,9 @@ class Mtp final : public Drafter {
   std::string_view name() const override { return "mtp"; }
   bool has_model() const override { return true; }
   int depth_max() const override { return kDepthMax; }
+  ModelDepth model_depth() const override { return {kDepthMax, kDepthMax}; }
   void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
-  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence) override;
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override;
   void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
   void close(SequenceId sequence) override;

@@ -91,17 +91,20 @@ void Ngram::propose_one(const ProposeRequest& request, DraftTree& tree) {
       for (int32_t i = 0; i < match.count; ++i)
         if (at[static_cast<size_t>(i)] == node) continuations.add(next_token(i));
       continuations.sort();
+      const auto count = static_cast<size_t>(continuations.size);
+      std::array<TreeBuilder::Child, NgramMatch::kOccurrencesMax> children;
       float unnamed = 1.0f;  // probability of everything but the children so far
-      for (int32_t k = 0; k < continuations.size; ++k) {
-        const Continuations::Entry entry = continuations.entries[static_cast<size_t>(k)];
+      for (size_t k = 0; k < count; ++k) {
+        const Continuations::Entry entry = continuations.entries[k];
         const float probability =
             repeat * static_cast<float>(entry.count) / static_cast<float>(continuations.total);
-        const int32_t child = builder_.add(node, entry.token, log_odds(probability / unnamed));
+        children[k] = {entry.token, log_odds(probability / unnamed)};
         unnamed -= probability;
-        for (int32_t i = 0; i < match.count; ++i)
-          if (at[static_cast<size_t>(i)] == node && next_token(i) == entry.token)
-            next[static_cast<size_t>(i)] = child;
       }
+      const std::span<const int32_t> added = builder_.expand(node, std::span(children).first(count));
+      for (size_t i = 0; i < static_cast<size_t>(match.count); ++i)
+        for (size_t k = 0; k < count; ++k)
+          if (at[i] == node && next_token(static_cast<int32_t>(i)) == children[k].token) next[i] = added[k];
     }
     at = next;
     builder_.descend();

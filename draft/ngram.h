@@ -27,7 +27,7 @@ class Ngram final : public Drafter {
   int depth_max() const override { return kDepthMax; }
   // Everything is in the history of a request, so there is nothing to observe or to keep.
   void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
-  std::unique_ptr<DraftSnapshot> snapshot(SequenceId) override { return nullptr; }
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId, int64_t) override { return nullptr; }
   void observe(const ForwardOutput&, std::span<const ObservedRows>) override {}
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
   void close(SequenceId) override {}

@@ -10,7 +10,7 @@ class None final : public Drafter {
   std::string_view name() const override { return "none"; }
   int depth_max() const override { return 0; }
   void open(SequenceId, int64_t, const DraftSnapshot*) override {}
-  std::unique_ptr<DraftSnapshot> snapshot(SequenceId) override { return nullptr; }
+  std::unique_ptr<DraftSnapshot> snapshot(SequenceId, int64_t) override { return nullptr; }
   void observe(const ForwardOutput&, std::span<const ObservedRows>) override {}
   void propose(std::span<const ProposeRequest>, std::span<DraftTree> trees) override {
     for (DraftTree& tree : trees) {

@@ -14,9 +14,13 @@ class ShareSplit {
   // children stands. So do n-gram children among themselves, which come behind. Not a number if the score is
   // not.
   float next(const ShareModel& shares, DraftSource source, int depth, int rank, float score) {
+    return next(source, shares.share(source, depth, rank, score));
+  }
+  // The same for a part that is known: what the share model says of the child.
+  float next(DraftSource source, float part) {
     float& bound = source == DraftSource::kNgram ? ngram_bound_ : model_bound_;
     // In this order a part that is not a number stays one.
-    const float share = std::min(remaining_ * shares.share(source, depth, rank, score), bound);
+    const float share = std::min(remaining_ * part, bound);
     if (!(share > 0.0f)) return share;
     bound = share;
     remaining_ = std::max(remaining_ - share, 0.0f);

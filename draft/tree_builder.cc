@@ -1,6 +1,8 @@
 #include "draft/tree_builder.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
 
 #include "core/check.h"
 #include "core/keyed_ranking.h"
@@ -24,98 +26,113 @@ void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32
   source_ = source;
   shares_ = &share_model(request);
   depth_ = 0;
-  last_parent_ = kRejected;
   level_begin_ = 0;
+  falling_ = false;
+  least_ = 1.0f;
   nodes_.clear();
   kept_.clear();
   frontier_.clear();
   if (nodes_max_ > 0 && depth_max_ > 0) frontier_.push_back(kAnchor);
 }
 
-int32_t TreeBuilder::add(int32_t parent, int32_t token, float score) {
+std::span<const int32_t> TreeBuilder::expand(int32_t parent, std::span<const Child> children) {
   FT_CHECK(parent == kAnchor || nodes_[static_cast<size_t>(parent)].depth == depth_, parent, depth_);
-  if (parent != last_parent_) {
-    last_parent_ = parent;
-    rank_ = 0;
-    split_ = ShareSplit();
-  } else if (chain_) {
-    return kRejected;
+  FT_CHECK(children.size() <= added_.size(), children.size());
+  added_.fill(kRejected);
+  const std::span<const int32_t> added = std::span(added_).first(children.size());
+  if (chain_ && children.size() > 1) children = children.first(1);
+  const float before = path_probability(parent);
+  // Where even all of it would not change what is kept, no child needs its share.
+  if (full() && !keeps_all_ && before <= least_) return added;
+  std::array<float, kChildrenMax> parts;
+  // All at once: the exponentials of one child do not wait for those of another.
+  for (size_t j = 0; j < children.size(); ++j)
+    parts[j] = shares_->share(source_, depth_ + 1, static_cast<int>(j), children[j].score);
+  ShareSplit split;
+  for (size_t j = 0; j < children.size(); ++j) {
+    float share = split.next(source_, parts[j]);
+    if (!(share > 0.0f)) {
+      // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
+      if (!keeps_all_) continue;
+      share = 0.0f;
+    }
+    const float probability = before * share;
+    if (full() && probability <= least_) continue;
+    added_[j] = add(parent, children[j], static_cast<int32_t>(j), probability);
   }
-  const int32_t rank = rank_++;
-  // What even all that is left would not change needs no share.
-  const bool full = static_cast<int32_t>(kept_.size()) == nodes_max_;
-  if (full && !keeps_all_ &&
-      path_probability(parent) * split_.most(source_) <= path_probability(kept_.back()))
-    return kRejected;
-  float share = split_.next(*shares_, source_, depth_ + 1, rank, score);
-  if (!(share > 0.0f)) {
-    // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
-    if (!keeps_all_) return kRejected;
-    share = 0.0f;
-  }
-  const float probability = path_probability(parent) * share;
-  if (full && probability <= path_probability(kept_.back())) return kRejected;
+  return added;
+}
+
+int32_t TreeBuilder::add(int32_t parent, const Child& child, int32_t rank, float probability) {
   const auto node = static_cast<int32_t>(nodes_.size());
-  nodes_.push_back({token, parent, depth_ + 1, probability, score, rank, kRejected, 0});
-  if (!full) {
-    kept_.push_back(node);
-    // From now on the least has to go for every one that comes.
-    if (static_cast<int32_t>(kept_.size()) == nodes_max_) sort_kept();
+  nodes_.push_back({child.token, parent, depth_ + 1, probability, child.score, rank, kRejected, 0});
+  const Ranked ranked(probability, node);
+  if (!full()) {
+    kept_.push_back(ranked);
+    least_ = std::min(least_, probability);
     return node;
   }
-  // A new node is deeper or later than all the others, so it goes behind its equals, which keeps every parent
-  // before its children.
+  // From now on the least has to go for every one that comes. In falling order, a new node, deeper or later
+  // than all others, goes behind its equals, which keeps every parent before its children.
+  if (!falling_) sort_kept();
+  falling_ = true;
   kept_.pop_back();
-  const auto place = std::partition_point(
-      kept_.begin(), kept_.end(), [&](int32_t other) { return path_probability(other) >= probability; });
-  kept_.insert(place, node);
+  kept_.insert(std::ranges::lower_bound(kept_, ranked, std::greater<>()), ranked);
+  least_ = kept_.back().probability();
   return node;
 }
 
-// Few, and nearly in order: an insertion sort, which leaves equal ones as they were added.
+// Few, and nearly in order: an insertion sort.
 void TreeBuilder::sort_kept() {
   for (size_t i = 1; i < kept_.size(); ++i) {
-    const int32_t node = kept_[i];
-    const float probability = path_probability(node);
+    const Ranked moved = kept_[i];
     size_t place = i;
-    for (; place > 0 && path_probability(kept_[place - 1]) < probability; --place)
-      kept_[place] = kept_[place - 1];
-    kept_[place] = node;
+    for (; place > 0 && kept_[place - 1] < moved; --place) kept_[place] = kept_[place - 1];
+    kept_[place] = moved;
   }
 }
 
 void TreeBuilder::descend() {
   ++depth_;
   frontier_.clear();
-  last_parent_ = kRejected;
   const size_t level = level_begin_;
   level_begin_ = nodes_.size();
   if (depth_ >= depth_max_) return;
   // With no room left, children of the last node kept could not displace anything, nor could those of one
   // that was displaced itself.
-  const bool full = static_cast<int32_t>(kept_.size()) == nodes_max_;
-  const float least = full ? path_probability(kept_.back()) : -1.0f;
-  // The most probable of the level's nodes, in order; equal ones as they were added.
+  const float least = full() ? least_ : -1.0f;
+  // The most probable of the level's nodes, in order.
+  std::array<Ranked, kFrontierMax> best;
+  size_t count = 0;
   for (size_t i = level; i < nodes_.size(); ++i) {
     const float probability = nodes_[i].path_probability;
     if (probability <= least) continue;
-    size_t place = frontier_.size();
-    while (place > 0 && path_probability(frontier_[place - 1]) < probability) --place;
-    if (place == static_cast<size_t>(frontier_max_)) continue;
-    if (frontier_.size() == static_cast<size_t>(frontier_max_)) frontier_.pop_back();
-    frontier_.insert(frontier_.begin() + static_cast<std::ptrdiff_t>(place), static_cast<int32_t>(i));
+    const Ranked ranked(probability, static_cast<int32_t>(i));
+    if (count < static_cast<size_t>(frontier_max_)) {
+      ++count;
+    } else if (count == 0 || best[count - 1] > ranked) {
+      continue;
+    }
+    size_t place = count - 1;
+    for (; place > 0 && best[place - 1] < ranked; --place) best[place] = best[place - 1];
+    best[place] = ranked;
   }
+  for (size_t i = 0; i < count; ++i) frontier_.push_back(best[i].node());
 }
 
 void TreeBuilder::finish(DraftTree& tree) {
-  if (static_cast<int32_t>(kept_.size()) < nodes_max_) sort_kept();
-  tree.nodes.clear();
-  for (int32_t node : kept_) {
-    Node& kept = nodes_[static_cast<size_t>(node)];
-    kept.index = static_cast<int32_t>(tree.nodes.size());
+  tree.nodes.resize(kept_.size());
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    Node& kept = nodes_[static_cast<size_t>(kept_[i].node())];
+    kept.index = static_cast<int32_t>(i);
     const int32_t parent = kept.parent == kAnchor ? kAnchor : nodes_[static_cast<size_t>(kept.parent)].index;
-    tree.nodes.push_back({kept.token, parent, kept.path_probability, kept.score,
-                          static_cast<uint8_t>(kept.rank), static_cast<uint8_t>(kept.depth), source_});
+    tree.nodes[i] = {kept.token,
+                     parent,
+                     kept.path_probability,
+                     kept.score,
+                     static_cast<uint8_t>(kept.rank),
+                     static_cast<uint8_t>(kept.depth),
+                     source_};
   }
 }
 

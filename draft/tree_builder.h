@@ -5,6 +5,9 @@
 // (dspark.md 6.2: best first over estimated path probabilities, a beam per level.)
 #pragma once
 
+#include <array>
+#include <bit>
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -18,7 +21,7 @@ class TreeBuilder {
  public:
   // The anchor, parent of the first level.
   static constexpr int32_t kAnchor = -1;
-  // add() returns this for a child that is not kept.
+  // expand() returns this for a child that is not kept.
   static constexpr int32_t kRejected = -2;
   // Limits of the memory that is set aside at construction, and of start().
   static constexpr int32_t kDepthMax = 16;
@@ -40,11 +43,15 @@ class TreeBuilder {
   // Depth of the frontier: 0 for the anchor.
   int32_t depth() const { return depth_; }
 
-  // Adds a child of a frontier node; `score` as in share_model.h. Children of one node have distinct tokens
-  // and come in the order of their rank, one after the other; only the first counts for a chain. Returns the
-  // node, valid until start(), or kRejected if at least nodes_max earlier ones are as probable or if its
-  // share is not positive.
-  int32_t add(int32_t parent, int32_t token, float score);
+  struct Child {
+    int32_t token = 0;
+    float score = 0.0f;  // as in share_model.h
+  };
+  // Adds the children of a frontier node, at most kChildrenMax, of distinct tokens and in the order of their
+  // rank; only the first counts for a chain. Returns the node of each, valid until start() or the next
+  // expand(): kRejected where at least nodes_max earlier ones are as probable or where its share is not
+  // positive.
+  std::span<const int32_t> expand(int32_t parent, std::span<const Child> children);
 
   // Goes one level down.
   void descend();
@@ -58,12 +65,13 @@ class TreeBuilder {
   void set_tag(int32_t node, int32_t tag) { nodes_[static_cast<size_t>(node)].tag = tag; }
   int32_t tag(int32_t node) const { return nodes_[static_cast<size_t>(node)].tag; }
 
-  // Writes the nodes kept, by falling path probability; equal ones shallower first, then earlier added first.
-  // Parents come before their children, and so every leading part of the list is a tree too.
+  // Writes the nodes kept, parents before their children.
   void finish(DraftTree& tree);
 
  private:
+  int32_t add(int32_t parent, const Child& child, int32_t rank, float probability);
   void sort_kept();
+  bool full() const { return static_cast<int32_t>(kept_.size()) == nodes_max_; }
 
   struct Node {
     int32_t token = 0;
@@ -76,6 +84,20 @@ class TreeBuilder {
     int32_t index = 0;  // in the finished tree
   };
 
+  // A node with what the order goes by as one number: larger is better, and of two equally probable ones the
+  // node added first. (Not negative, probabilities are in the order of their bits.)
+  class Ranked {
+   public:
+    Ranked() = default;
+    Ranked(float probability, int32_t node)
+        : key_(uint64_t{std::bit_cast<uint32_t>(probability)} << 32 | ~static_cast<uint32_t>(node)) {}
+    float probability() const { return std::bit_cast<float>(static_cast<uint32_t>(key_ >> 32)); }
+    int32_t node() const { return static_cast<int32_t>(~static_cast<uint32_t>(key_)); }
+    auto operator<=>(const Ranked&) const = default;
+
+   private:
+    uint64_t key_ = 0;
+  };
   bool chain_ = false;
   bool keeps_all_ = false;
   int32_t nodes_max_ = 0;
@@ -84,14 +106,13 @@ class TreeBuilder {
   DraftSource source_ = DraftSource::kModel;
   const ShareModel* shares_ = nullptr;
   int32_t depth_ = 0;
-  // Of the children being added.
-  int32_t last_parent_ = kRejected;
-  int32_t rank_ = 0;
-  ShareSplit split_;
-  size_t level_begin_ = 0;     // of the level that is being added, in nodes_
-  std::vector<Node> nodes_;    // everything that was kept once; a parent's index is below its children's
-  std::vector<int32_t> kept_;  // the nodes_max best of them; in the order of finish() once they are so many
+  size_t level_begin_ = 0;    // of the level that is being added, in nodes_
+  std::vector<Node> nodes_;   // everything that was kept once; a parent's index is below its children's
+  std::vector<Ranked> kept_;  // the nodes_max best of them, parents first; falling once one had to go
+  bool falling_ = false;
+  float least_ = 0.0f;  // probability of the least of them
   std::vector<int32_t> frontier_;
+  std::array<int32_t, kChildrenMax> added_{};  // by the last expand()
 };
 
 // The model that a request's shares come from.

@@ -29,7 +29,10 @@ void ScriptedDrafter::script(const draft::ProposeRequest& request, const std::ve
   const draft::ShareModel& shares = draft::share_model(request);
   const float score = draft::log_odds(static_cast<float>(rate_));
   float path = 1.0f;
-  for (int32_t depth = 1; depth <= std::min<int32_t>(inner_->depth_max(), request.nodes_max); ++depth) {
+  const draft::ModelDepth inner = inner_->model_depth();
+  const int32_t depth_max =
+      std::min(request.nodes_max, std::clamp(request.model_depth, inner.trained, inner.most));
+  for (int32_t depth = 1; depth <= depth_max; ++depth) {
     const auto place = static_cast<size_t>(request.position + depth);
     if (place >= tokens.size()) break;
     const bool right = uniform({request.seed, request.position + depth}, NoiseStream::kDraft) < rate_;

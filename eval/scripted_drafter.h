@@ -26,11 +26,12 @@ class ScriptedDrafter final : public draft::Drafter {
   bool has_model() const override { return inner_->has_model(); }
   bool has_ngram() const override { return inner_->has_ngram(); }
   int depth_max() const override { return inner_->depth_max(); }
+  draft::ModelDepth model_depth() const override { return inner_->model_depth(); }
   void open(SequenceId sequence, int64_t length_max, const draft::DraftSnapshot* from = nullptr) override {
     inner_->open(sequence, length_max, from);
   }
-  std::unique_ptr<draft::DraftSnapshot> snapshot(SequenceId sequence) override {
-    return inner_->snapshot(sequence);
+  std::unique_ptr<draft::DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override {
+    return inner_->snapshot(sequence, length);
   }
   void observe(const ForwardOutput& output, std::span<const draft::ObservedRows> observed) override {
     inner_->observe(output, observed);

@@ -1,5 +1,8 @@
 #include "eval/synthetic_drafts.h"
 
+#include <algorithm>
+#include <span>
+
 namespace ft::eval {
 
 namespace {
@@ -34,6 +37,7 @@ int32_t SyntheticDrafts::anchor(int64_t step, int32_t request) const {
   return child(bits(step, request, 0, 0), 0);
 }
 
+// next(node, depth, count): the children of a node.
 template <class Next>
 void SyntheticDrafts::grow(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, Next next) {
   builder.start(asked, draft::DraftSource::kModel, kDepth);
@@ -44,10 +48,9 @@ void SyntheticDrafts::grow(draft::TreeBuilder& builder, const draft::ProposeRequ
     int32_t level = (left + kDepth - depth - 1) / (kDepth - depth);
     left -= level;
     for (int32_t node : builder.frontier()) {
-      for (int32_t rank = 0; rank < draft::kBranchMax && level > 0; ++rank, --level) {
-        const Child child = next(node, depth, rank);
-        builder.add(node, child.token, child.score);
-      }
+      const int32_t count = std::min(level, draft::kBranchMax);
+      builder.expand(node, next(node, depth, count));
+      level -= count;
       if (level == 0) break;
     }
   }
@@ -56,21 +59,27 @@ void SyntheticDrafts::grow(draft::TreeBuilder& builder, const draft::ProposeRequ
 void SyntheticDrafts::invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
                              int32_t request, std::vector<Child>& children) const {
   children.clear();
-  grow(builder, asked, [&](int32_t node, int32_t depth, int32_t rank) {
+  grow(builder, asked, [&](int32_t node, int32_t depth, int32_t count) {
     const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
     const uint64_t random = bits(step, request, token, depth);
-    // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
-    const float score =
-        (rank == 0 ? 2.0f - 0.4f * static_cast<float>(depth) : -1.0f) + unit(random << (20 * rank));
-    children.push_back({child(random, rank), score});
-    return children.back();
+    for (int32_t rank = 0; rank < count; ++rank) {
+      // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
+      const float score =
+          (rank == 0 ? 2.0f - 0.4f * static_cast<float>(depth) : -1.0f) + unit(random << (20 * rank));
+      children.push_back({child(random, rank), score});
+    }
+    return std::span<const Child>(children).last(static_cast<size_t>(count));
   });
 }
 
 void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked,
                             const std::vector<Child>& children, draft::DraftTree& tree) {
   const Child* next = children.data();
-  grow(builder, asked, [&](int32_t, int32_t, int32_t) { return *next++; });
+  grow(builder, asked, [&](int32_t, int32_t, int32_t count) {
+    const std::span<const Child> own(next, static_cast<size_t>(count));
+    next += count;
+    return own;
+  });
   builder.finish(tree);
 }
 

@@ -18,11 +18,7 @@ class SyntheticDrafts {
   explicit SyntheticDrafts(uint64_t seed) : seed_(seed) {}
 
   int32_t anchor(int64_t step, int32_t request) const;
-  // What a drafter says of one child.
-  struct Child {
-    int32_t token = 0;
-    float score = 0.0f;
-  };
+  using Child = draft::TreeBuilder::Child;
   // Writes asked.nodes_max children for `request` to `children`, spread over the depths, the best node of a
   // level expanded first, in the order in which build() asks for them. Scores fall with depth and rank.
   void invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step, int32_t request,

@@ -93,7 +93,6 @@ void OnlineLogistic::start(draft::ShareParameters prior) {
   p00_ = kScaleSpread * kScaleSpread * (prior.scale == 0.0f ? 0.1 : 1.0);
   p01_ = 0.0;
   p11_ = kOffsetSpread * kOffsetSpread;
-  observations_ = 0.0;
 }
 
 void OnlineLogistic::observe(double score, bool hit) {
@@ -116,7 +115,6 @@ void OnlineLogistic::observe(double score, bool hit) {
   p11_ = std::min(p11_ / kFitKeep, kOffsetSpread * kOffsetSpread);
   const double bound = std::sqrt(p00_ * p11_);
   p01_ = std::clamp(p01_, -bound, bound);
-  observations_ += 1.0;
 }
 
 void Calibration::Correction::start() {
@@ -170,12 +168,6 @@ void Calibration::Correction::refit() {
   }
 }
 
-float Calibration::Correction::at(float predicted) const {
-  const float x = std::clamp(predicted, 0.0f, 1.0f) * kKnots;
-  const auto k = std::min(static_cast<size_t>(x), static_cast<size_t>(kKnots - 1));
-  return value[k] + (value[k + 1] - value[k]) * (x - static_cast<float>(k));
-}
-
 Calibration::Calibration() : buckets_(kTemperatureBuckets) {
   for (size_t b = 0; b < buckets_.size(); ++b) {
     Bucket& bucket = buckets_[b];
@@ -200,11 +192,12 @@ const draft::ShareModel& Calibration::shares(double temperature) const {
 void Calibration::correct(double temperature, std::span<const draft::DraftNode> nodes,
                           std::vector<float>& corrected) const {
   const Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
-  corrected.clear();
-  for (const draft::DraftNode& node : nodes) {
+  corrected.resize(nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const draft::DraftNode& node = nodes[i];
     const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
     const float parent = node.parent < 0 ? 1.0f : corrected[static_cast<size_t>(node.parent)];
-    corrected.push_back(std::min(bucket.correction[depth].at(node.path_probability), parent));
+    corrected[i] = std::min(bucket.correction[depth].at(node.path_probability), parent);
   }
 }
 
@@ -277,7 +270,6 @@ void Calibration::visit_state(Self& self, Visit visit) {
           visit(logistic.p00_);
           visit(logistic.p01_);
           visit(logistic.p11_);
-          visit(logistic.observations_);
         }
     for (auto& correction : bucket.correction)
       for (size_t k = 0; k < Correction::kKnots; ++k) {

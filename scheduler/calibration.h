@@ -9,6 +9,7 @@
 // construction.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -60,7 +61,6 @@ class OnlineLogistic {
   draft::ShareParameters parameters() const {
     return {static_cast<float>(scale_), static_cast<float>(offset_)};
   }
-  double observations() const { return observations_; }
 
  private:
   friend class Calibration;
@@ -70,7 +70,6 @@ class OnlineLogistic {
   double p00_ = 1.0;
   double p01_ = 0.0;
   double p11_ = 1.0;
-  double observations_ = 0.0;
 };
 
 class Calibration {
@@ -119,7 +118,11 @@ class Calibration {
     void start();
     void observe(double product, bool hit);
     void refit();
-    float at(float product) const;
+    float at(float predicted) const {
+      const float x = std::clamp(predicted, 0.0f, 1.0f) * kKnots;
+      const auto k = std::min(static_cast<size_t>(x), static_cast<size_t>(kKnots - 1));
+      return value[k] + (value[k + 1] - value[k]) * (x - static_cast<float>(k));
+    }
   };
   struct Bucket {
     std::array<std::array<std::array<OnlineLogistic, draft::kBranchMax>, kDepths>, draft::kDraftSources>

@@ -177,11 +177,11 @@ void CostCurve::refresh() {
   }
 }
 
-CostModel::CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row, double experts_max)
+CostModel::CostModel(int32_t rows_max, int32_t positions_max, double experts_per_row, double experts_max)
     : experts_per_row_(experts_per_row),
       experts_max_(experts_max),
       verify_(cost_grid(rows_max)),
-      draft_(cost_grid(requests_max)) {}
+      draft_(cost_grid(positions_max)) {}
 
 double CostModel::independent_experts(double rows) const {
   if (experts_max_ <= 0.0) return rows * experts_per_row_;
@@ -197,8 +197,8 @@ double CostModel::regression_prior() const {
   return kRegressionPrior * experts_per_row_ * experts_per_row_;
 }
 
-double CostModel::draft_seconds(double requests) const {
-  return requests > 0.0 ? draft_.at(requests) : 0.0;
+double CostModel::draft_seconds(double positions) const {
+  return positions > 0.0 ? draft_.at(positions) : 0.0;
 }
 
 void CostModel::observe_verify(int32_t rows, double experts, double seconds) {
@@ -219,15 +219,15 @@ void CostModel::observe_verify(int32_t rows, double experts, double seconds) {
   verify_.observe(rows, seconds, experts);
 }
 
-void CostModel::observe_draft(int32_t requests, int64_t catch_up_rows, double seconds) {
+void CostModel::observe_draft(int32_t positions, int64_t catch_up_rows, double seconds) {
   // What exceeds the usual is the price of the rows, once there is a usual.
   if (catch_up_rows > 0 && !draft_.empty()) {
-    const double row = std::max(0.0, seconds - draft_.at(requests)) / static_cast<double>(catch_up_rows);
+    const double row = std::max(0.0, seconds - draft_.at(positions)) / static_cast<double>(catch_up_rows);
     seconds_per_catch_up_row_ +=
         (row - seconds_per_catch_up_row_) / (seconds_per_catch_up_row_ > 0.0 ? kCatchUpMemory : 1.0);
     return;
   }
-  draft_.observe(requests, seconds, 0.0);
+  draft_.observe(positions, seconds, 0.0);
 }
 
 void CostModel::restore(std::span<const CostCurve::Point> verify, std::span<const CostCurve::Point> draft,

@@ -1,5 +1,5 @@
 // What a step costs: seconds as a function of the rows verified, of the distinct experts they activate, and
-// of the requests drafted for (dspark.md 3.4). Measured at the start, refined by every step.
+// of the positions drafted (dspark.md 3.4). Measured at the start, refined by every step.
 //
 //   verify(rows, experts) = base(rows) + seconds_per_expert * experts
 //
@@ -72,7 +72,7 @@ class CostModel {
  public:
   // `experts_per_row`: (layer, expert) pairs that one row activates; `experts_max`: that there are, 0 = no
   // end of them.
-  CostModel(int32_t rows_max, int32_t requests_max, double experts_per_row, double experts_max = 0.0);
+  CostModel(int32_t rows_max, int32_t positions_max, double experts_per_row, double experts_max = 0.0);
 
   // Seconds of forward, sampling and commit of a step. rows >= 1.
   double verify_seconds(double rows, double experts) const {
@@ -80,20 +80,19 @@ class CostModel {
   }
   // The same for rows that choose their experts independently of each other.
   double verify_seconds(double rows) const { return verify_seconds(rows, independent_experts(rows)); }
-  // Seconds of proposing for `requests` requests in one call. 0 for none.
-  double draft_seconds(double requests) const;
+  // Seconds of one call that drafts `positions` positions: requests times the depth of the pass. 0 for none.
+  double draft_seconds(double positions) const;
   // Seconds of taking in `rows` rows that a drafter has observed since it last proposed, on top of
   // draft_seconds.
   double catch_up_seconds(double rows) const { return rows * seconds_per_catch_up_row_; }
   double seconds_per_expert() const { return seconds_per_expert_; }
-  double experts_per_row() const { return experts_per_row_; }
   bool measured() const { return !verify_.empty(); }
 
   // The end of measuring: see CostCurve::settle.
   void settle();
   void observe_verify(int32_t rows, double experts, double seconds);
   // `catch_up_rows`: of the requests together, beyond those of the step before.
-  void observe_draft(int32_t requests, int64_t catch_up_rows, double seconds);
+  void observe_draft(int32_t positions, int64_t catch_up_rows, double seconds);
 
   // For keeping what was learned.
   const CostCurve& verify_curve() const { return verify_; }

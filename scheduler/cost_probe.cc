@@ -75,8 +75,8 @@ class Probe {
     return seconds_since(begin);
   }
 
-  // One draft for each of the first `requests` sequences.
-  double draft(size_t requests) {
+  // One draft for each of the first `requests` sequences, `depth` deep.
+  double draft(size_t requests, int depth) {
     std::vector<draft::ProposeRequest> asked(requests);
     std::vector<draft::DraftTree> trees(requests);
     for (size_t i = 0; i < requests; ++i) {
@@ -85,6 +85,7 @@ class Probe {
       asked[i].position = static_cast<int64_t>(history_.size()) - 1;
       asked[i].history = history_;
       asked[i].nodes_max = kDrafted;
+      asked[i].model_depth = depth;
     }
     const auto begin = Clock::now();
     drafter_.propose(asked, trees);
@@ -139,13 +140,17 @@ void measure_costs(Model& model, draft::Drafter& drafter, ExpertUsage& experts, 
     }
     if (seconds_since(begin) > kBudgetSeconds) break;
   }
+  const auto [trained, most] = drafter.model_depth();
+  if (most == 0) return;
   for (int32_t requests = 1; requests <= std::min(kRequestsMax, limits.sequences); requests *= 2) {
     while (probe.sequences() < static_cast<size_t>(requests))
       if (!probe.add_sequence()) return;
+    const auto draft = [&](int depth) { return probe.draft(static_cast<size_t>(requests), depth); };
     // The first draft of a sequence takes its context in.
-    const double first = probe.draft(static_cast<size_t>(requests));
-    costs.observe_draft(requests, 0, quickest([&] { return probe.draft(static_cast<size_t>(requests)); }));
-    if (requests > 1) costs.observe_draft(requests, probe.context() * (requests / 2), first);
+    const double first = draft(trained);
+    costs.observe_draft(requests * trained, 0, quickest([&] { return draft(trained); }));
+    if (requests > 1) costs.observe_draft(requests * trained, probe.context() * (requests / 2), first);
+    if (most > trained) costs.observe_draft(requests * most, 0, quickest([&] { return draft(most); }));
     if (seconds_since(begin) > 1.5 * kBudgetSeconds) break;
   }
 }

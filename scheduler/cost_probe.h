@@ -9,8 +9,9 @@
 namespace ft::scheduler {
 
 // Times steps of growing row counts, with rows that share their experts and rows that do not, and drafts for
-// growing numbers of requests. Takes a second or two at most: what is left out is extrapolated until steps
-// show better. The cache must have room for one short sequence; nothing stays in it.
+// growing numbers of requests, as deep as the drafter is trained for and as deep as it goes. Takes a second
+// or two at most: what is left out is extrapolated until steps show better. The cache must have room for one
+// short sequence; nothing stays in it.
 void measure_costs(Model& model, draft::Drafter& drafter, ExpertUsage& experts, CostModel& costs);
 
 }  // namespace ft::scheduler

@@ -1,6 +1,7 @@
 #include "scheduler/draft_gate.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ft::scheduler {
 
@@ -18,16 +19,21 @@ constexpr double kPlainEvery = 8.0;
 
 }  // namespace
 
-void DraftOutlook::observe(std::span<const float> probability) {
+void DraftOutlook::observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability,
+                           int trained_depth) {
   std::array<float, kNodes> best{};
-  for (float p : probability) {
-    if (p <= best.back()) continue;
+  float reached = 0.0f;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const float p = probability[i];
+    if (nodes[i].depth == trained_depth) reached = std::max(reached, p);
+    if (p <= best.back() || nodes[i].depth > trained_depth) continue;
     size_t place = kNodes - 1;
     for (; place > 0 && best[place - 1] < p; --place) best[place] = best[place - 1];
     best[place] = p;
   }
   observations = std::min(observations + 1.0f, kMemory);
   for (size_t i = 0; i < kNodes; ++i) value[i] += (best[i] - value[i]) / observations;
+  reach += (reached - reach) / observations;
 }
 
 const DraftOutlook& DraftGate::known(const DraftOutlook& outlook) const {
@@ -61,16 +67,31 @@ double DraftGate::gain(const Request& request, double rate, double row_seconds, 
   return sum;
 }
 
-void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t emitting,
-                       std::vector<uint8_t>& draft) {
+double DraftGate::deep_gain(const Request& request, double rate, double row_seconds) const {
+  const DraftOutlook& outlook = known(*request.outlook);
+  if (request.nodes_max <= depth_.trained || outlook.reach <= 0.0f) return 0.0;
+  const double step = std::pow(static_cast<double>(outlook.reach), 1.0 / depth_.trained);
+  double sum = 0.0;
+  double probability = static_cast<double>(outlook.reach);
+  for (int depth = depth_.trained; depth < depth_.most; ++depth) {
+    probability *= step;
+    const double worth = probability * static_cast<double>(continuation_) - rate * row_seconds;
+    if (worth <= 0.0) break;
+    sum += worth;
+  }
+  return sum;
+}
+
+int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t emitting,
+                      std::vector<uint8_t>& draft) {
   draft.assign(requests.size(), 0);
   chosen_.assign(requests.size(), 0);
   int32_t able = 0;
   for (const Request& request : requests) able += request.nodes_max > 0 ? 1 : 0;
-  if (able == 0 || emitting == 0) return;
+  if (able == 0 || emitting == 0) return depth_.trained;
   if (!costs_.measured()) {
     for (size_t i = 0; i < requests.size(); ++i) draft[i] = requests[i].nodes_max > 0 ? 1 : 0;
-    return;
+    return depth_.trained;
   }
   const double plain_seconds = costs_.verify_seconds(rows);
   // Time is worth what the requests would make of it in a step of their own: a step that reads prompts emits
@@ -81,9 +102,8 @@ void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t 
   const double worth = plain_rate * plain_seconds;
   const double reach = std::max(2.0, static_cast<double>(able));
   const double row_seconds = (costs_.verify_seconds(rows + reach) - plain_seconds) / reach;
-  const double first_draft = costs_.draft_seconds(1);
-  const double next_draft =
-      able > 1 ? std::max(0.0, (costs_.draft_seconds(able) - first_draft) / (able - 1)) : 0.0;
+  const double first_draft = draft_seconds(1);
+  const double next_draft = able > 1 ? std::max(0.0, (draft_seconds(able) - first_draft) / (able - 1)) : 0.0;
   const double shared_draft = std::max(0.0, first_draft - next_draft);
   // The best set at a rate is the one whose members gain at that rate; the rate it reaches is at least as
   // high as any before, and two or three rounds settle it (Dinkelbach's method for ratios).
@@ -111,8 +131,7 @@ void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t 
       ++drafted;
     }
     if (gained <= 0.0 || drafted == 0) break;
-    const double seconds =
-        caught_up + costs_.draft_seconds(drafted) + costs_.verify_seconds(rows + drafted_rows);
+    const double seconds = caught_up + draft_seconds(drafted) + costs_.verify_seconds(rows + drafted_rows);
     rate = tokens / seconds;
     // What a plain step in place of this one gives away.
     lost_ = (1.0 - plain_rate / rate) * plain_seconds / seconds / kProbeShare;
@@ -126,22 +145,31 @@ void DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t 
   if (drafting && average_.observations > 0.0f && since_plain_ > std::max(lost_, kPlainEvery)) {
     draft.assign(requests.size(), 0);
     since_plain_ = 0.0;
-    return;
+    return depth_.trained;
+  }
+  int depth = depth_.trained;
+  if (drafting && depth_.most > depth_.trained && average_.observations > 0.0f) {
+    const auto drafted = static_cast<double>(std::ranges::count(draft, 1));
+    double gained = -best_rate * (costs_.draft_seconds(drafted * depth_.most) - draft_seconds(drafted));
+    for (size_t i = 0; i < requests.size(); ++i)
+      if (draft[i] != 0) gained += deep_gain(requests[i], best_rate, row_seconds);
+    if (gained > 0.0) depth = depth_.most;
   }
   // One probe, of the request that has waited longest, as soon as it is paid for.
-  if (credit_ < first_draft + row_seconds) return;
+  if (credit_ < first_draft + row_seconds) return depth;
   size_t longest = requests.size();
   for (size_t i = 0; i < requests.size(); ++i)
     if (draft[i] == 0 && requests[i].nodes_max > 0 &&
         (longest == requests.size() ||
          requests[i].outlook->idle_seconds > requests[longest].outlook->idle_seconds))
       longest = i;
-  if (longest == requests.size()) return;
+  if (longest == requests.size()) return depth;
   // All of what it costs, although some of it comes back in tokens.
   const double probe_seconds = first_draft + row_seconds +
                                costs_.catch_up_seconds(static_cast<double>(requests[longest].catch_up_rows));
   credit_ -= probe_seconds;
   draft[longest] = 1;
+  return depth;
 }
 
 void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds) {
@@ -152,14 +180,26 @@ void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t
     idle = idle || drafted[i] == 0;
   }
   // Credit does not pile up while there is nothing to probe.
-  const double most =
-      4.0 * (costs_.draft_seconds(1) + costs_.verify_seconds(2.0) - costs_.verify_seconds(1.0));
+  const double most = 4.0 * (draft_seconds(1) + costs_.verify_seconds(2.0) - costs_.verify_seconds(1.0));
   credit_ = idle ? std::min(credit_ + kProbeShare * seconds, std::max(most, 0.0)) : 0.0;
 }
 
-void DraftGate::observe(DraftOutlook& outlook, std::span<const float> probability) {
-  outlook.observe(probability);
-  average_.observe(probability);
+void DraftGate::observe(DraftOutlook& outlook, std::span<const draft::DraftNode> nodes,
+                        std::span<const float> probability, int depth) {
+  outlook.observe(nodes, probability, depth_.trained);
+  average_.observe(nodes, probability, depth_.trained);
+  if (depth <= depth_.trained) return;
+  float reached = 0.0f;
+  float deep = 0.0f;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i].depth == depth_.trained) reached = std::max(reached, probability[i]);
+    if (nodes[i].depth > depth_.trained) deep += probability[i];
+  }
+  const float step = std::pow(reached, 1.0f / static_cast<float>(depth_.trained));
+  float expected = 0.0f;
+  for (int further = depth_.trained; further < depth; ++further) expected += reached *= step;
+  // A path that is hardly reached says little about where it would go.
+  if (expected > 0.05f) continuation_ += (std::min(deep / expected, 2.0f) - continuation_) / kMemory;
 }
 
 }  // namespace ft::scheduler

@@ -4,8 +4,9 @@
 // Per request, a falling curve of how likely the best, second best, ... of its drafted nodes were on the
 // path, averaged over its recent drafts; a request without any starts from the average of all. The gate asks
 // what a selection over these curves would be worth at the current load (dspark.md 3.2: confidences of steps
-// before) and drafts for the requests that raise the expected rate. Requests that are not drafted for are
-// probed now and then, within a fixed share of time, so that a change of content or load is noticed.
+// before) and drafts for the requests that raise the expected rate, deeper than the model was trained for if
+// that raises it further. Requests that are not drafted for are probed now and then, within a fixed share of
+// time, so that a change of content or load is noticed.
 #pragma once
 
 #include <array>
@@ -13,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "draft/drafter.h"
 #include "scheduler/cost_model.h"
 
 namespace ft::scheduler {
@@ -21,12 +23,15 @@ namespace ft::scheduler {
 struct DraftOutlook {
   static constexpr size_t kNodes = 16;
 
-  std::array<float, kNodes> value{};  // path probability of the n-th best node, falling
+  // Path probability of the n-th best node down to the trained depth, falling.
+  std::array<float, kNodes> value{};
+  float reach = 0.0f;  // of the best one at that depth
   float observations = 0.0f;
   double idle_seconds = 0.0;  // spent in steps since the last draft
 
-  // `probability`: calibrated estimates of a drafted tree, any order.
-  void observe(std::span<const float> probability);
+  // `probability`: calibrated estimates of the nodes of a drafted tree.
+  void observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability,
+               int trained_depth);
 };
 
 class DraftGate {
@@ -34,7 +39,7 @@ class DraftGate {
   // Share of the time that probing may cost.
   static constexpr double kProbeShare = 0.005;
 
-  explicit DraftGate(const CostModel& costs) : costs_(costs) {}
+  DraftGate(const CostModel& costs, draft::ModelDepth depth) : costs_(costs), depth_(depth) {}
 
   struct Request {
     DraftOutlook* outlook = nullptr;
@@ -43,22 +48,29 @@ class DraftGate {
   };
 
   // Fills draft[i]: whether to propose for requests[i], all that run. `rows`: of the step without drafts;
-  // `emitting`: requests that will emit a token.
-  void decide(std::span<const Request> requests, int32_t rows, int32_t emitting, std::vector<uint8_t>& draft);
+  // `emitting`: requests that will emit a token. Returns how deep the model is to draft.
+  int decide(std::span<const Request> requests, int32_t rows, int32_t emitting, std::vector<uint8_t>& draft);
   // A step has taken `seconds`.
   void spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds);
-  // The average outlook learns from a tree as well.
-  void observe(DraftOutlook& outlook, std::span<const float> probability);
+  // What a request's draft, `depth` deep, turned out to be. The average outlook learns from it as well.
+  void observe(DraftOutlook& outlook, std::span<const draft::DraftNode> nodes,
+               std::span<const float> probability, int depth);
 
  private:
   // Gain in tokens of drafting for one request at the rate `rate`, its own rows and draft paid for.
   double gain(const Request& request, double rate, double row_seconds, double draft_seconds, double* tokens,
               double* rows) const;
+  // The same of drafting deeper than trained for one that is drafted for anyway; the draft not paid for.
+  double deep_gain(const Request& request, double rate, double row_seconds) const;
+  double draft_seconds(double requests) const { return costs_.draft_seconds(requests * depth_.trained); }
   double catch_up(const Request& request) const;
   const DraftOutlook& known(const DraftOutlook& outlook) const;
 
   const CostModel& costs_;
+  draft::ModelDepth depth_;
   DraftOutlook average_;
+  // Expected tokens beyond the trained depth, relative to a path that goes on as it came.
+  float continuation_ = 1.0f;
   double credit_ = 0.0;       // seconds that probing may spend
   double lost_ = 0.0;         // share of a step that a plain step instead would lose, over kProbeShare
   double since_plain_ = 0.0;  // steps since the last one without any draft

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "scheduler/engine_loop.h"
 
@@ -36,7 +37,7 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     }
     costs_.observe_verify(rows, experts, step_seconds);
   }
-  if (drafted_for_ > 0) costs_.observe_draft(drafted_for_, catch_up_rows_, draft_seconds);
+  if (drafted_for_ > 0) costs_.observe_draft(drafted_for_ * draft_depth_, catch_up_rows_, draft_seconds);
   if (adaptive() && !gate_requests_.empty())
     gate_.spend(gate_requests_, gate_drafts_, draft_seconds + step_seconds);
   for (size_t r = 0; r < running_.size(); ++r) {
@@ -52,7 +53,7 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
         Calibration::learns_from(stats_.steps, r, running_.size()))
       calibration_.observe(state.request.sampling.temperature, slot.drafts.nodes, slot.probability, slot.kept,
                            slot.verified.emitted);
-    gate_.observe(state.outlook, slot.probability);
+    if (asked_model_[r] != 0) gate_.observe(state.outlook, slot.drafts.nodes, slot.probability, draft_depth_);
   }
 }
 
@@ -65,7 +66,7 @@ void EngineLoop::account(Slot& slot) {
   if (state.decoding()) {
     const int64_t drafted = slot.tree.size() - 1;
     const auto accepted = static_cast<size_t>(std::min(slot.verified.accepted(), emitted));
-    const int32_t deepest = *std::max_element(slot.tree.depth.begin(), slot.tree.depth.end());
+    const int32_t deepest = std::ranges::max(slot.tree.nodes, {}, &verify::TokenTree::Node::depth).depth;
     ++report.steps;
     report.drafted += drafted;
     report.accepted += static_cast<int64_t>(accepted);
@@ -150,6 +151,8 @@ void EngineLoop::run_canary(std::span<const float> logits) {
 std::string EngineLoop::mismatch_report(const Slot& slot, const Canary::Outcome& outcome) const {
   const RequestState& state = *slot.state;
   const ModelConfig& config = model_.config();
+  const auto tokens = slot.tree.nodes | std::views::transform(&verify::TokenTree::Node::token);
+  const auto parents = slot.tree.nodes | std::views::transform(&verify::TokenTree::Node::parent);
   return fmt::format(
       "canary: request {}: {} of {} rows differ alone from what was verified: {}; backend {}, {} layers, "
       "numerics {}; "
@@ -158,7 +161,7 @@ std::string EngineLoop::mismatch_report(const Slot& slot, const Canary::Outcome&
       state.request.id, outcome.mismatches, outcome.checked, outcome.first, backend_description_,
       config.num_hidden_layers, numerics_ == Numerics::kExact ? "exact" : "official", rows_.size(),
       slot.committed_from, state.request.sampling.seed, state.request.sampling.temperature,
-      fmt::join(state.tokens, ","), fmt::join(slot.tree.token, ","), fmt::join(slot.tree.parent, ","));
+      fmt::join(state.tokens, ","), fmt::join(tokens, ","), fmt::join(parents, ","));
 }
 
 LearnedKey EngineLoop::learned_key() const {

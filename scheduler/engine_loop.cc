@@ -66,11 +66,12 @@ EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const Eng
       model_(backend, checkpoint, cache_limits(options)),
       drafter_(std::move(drafter)),
       memory_(model_.cache(), *drafter_, options.prefix_cache_bytes),
-      costs_(options.batch_rows, options.max_sequences, experts_per_row(model_.config()),
+      costs_(options.batch_rows, options.max_sequences * std::max(1, drafter_->model_depth().most),
+             experts_per_row(model_.config()),
              static_cast<double>(model_.config().num_hidden_layers) * model_.config().n_routed_experts),
       experts_(model_.config()),
       policy_(costs_, expert_layout(model_), options.selection),
-      gate_(costs_),
+      gate_(costs_, drafter_->model_depth()),
       canary_(options.canary_rate, model_.config().vocab_size),
       eos_{model_.config().eos_token_id},
       learned_kept_(Clock::now()) {
@@ -187,7 +188,7 @@ void EngineLoop::decide_drafting() {
     gate_requests_.push_back(
         {&slot.state->outlook, slot.state->use_model ? slot.plan.drafts : 0, catch_up_rows(*slot.state)});
   }
-  gate_.decide(gate_requests_, rows, emitting, gate_drafts_);
+  draft_depth_ = gate_.decide(gate_requests_, rows, emitting, gate_drafts_);
   for (size_t i = 0; i < running_.size(); ++i) {
     Slot& slot = running_[i];
     if (slot.plan.drafts == 0 || !slot.state->use_model || gate_drafts_[i] != 0) continue;
@@ -223,10 +224,8 @@ void EngineLoop::propose() {
     request.history = state.tokens;
     request.temperature = state.request.sampling.greedy() ? 0.0 : state.request.sampling.temperature;
     request.seed = state.request.sampling.seed;
-    const draft::DraftSources sources = draft::default_sources(options_.drafter, *drafter_);
-    request.use_model = sources.use_model;
-    request.use_ngram = sources.use_ngram;
     request.nodes_max = slot.plan.drafts;
+    if (adaptive()) request.model_depth = draft_depth_;
     request.shape = state.request.speculation.shape.value_or(options_.tree_shape);
     request.shares = &calibration_.shares(request.temperature);
     request.use_model = state.use_model && (!adaptive() || gate_drafts_[i] != 0);
@@ -287,7 +286,7 @@ void EngineLoop::select() {
   }
 }
 
-// A fixed number of rows: the most probable nodes, which come first and are closed under parents.
+// A fixed number of rows: the drafter was asked for the best nodes of so many.
 void EngineLoop::select_fixed(Slot& slot) {
   const auto nodes = static_cast<int32_t>(slot.drafts.nodes.size());
   for (int32_t i = 0; i < nodes && static_cast<int32_t>(slot.kept.size()) < slot.plan.drafts; ++i)
@@ -385,7 +384,7 @@ void EngineLoop::commit_and_observe(KvTransaction transaction, const ForwardOutp
   }
   if (!observed_.empty()) drafter_->observe(output, observed_);
   for (Slot& slot : running_)
-    if (slot.plan.known > 0 && !slot.finished && !slot.state->decoding()) memory_.remember(*slot.state);
+    if (slot.plan.known > 0 && !slot.finished) memory_.remember(*slot.state, slot.committed_from);
 }
 
 }  // namespace ft::scheduler

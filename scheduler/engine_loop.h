@@ -152,6 +152,7 @@ class EngineLoop {
   std::vector<PlanEntry> plan_entries_;
   std::vector<DraftGate::Request> gate_requests_;
   std::vector<uint8_t> gate_drafts_;
+  int draft_depth_ = 0;  // of the model's drafts in this step
   std::vector<draft::ProposeRequest> propose_requests_;
   std::vector<size_t> propose_slots_;
   std::vector<draft::DraftTree> propose_trees_;

@@ -57,11 +57,17 @@ PrefixCache::Match PrefixCache::find(std::span<const int32_t> tokens, int64_t le
   return match;
 }
 
-bool PrefixCache::wants(std::span<const int32_t> tokens, bool drafted) const {
-  if (bytes_max_ == 0 || tokens.empty() || tokens.size() % kBlock != 0) return false;
+// Null if there is no node for these tokens.
+PrefixCache::Node* PrefixCache::node_of(std::span<const int32_t> tokens) const {
   Node* node = root_.get();
   for (size_t i = 0; i < tokens.size() && node != nullptr; i += kBlock)
     node = child(*node, tokens.subspan(i, kBlock));
+  return node;
+}
+
+bool PrefixCache::wants(std::span<const int32_t> tokens, bool drafted) const {
+  if (bytes_max_ == 0 || tokens.empty() || tokens.size() % kBlock != 0) return false;
+  const Node* node = node_of(tokens);
   return node == nullptr || !node->cached || (drafted && !node->state.drafted);
 }
 
@@ -93,6 +99,12 @@ void PrefixCache::insert(std::span<const int32_t> tokens, PrefixState state, int
   bytes_ += own_bytes;
   used_.push_front(node);
   node->used = used_.begin();
+}
+
+void PrefixCache::erase(std::span<const int32_t> tokens) {
+  FT_CHECK(tokens.size() % kBlock == 0, tokens.size());
+  Node* node = node_of(tokens);
+  if (node != nullptr && node->cached) drop(*node);
 }
 
 bool PrefixCache::evict_one() {

@@ -1,5 +1,6 @@
-// Prompts that were read before: a radix tree over blocks of kPageTokens tokens, whose nodes hold what
-// continuing after that block needs (ARCHITECTURE.md: snapshots; model.md 5.2, dspark.md 7 "prefix cache").
+// Prompts that were read and replies that were written before: a radix tree over blocks of kPageTokens
+// tokens, whose nodes hold what continuing after that block needs (ARCHITECTURE.md: snapshots; model.md 5.2,
+// dspark.md 7 "prefix cache").
 //
 // A node's snapshot shares its compressed pages with other snapshots and with sequences, and owns a copy of
 // the window tail and the compressor inputs; beside it stands the drafter's own snapshot, so that a hit
@@ -46,6 +47,8 @@ class PrefixCache {
   // Caches the state after exactly `tokens`. `own_bytes`: what it holds beyond what the state of its longest
   // cached prefix holds. Evicts others to stay within the limit, or does nothing if it can't fit.
   void insert(std::span<const int32_t> tokens, PrefixState state, int64_t own_bytes);
+  // Gives up the state after exactly `tokens`, a whole number of blocks, if there is one.
+  void erase(std::span<const int32_t> tokens);
   // Gives up the least recently used state. False if there is none.
   bool evict_one();
   void clear();
@@ -59,6 +62,7 @@ class PrefixCache {
  private:
   struct Node;
   Node* child(Node& node, std::span<const int32_t> block) const;
+  Node* node_of(std::span<const int32_t> tokens) const;
   void drop(Node& node);
 
   int64_t bytes_max_;

@@ -128,7 +128,8 @@ bool SequenceMemory::grow(RequestState& state, int64_t length) {
 void SequenceMemory::suspend(RequestState& state, bool keep) {
   if (keep) {
     Suspended suspended;
-    if (state.speculates()) suspended.draft = drafter_.snapshot(state.sequence);
+    if (state.speculates())
+      suspended.draft = drafter_.snapshot(state.sequence, cache_.length(state.sequence));
     suspended.image = cache_.save(state.sequence);
     state.suspended = std::move(suspended);
   }
@@ -164,29 +165,35 @@ int64_t SequenceMemory::tokens_to_stop(const RequestState& state) const {
   return boundary;
 }
 
-PrefixState SequenceMemory::take_state(const RequestState& state) {
+PrefixState SequenceMemory::take_state(const RequestState& state, int64_t length) {
   PrefixState taken;
-  taken.kv = cache_.snapshot(state.sequence);
+  taken.kv = cache_.snapshot(state.sequence, length);
   if (taken.kv == nullptr) return taken;
   taken.drafted = state.speculates();
-  if (taken.drafted) taken.draft = drafter_.snapshot(state.sequence);
+  if (taken.drafted) taken.draft = drafter_.snapshot(state.sequence, length);
   return taken;
 }
 
-void SequenceMemory::remember(RequestState& state) {
+void SequenceMemory::remember(RequestState& state, int64_t from) {
   const int64_t length = cache_.length(state.sequence);
   const auto fork = forks_.find(state.request.fork_group);
   if (fork != forks_.end() && fork->second.leader == &state && length >= fork_length(state)) {
     // Without a page for the copy there is no fork: the others read the prompt themselves.
-    if (length == fork_length(state)) fork->second.state = take_state(state);
+    if (length == fork_length(state)) fork->second.state = take_state(state, length);
     fork->second.leader = nullptr;
   }
-  const std::span<const int32_t> tokens = std::span(state.tokens).first(static_cast<size_t>(length));
-  if (length > prompt_size(state) || !prefixes_.wants(tokens, state.speculates())) return;
-  const int64_t known = prefixes_.find(tokens, length - 1, false).length;
-  PrefixState taken = take_state(state);
+  // Prompts are read up to each boundary; a verify step may end a few tokens behind one.
+  const int64_t boundary = length - length % kPageTokens;
+  if (boundary <= from || length - boundary > draft::kSnapshotBehind) return;
+  const std::span<const int32_t> tokens = std::span(state.tokens).first(static_cast<size_t>(boundary));
+  if (!prefixes_.wants(tokens, state.speculates())) return;
+  PrefixState taken = take_state(state, boundary);
   if (taken.kv == nullptr) return;
-  int64_t own = taken.kv->copied_bytes() + taken.kv->page_bytes() * (length - known) / length;
+  // Whoever goes on with a reply goes on from its end, so of a reply only the last state is kept.
+  const int64_t previous = boundary - kPageTokens;
+  if (previous > prompt_size(state)) prefixes_.erase(tokens.first(static_cast<size_t>(previous)));
+  const int64_t known = prefixes_.find(tokens, boundary - 1, false).length;
+  int64_t own = taken.kv->copied_bytes() + taken.kv->page_bytes() * (boundary - known) / boundary;
   if (taken.draft != nullptr) own += taken.draft->bytes();
   prefixes_.insert(tokens, std::move(taken), own);
 }

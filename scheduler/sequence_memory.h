@@ -46,8 +46,9 @@ class SequenceMemory {
   // boundary inside the prompt, or to the point where the other requests of its group part from it. At
   // least 1.
   int64_t tokens_to_stop(const RequestState& state) const;
-  // After a commit: caches the prefix that the sequence has just completed, or prepares its group's fork.
-  void remember(RequestState& state);
+  // After a commit before which the sequence had `from` tokens: caches the prefix that it has completed, the
+  // reply's tokens included, or prepares its group's fork.
+  void remember(RequestState& state, int64_t from);
   // Whether another request of the group is reading the prompt and `state` had better wait for it.
   bool waits_for_fork(const RequestState& state) const;
 
@@ -67,7 +68,7 @@ class SequenceMemory {
 
   template <class Open>
   bool open_evicting(RequestState& state, Open open);
-  PrefixState take_state(const RequestState& state);
+  PrefixState take_state(const RequestState& state, int64_t length);
   bool make_room(int64_t tokens);
   bool give_up_one();
   void leave_group(const RequestState& state);

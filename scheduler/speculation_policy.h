@@ -71,11 +71,25 @@ class SpeculationPolicy {
   struct Entry {
     int32_t request = 0;
     uint16_t node = 0;
-    uint8_t depth = 0;
+    uint16_t depth = 0;
+    uint16_t key = 0;  // the lower, the more value per cost
+  };
+  // A leading part of the order: what a step of its rows would emit, take and activate.
+  struct Reach {
+    double tokens = 0.0;
+    double seconds = 0.0;
+    double experts = 0.0;
+    size_t length = 0;
+
+    // Whether it emits more tokens per second.
+    bool faster_than(const Reach& other) const { return tokens * other.seconds > other.tokens * seconds; }
   };
 
   void order(std::span<const Candidates> requests, const StepBase& base, float worthless);
   double begin_experts(const StepBase& base, size_t candidates);
+  const uint16_t* hash_experts(int32_t token) const {
+    return hash_ids_.data() + static_cast<size_t>(token) * ids_per_token_;
+  }
   double new_hash_experts(int32_t token) const;
   void use_hash_experts(int32_t token);
   double new_score_experts(const Candidates& request) const;
@@ -86,6 +100,7 @@ class SpeculationPolicy {
   size_t ids_per_token_;            // experts of one token in all hash layers together
   double score_pairs_;              // pairs that one row activates in the layers that route by score
   double score_all_;                // pairs that these have
+  double score_share_;              // one of them as a part of all
   std::vector<uint16_t> hash_ids_;  // [V, ids_per_token_], numbered through over the hash layers
   double expected_experts_ = 0.0;
 
@@ -97,14 +112,15 @@ class SpeculationPolicy {
 
   static constexpr int kKeyBits = 11;
   static constexpr uint32_t kLastKey = (1u << kKeyBits) - 1;
-  std::vector<float> density_;  // of the nodes of one request
-  std::vector<uint16_t> keys_;
+  static constexpr size_t kDepths = 32;  // told apart in the order
+  std::vector<float> density_;           // of the nodes of one request
   std::vector<int32_t> offsets_;
   std::vector<Entry> entries_;  // as listed
+  std::vector<Entry> by_depth_;
   std::vector<Entry> sorted_;
-  std::vector<uint16_t> sorted_keys_;
   std::vector<size_t> first_;   // of each request in taken_
   std::vector<uint8_t> taken_;  // per node: whether it is in
+  std::vector<int32_t> count_;  // of each request's nodes that are in
 
   // Path probabilities of the last two steps, falling: what kTwoStepBudget decides by. step_ counts its
   // calls.

@@ -13,7 +13,7 @@ void RejectionVerifier::verify(const VerifyInput& input, std::span<const double>
   FT_CHECK(draft_probability.size() == static_cast<size_t>(tree.size() - 1) * vocab_,
            draft_probability.size(), tree.size(), vocab_);
   for (int32_t node = 1; node < tree.size(); ++node) {
-    const int32_t parent = tree.parent[static_cast<size_t>(node)];
+    const int32_t parent = tree[node].parent;
     FT_CHECK(parent == node - 1, node, parent);
   }
   FT_CHECK(input.stop.tokens_left >= 1, input.stop.tokens_left);
@@ -42,7 +42,7 @@ RejectionVerifier::ChainEnd RejectionVerifier::walk(const VerifyInput& input,
       acceptance_.last_row(target_);
       return end;
     }
-    const int32_t draft = input.tree.token[static_cast<size_t>(walked_ + 1)];
+    const int32_t draft = input.tree[walked_ + 1].token;
     const std::span<const double> draft_row =
         draft_probability.subspan(static_cast<size_t>(walked_) * vocab_, vocab_);
     // A draft of target probability 0 never gets past here, so the constraint only sees what its mask allows.
@@ -66,7 +66,7 @@ void RejectionVerifier::take_back(const VerifyInput& input) {
   const int64_t accepted = acceptance_.accepted();
   if (input.counts != nullptr) {
     for (int64_t node = walked_; node > accepted; --node) {
-      input.counts->pop(input.tree.token[static_cast<size_t>(node)]);
+      input.counts->pop(input.tree[node].token);
     }
   }
   if (advanced_ > accepted) input.constraint->rollback(advanced_ - accepted);
@@ -75,7 +75,7 @@ void RejectionVerifier::take_back(const VerifyInput& input) {
 void RejectionVerifier::emit(const VerifyInput& input, const ChainEnd& end, Verified& out) {
   const int64_t accepted = acceptance_.accepted();
   for (int64_t node = 1; node <= accepted; ++node) {
-    emit_token(input, input.tree.token[static_cast<size_t>(node)], out);
+    emit_token(input, input.tree[node].token, out);
   }
   const int32_t next = acceptance_.next();
   if (next != ChainAcceptance::kNothing) {

@@ -12,26 +12,32 @@ namespace ft::verify {
 // Node 0 is the anchor: the last emitted token, not yet run through the target. Parents come before their
 // children, and siblings have different tokens. A node's absolute position is the anchor's + depth.
 struct TokenTree {
-  std::vector<int32_t> token;
-  std::vector<int32_t> parent;  // node index; -1 for the anchor
-  std::vector<int32_t> depth;   // 0 for the anchor
-  // Estimated probability that the node is on the accepted path; 1 for the anchor, never above the parent's.
-  std::vector<float> path_probability;
-  // The children of a node as a list in the order they were added, kept by add(): node indices, -1 = none.
-  std::vector<int32_t> first_child;
-  std::vector<int32_t> next_sibling;
+  struct Node {
+    int32_t token = 0;
+    int32_t parent = -1;  // node index; -1 for the anchor
+    int32_t depth = 0;    // 0 for the anchor
+    // Estimated probability that the node is on the accepted path; 1 for the anchor, never above the
+    // parent's.
+    float path_probability = 1.0f;
+    // The children of a node as a list in the order they were added, kept by add(): node indices, -1 = none.
+    int32_t first_child = -1;
+    int32_t next_sibling = -1;
+  };
 
-  int32_t size() const { return static_cast<int32_t>(token.size()); }
-  void clear();
-  void reserve(int32_t nodes);
+  int32_t size() const { return static_cast<int32_t>(nodes.size()); }
+  const Node& operator[](int64_t node) const { return nodes[static_cast<size_t>(node)]; }
+  void clear() { nodes.clear(); }
+  void reserve(int32_t count) { nodes.reserve(static_cast<size_t>(count)); }
 
   // Clears and places the anchor.
   void start(int32_t anchor);
-  // Appends a child of `parent_node`, an existing node, and returns its index.
-  int32_t add(int32_t token_id, int32_t parent_node, float probability);
+  // Appends a child of `parent`, an existing node, and returns its index.
+  int32_t add(int32_t token, int32_t parent, float probability);
 
   // The child of `node` with this token, or -1. Looks at the node's children only.
-  int32_t child(int32_t node, int32_t token_id) const;
+  int32_t child(int32_t node, int32_t token) const;
+
+  std::vector<Node> nodes;  // to be changed by start() and add() only
 };
 
 // kInvalidArgument with the node and the rule it breaks, for any tree that is not as described above or has

@@ -25,7 +25,7 @@ void Verifier::verify(const VerifyInput& input, Verified& out) {
   for (int32_t node = 0; node != -1;) {
     out.path.push_back(node);
     if (input.constraint != nullptr) input.constraint->fill_mask(mask_);
-    const int64_t position = input.anchor_position + tree.depth[static_cast<size_t>(node)] + 1;
+    const int64_t position = input.anchor_position + tree[node].depth + 1;
     SampleResult& sample = out.samples.emplace_back();
     sampler_.sample(input.logits.subspan(static_cast<size_t>(node) * vocab, vocab), input.params,
                     input.counts, position, mask_, sample);

@@ -119,7 +119,7 @@ void CpuBackend::reserve(const ModelConfig& config, int64_t rows) {
   for (const int ratio : config.compress_ratios) {
     if (ratio > 4) compressed_max = std::max(compressed_max, config.max_position_embeddings / ratio);
   }
-  const int64_t keys = config.sliding_window + config.dspark.block_size + compressed_max;
+  const int64_t keys = config.sliding_window + config.dspark.longest_block() + compressed_max;
   const int64_t attention = parallel_.threads() * attention_scratch_floats(keys, config.head_dim);
   const int64_t index =
       std::max(kScoreFloatsMax, config.max_position_embeddings / 4) + rows * config.index_topk +

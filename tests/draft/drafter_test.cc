@@ -88,7 +88,7 @@ TEST(None, proposes_nothing) {
   ASSERT_TRUE(drafter);
   EXPECT_EQ((*drafter)->depth_max(), 0);
   (*drafter)->open(0, 100);
-  EXPECT_EQ((*drafter)->snapshot(0), nullptr);
+  EXPECT_EQ((*drafter)->snapshot(0, 0), nullptr);
   ProposeRequest request;
   request.nodes_max = 5;
   DraftTree tree;

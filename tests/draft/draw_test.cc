@@ -218,7 +218,7 @@ TEST_P(DrawnChain, whether_a_token_is_offered_does_not_depend_on_it) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, DrawnChain,
-                         ::testing::Values(DrawCase{"tiny-v4-dspark", DrafterKind::kDspark, "dspark", 5},
+                         ::testing::Values(DrawCase{"tiny-v4-dspark", DrafterKind::kDspark, "dspark", 8},
                                            DrawCase{"tiny-v4", DrafterKind::kMtp, "mtp", 4}),
                          [](const auto& case_info) { return case_info.param.name; });
 

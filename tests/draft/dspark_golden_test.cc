@@ -153,7 +153,7 @@ TEST_P(DsparkGolden, a_block_of_several_sequences_is_each_alone) {
                                  {contexts[1], argmax(feed(targets[1], contexts[1], second))}};
   const GreedyBlock alone[] = {draft_greedy_block(network_, markov_, anchors[0]),
                                draft_greedy_block(network_, markov_, anchors[1])};
-  network_.draft(anchors);
+  network_.draft(anchors, network_.block_size());
   for (size_t b = 0; b < 2; ++b)
     for (int j = 0; j < network_.block_size(); ++j) {
       const auto together = network_.base_logits(b, j);
@@ -171,7 +171,7 @@ TEST(Dspark, a_greedy_chain_is_the_golden_draft) {
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
   DraftHarness harness(kTiny, "reference", Numerics::kExact, DrafterKind::kDspark);
   EXPECT_EQ(harness.drafter->name(), "dspark");
-  EXPECT_EQ(harness.drafter->depth_max(), 8);  // of the n-grams beside it
+  EXPECT_EQ(harness.drafter->depth_max(), 8);
   for (const char* length : {"L2", "L16", "L37"}) {
     const std::string prefix = std::string("draft.exact.") + length + ".r0.";
     const auto prompt = goldens.i32(std::string("tokens.") + length);
@@ -179,7 +179,7 @@ TEST(Dspark, a_greedy_chain_is_the_golden_draft) {
     tokens.push_back(goldens.i32(prefix + "anchor")[0]);
     Growing growing = harness.open(tokens);
     harness.advance_all_but_anchor(growing, 64);
-    const DraftTree chain = harness.propose(growing, 0.0, 8, TreeShape::kChain);
+    const DraftTree chain = harness.propose(growing, 0.0, 5, TreeShape::kChain);
     const auto want = goldens.i32(prefix + "tokens");
     const auto confidence = goldens.f32(prefix + "confidence");
     ASSERT_EQ(chain.nodes.size(), want.size()) << length;
@@ -196,6 +196,20 @@ TEST(Dspark, a_greedy_chain_is_the_golden_draft) {
               tree_text({{chain.nodes[0], chain.nodes[1]}}));
     EXPECT_EQ(tree_text(harness.propose(growing, 0.0, 1)), tree_text({{chain.nodes[0]}}));
     EXPECT_TRUE(harness.propose(growing, 0.0, 0).nodes.empty());
+    // Room for more asks for a longer block, unless the trained depth is enough.
+    ProposeRequest more = harness.request(growing, 0.0, 20);
+    more.shape = TreeShape::kChain;
+    DraftTree deep;
+    harness.drafter->propose(std::span(&more, 1), std::span(&deep, 1));
+    ASSERT_EQ(deep.nodes.size(), 8u);
+    for (size_t i = 0; i < deep.nodes.size(); ++i) {
+      EXPECT_EQ(deep.nodes[i].parent, static_cast<int32_t>(i) - 1);
+      EXPECT_EQ(deep.nodes[i].depth, i + 1);
+      EXPECT_EQ(deep.nodes[i].source, DraftSource::kModel);
+    }
+    more.model_depth = 5;
+    harness.drafter->propose(std::span(&more, 1), std::span(&deep, 1));
+    EXPECT_EQ(tree_text(deep), tree_text(chain));
     harness.close(growing);
   }
 }

@@ -34,9 +34,11 @@ class DrafterSnapshot : public ::testing::TestWithParam<SnapshotCase> {
   // Beyond the window of 16.
   static constexpr size_t kTokens = 46;
 
-  Prefix save(const Growing& growing) {
-    Prefix prefix{harness_.loaded.model->cache().snapshot(growing.id), harness_.drafter->snapshot(growing.id),
-                  growing.committed};
+  // After the first `committed - behind` tokens.
+  Prefix save(const Growing& growing, int64_t behind = 0) {
+    const int64_t length = growing.committed - behind;
+    Prefix prefix{harness_.loaded.model->cache().snapshot(growing.id, length),
+                  harness_.drafter->snapshot(growing.id, length), length};
     EXPECT_NE(prefix.target, nullptr);
     return prefix;
   }
@@ -83,6 +85,28 @@ TEST_P(DrafterSnapshot, continues_as_the_original_in_any_chunks) {
       EXPECT_EQ(harness_.opinion(original), want) << "the original, after " << length;
       harness_.close(original);
     }
+}
+
+TEST_P(DrafterSnapshot, of_fewer_tokens_than_were_observed) {
+  // Longer than the rows that are kept.
+  const auto tokens = random_tokens(120, 9);
+  for (int64_t length : {1, 16, 20, 70})
+    for (int64_t behind : {1, 6, 31, 32})
+      for (bool asked : {false, true}) {
+        Growing original = harness_.open(tokens);
+        advance_to(original, length, 5);
+        if (asked) harness_.opinion(original);
+        advance_to(original, length + behind, 3);
+        if (asked) harness_.opinion(original);
+        const Prefix prefix = save(original, behind);
+        harness_.close(original);
+        auto others = std::vector<int32_t>(tokens.begin(), tokens.begin() + length + 9);
+        for (size_t i = static_cast<size_t>(length); i < others.size(); ++i) others[i] ^= 1;
+        Growing continued = open(prefix, others);
+        harness_.advance_all_but_anchor(continued, 2);
+        EXPECT_EQ(harness_.opinion(continued), opinion_of(others)) << length << " of " << length + behind;
+        harness_.close(continued);
+      }
 }
 
 TEST_P(DrafterSnapshot, outlives_its_sequence) {
@@ -154,20 +178,21 @@ TEST_P(DrafterSnapshot, of_a_sequence_observed_from_its_middle) {
 
 TEST_P(DrafterSnapshot, of_nothing_is_nothing) {
   Growing growing = harness_.open(random_tokens(5, 7));
-  EXPECT_EQ(harness_.drafter->snapshot(growing.id), nullptr);
+  EXPECT_EQ(harness_.drafter->snapshot(growing.id, 0), nullptr);
 }
 
 TEST_P(DrafterSnapshot, says_how_much_it_holds) {
   const ModelConfig& config = harness_.loaded.model->config();
   Growing growing = harness_.open(random_tokens(kTokens, 8));
   advance_to(growing, 40, 40);
-  const Prefix prefix = save(growing);
-  const int64_t window_rows = int64_t{config.sliding_window} * config.head_dim;
-  const int64_t row = int64_t{config.hc_mult} * config.hidden_size;
-  const int64_t want = config.dspark.stage_count > 0
-                           ? config.dspark.stage_count * window_rows * 4
-                           : window_rows * 4 + row * 4 + 4;  // and the last row's streams, and its token
-  EXPECT_EQ(prefix.draft->bytes(), want);
+  const int64_t window = config.sliding_window;
+  const bool dspark = config.dspark.stage_count > 0;
+  const int64_t taps = static_cast<int64_t>(config.dspark.target_layer_ids.size()) * config.hidden_size;
+  const int64_t feature_row = (dspark ? taps : config.hc_mult * config.hidden_size) * 4 + 4;  // and its token
+  EXPECT_EQ(save(growing).draft->bytes(), window * feature_row) << "of a draft that was never asked";
+  harness_.opinion(growing);
+  const int64_t keys = window * config.head_dim * 4;
+  EXPECT_EQ(save(growing).draft->bytes(), dspark ? config.dspark.stage_count * keys : keys + feature_row);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -184,7 +209,7 @@ TEST(NgramSnapshot, needs_nothing) {
   Growing growing = harness.open(tokens);
   harness.advance_all_but_anchor(growing, 3);
   const std::string want = harness.opinion(growing);
-  EXPECT_EQ(harness.drafter->snapshot(growing.id), nullptr);
+  EXPECT_EQ(harness.drafter->snapshot(growing.id, 3), nullptr);
   harness.drafter->close(growing.id);
   harness.drafter->open(growing.id, 512);
   EXPECT_EQ(harness.opinion(growing), want);

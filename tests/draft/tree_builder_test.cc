@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -44,19 +46,38 @@ DraftTree build(const Children& children, TreeShape shape, int32_t nodes_max, in
         path.insert(path.begin(), builder.token(at));
       const auto found = children.find(path);
       if (found == children.end()) continue;
-      for (const Child& child : found->second) builder.add(node, child.token, child.score());
+      std::vector<TreeBuilder::Child> scored;
+      for (const Child& child : found->second) scored.push_back({child.token, child.score()});
+      builder.expand(node, scored);
     }
     builder.descend();
   }
   DraftTree tree;
   builder.finish(tree);
+  for (size_t i = 0; i < tree.nodes.size(); ++i) EXPECT_LT(tree.nodes[i].parent, static_cast<int32_t>(i));
   return tree;
 }
 
-// "token<parent:probability" of every node.
+// The same tree by falling probability, equal nodes in the order that they have.
+DraftTree falling(const DraftTree& tree) {
+  std::vector<size_t> order(tree.nodes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, std::ranges::greater(),
+                           [&](size_t i) { return tree.nodes[i].path_probability; });
+  DraftTree sorted;
+  for (size_t i : order) {
+    sorted.nodes.push_back(tree.nodes[i]);
+    if (tree.nodes[i].parent < 0) continue;
+    const auto parent = std::ranges::find(order, static_cast<size_t>(tree.nodes[i].parent));
+    sorted.nodes.back().parent = static_cast<int32_t>(parent - order.begin());
+  }
+  return sorted;
+}
+
+// "token<parent:probability" of every node, the most probable first.
 std::string text(const DraftTree& tree) {
   std::string out;
-  for (const DraftNode& node : tree.nodes)
+  for (const DraftNode& node : falling(tree).nodes)
     out += fmt::format("{}<{}:{:.3f} ", node.token, node.parent, node.path_probability);
   return out;
 }
@@ -107,11 +128,11 @@ TEST(TreeBuilder, equal_probabilities_go_shallower_then_earlier) {
 TEST(TreeBuilder, worthless_children_are_left_out) {
   TreeBuilder builder;
   builder.start(asked(TreeShape::kBestFirst, 9), DraftSource::kModel, 2);
-  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 1, std::numeric_limits<float>::quiet_NaN()),
-            TreeBuilder::kRejected);
-  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 2, -kSure), TreeBuilder::kRejected);
-  EXPECT_GE(builder.add(TreeBuilder::kAnchor, 3, kSure), 0);
-  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 4, 2.0f), TreeBuilder::kRejected);  // nothing is left
+  const TreeBuilder::Child children[] = {
+      {1, std::numeric_limits<float>::quiet_NaN()}, {2, -kSure}, {3, kSure}, {4, 2.0f}};  // nothing is left
+  const std::span<const int32_t> added = builder.expand(TreeBuilder::kAnchor, children);
+  EXPECT_EQ(std::vector(added.begin(), added.end()),
+            (std::vector{TreeBuilder::kRejected, TreeBuilder::kRejected, 0, TreeBuilder::kRejected}));
   DraftTree tree;
   builder.finish(tree);
   EXPECT_EQ(text(tree), "3<-1:1.000 ");
@@ -130,7 +151,8 @@ TEST(TreeBuilder, a_drawn_chain_keeps_every_node_in_order_of_depth) {
   int32_t node = TreeBuilder::kAnchor;
   for (float score : {0.0f, -kSure, std::numeric_limits<float>::quiet_NaN(), kSure}) {
     ASSERT_EQ(std::vector(builder.frontier().begin(), builder.frontier().end()), std::vector{node});
-    node = builder.add(node, 7, score);
+    const TreeBuilder::Child child{7, score};
+    node = builder.expand(node, std::span(&child, 1))[0];
     builder.descend();
   }
   EXPECT_TRUE(builder.frontier().empty());
@@ -148,10 +170,11 @@ TEST(TreeBuilder, nodes_say_what_they_were_made_of) {
   request.shares = &shares;
   TreeBuilder builder;
   builder.start(request, DraftSource::kNgram, 2);
-  const int32_t first = builder.add(TreeBuilder::kAnchor, 5, 3.0f);
-  builder.add(TreeBuilder::kAnchor, 6, 1.0f);
+  const TreeBuilder::Child children[] = {{5, 3.0f}, {6, 1.0f}};
+  const int32_t first = builder.expand(TreeBuilder::kAnchor, children)[0];
   builder.descend();
-  builder.add(first, 7, 1.0f);
+  const TreeBuilder::Child grandchild{7, 1.0f};
+  builder.expand(first, std::span(&grandchild, 1));
   DraftTree tree;
   builder.finish(tree);
   EXPECT_EQ(text(tree), "5<-1:0.500 6<-1:0.366 ");
@@ -171,9 +194,11 @@ TEST(TreeBuilder, a_narrow_frontier_expands_the_best_nodes_of_a_level) {
 TEST(TreeBuilder, reports_what_it_does_not_keep) {
   TreeBuilder builder;
   builder.start(asked(TreeShape::kBestFirst, 1), DraftSource::kModel, 4);
-  const int32_t kept = builder.add(TreeBuilder::kAnchor, 1, 1.0f);
+  const TreeBuilder::Child children[] = {{1, 1.0f}, {2, kSure}};
+  const std::span<const int32_t> added = builder.expand(TreeBuilder::kAnchor, children);
+  const int32_t kept = added[0];
   EXPECT_GE(kept, 0);
-  EXPECT_EQ(builder.add(TreeBuilder::kAnchor, 2, kSure), TreeBuilder::kRejected);
+  EXPECT_EQ(added[1], TreeBuilder::kRejected);
   builder.set_tag(kept, 42);
   EXPECT_EQ(builder.tag(kept), 42);
   builder.descend();
@@ -215,7 +240,7 @@ TEST(TreeBuilder, equals_the_exhaustive_choice) {
     const auto nodes_max = std::uniform_int_distribution<int32_t>(1, 12)(random);
     std::stable_sort(all.begin(), all.end(),
                      [](const Candidate& a, const Candidate& b) { return a.probability > b.probability; });
-    const DraftTree tree = build(children, TreeShape::kBestFirst, nodes_max, 3);
+    const DraftTree tree = falling(build(children, TreeShape::kBestFirst, nodes_max, 3));
     ASSERT_EQ(tree.nodes.size(), std::min<size_t>(static_cast<size_t>(nodes_max), all.size()));
     for (size_t i = 0; i < tree.nodes.size(); ++i) {
       EXPECT_EQ(tree.nodes[i].token, all[i].path.back()) << "round " << round << ", node " << i;

@@ -26,6 +26,17 @@ CostModel machine(double row, double first, double next) {
   return costs;
 }
 
+// A model that drafts one token: as many positions as requests.
+constexpr draft::ModelDepth kShallow{1, 1};
+
+void observe(DraftOutlook& outlook, const std::vector<float>& probability) {
+  outlook.observe(std::vector<draft::DraftNode>(probability.size()), probability, kShallow.trained);
+}
+
+void observe(DraftGate& gate, DraftOutlook& outlook, const std::vector<float>& probability) {
+  gate.observe(outlook, std::vector<draft::DraftNode>(probability.size()), probability, kShallow.trained);
+}
+
 // A tree as a drafter of this quality makes them: each node half as likely as the one before.
 std::vector<float> tree(float best) {
   std::vector<float> probability;
@@ -37,7 +48,7 @@ std::vector<float> tree(float best) {
 class Decoding {
  public:
   Decoding(const CostModel& costs, std::vector<float> quality)
-      : costs_(costs), gate_(costs), quality_(std::move(quality)), outlooks_(quality_.size()) {
+      : costs_(costs), gate_(costs, kShallow), quality_(std::move(quality)), outlooks_(quality_.size()) {
     for (DraftOutlook& outlook : outlooks_) requests_.push_back({&outlook, kNodes});
   }
 
@@ -51,7 +62,7 @@ class Decoding {
     const double step_seconds = drafted_seconds + costs_.verify_seconds(emitting);
     gate_.spend(requests_, drafted_, step_seconds);
     for (size_t i = 0; i < requests_.size(); ++i)
-      if (drafted_[i] != 0) gate_.observe(outlooks_[i], tree(quality_[i]));
+      if (drafted_[i] != 0) observe(gate_, outlooks_[i], tree(quality_[i]));
     seconds += step_seconds;
     drafting_seconds += drafted_seconds;
     return drafted_;
@@ -81,18 +92,15 @@ class Decoding {
 
 TEST(DraftOutlook, averages_the_best_nodes_in_falling_order) {
   DraftOutlook outlook;
-  const float first[] = {0.2f, 0.8f, 0.4f};
-  outlook.observe(first);
+  observe(outlook, {0.2f, 0.8f, 0.4f});
   EXPECT_FLOAT_EQ(outlook.value[0], 0.8f);
   EXPECT_FLOAT_EQ(outlook.value[1], 0.4f);
   EXPECT_FLOAT_EQ(outlook.value[2], 0.2f);
   EXPECT_EQ(outlook.value[3], 0.0f);
-  const float second[] = {0.4f};
-  outlook.observe(second);
+  observe(outlook, {0.4f});
   EXPECT_FLOAT_EQ(outlook.value[0], 0.6f);
   EXPECT_FLOAT_EQ(outlook.value[1], 0.2f);
-  std::vector<float> many(40, 0.5f);
-  for (int i = 0; i < 200; ++i) outlook.observe(many);
+  for (int i = 0; i < 200; ++i) observe(outlook, std::vector<float>(40, 0.5f));
   for (float value : outlook.value) EXPECT_NEAR(value, 0.5f, 1e-3f);
 }
 
@@ -119,9 +127,9 @@ TEST(DraftGate, asks_for_more_where_a_drafter_has_to_catch_up) {
   // Worth its draft, but not what would have to be taken in first.
   CostModel costs = machine(1e-5, 1e-4, 1e-5);
   costs.restore(costs.verify_curve().points(), costs.draft_curve().points(), 0.0, 1e-4);
-  DraftGate gate(costs);
+  DraftGate gate(costs, kShallow);
   DraftOutlook outlook;
-  for (int i = 0; i < 20; ++i) gate.observe(outlook, tree(0.3f));
+  for (int i = 0; i < 20; ++i) observe(gate, outlook, tree(0.3f));
   std::vector<uint8_t> draft;
   DraftGate::Request request{&outlook, kNodes};
   gate.decide(std::span(&request, 1), 1, 1, draft);
@@ -212,9 +220,9 @@ TEST(DraftGate, stops_when_the_machine_fills_up) {
     verify.push_back({rows, 1e-3 + std::max(0.0, rows - 16.0) * 2e-4, 0.0, CostCurve::kMemory});
   for (double requests : cost_grid(16)) draft.push_back({requests, 1e-4, 0.0, CostCurve::kMemory});
   costs.restore(verify, draft, 0.0, 0.0);
-  DraftGate gate(costs);
+  DraftGate gate(costs, kShallow);
   DraftOutlook outlook;
-  for (int i = 0; i < 20; ++i) gate.observe(outlook, tree(0.8f));
+  for (int i = 0; i < 20; ++i) observe(gate, outlook, tree(0.8f));
   const DraftGate::Request request{&outlook, kNodes};
   std::vector<uint8_t> draft_for;
   gate.decide(std::span(&request, 1), 1, 1, draft_for);
@@ -229,7 +237,7 @@ TEST(DraftGate, never_drafts_for_who_may_not) {
   decoding.requests()[1].nodes_max = 0;
   EXPECT_EQ(decoding.drafts(100, 1), 0);
   EXPECT_GE(decoding.drafts(900, 0), most_of(900));
-  DraftGate gate(costs);
+  DraftGate gate(costs, kShallow);
   std::vector<uint8_t> draft;
   gate.decide(decoding.requests(), 40, 0, draft);  // a step that only reads prompts
   EXPECT_EQ(draft, (std::vector<uint8_t>{0, 0}));
@@ -237,17 +245,75 @@ TEST(DraftGate, never_drafts_for_who_may_not) {
 
 TEST(DraftGate, a_new_request_begins_with_what_others_have_shown) {
   const CostModel costs = machine(1e-5, 5e-4, 5e-4);
-  DraftGate gate(costs);
+  DraftGate gate(costs, kShallow);
   DraftOutlook seen;
-  for (int i = 0; i < 20; ++i) gate.observe(seen, tree(0.02f));
+  for (int i = 0; i < 20; ++i) observe(gate, seen, tree(0.02f));
   DraftOutlook fresh;
   const DraftGate::Request request{&fresh, kNodes};
   std::vector<uint8_t> draft;
   gate.decide(std::span(&request, 1), 1, 1, draft);
   EXPECT_EQ(draft[0], 0);
-  for (int i = 0; i < 40; ++i) gate.observe(seen, tree(0.95f));
+  for (int i = 0; i < 40; ++i) observe(gate, seen, tree(0.95f));
   gate.decide(std::span(&request, 1), 1, 1, draft);
   EXPECT_EQ(draft[0], 1);
+}
+
+// A model trained for 3 positions that can go 5 deep. A draft of n positions takes 0.1 ms + n * `position`.
+class DeepDrafts {
+ public:
+  explicit DeepDrafts(double position) : costs_(64, 16, 1.0), gate_(costs_, {3, 5}) {
+    std::vector<CostCurve::Point> verify, draft;
+    for (double rows : cost_grid(64)) verify.push_back({rows, 1e-3 + 1e-5 * rows, 0.0, CostCurve::kMemory});
+    for (double x : cost_grid(16)) draft.push_back({x, 1e-4 + position * x, 0.0, CostCurve::kMemory});
+    costs_.restore(verify, draft, 0.0, 0.0);
+  }
+
+  int depth() {
+    const DraftGate::Request request{&outlook_, nodes_max};
+    std::vector<uint8_t> draft;
+    return gate_.decide(std::span(&request, 1), 1, 1, draft);
+  }
+  // Chains whose nodes are passed with `rate` down to depth 3 and with `deep` below, as deep as was asked.
+  void observe(int depth, float rate, float deep) {
+    std::vector<draft::DraftNode> nodes;
+    std::vector<float> probability;
+    for (int d = 1; d <= depth; ++d) {
+      nodes.push_back({.parent = d - 2, .depth = static_cast<uint8_t>(d)});
+      probability.push_back((d == 1 ? 1.0f : probability.back()) * (d <= 3 ? rate : deep));
+    }
+    gate_.observe(outlook_, nodes, probability, depth);
+  }
+
+  int32_t nodes_max = kNodes;
+
+ private:
+  CostModel costs_;
+  DraftGate gate_;
+  DraftOutlook outlook_;
+};
+
+TEST(DraftGate, goes_deeper_than_trained_where_that_pays) {
+  DeepDrafts cheap(1e-5);
+  EXPECT_EQ(cheap.depth(), 3) << "nothing is known";
+  for (int i = 0; i < 10; ++i) cheap.observe(3, 0.9f, 0.0f);
+  EXPECT_EQ(cheap.depth(), 5);
+  cheap.nodes_max = 3;
+  EXPECT_EQ(cheap.depth(), 3) << "no room for deeper nodes";
+  DeepDrafts unlikely(1e-5);
+  for (int i = 0; i < 10; ++i) unlikely.observe(3, 0.2f, 0.0f);
+  EXPECT_EQ(unlikely.depth(), 3);
+  // Two more positions cost 1.2 ms, in which steps of 3 emit 1.4 tokens; they would bring 1.25.
+  DeepDrafts dear(6e-4);
+  for (int i = 0; i < 10; ++i) dear.observe(3, 0.9f, 0.0f);
+  EXPECT_EQ(dear.depth(), 3);
+}
+
+TEST(DraftGate, learns_that_drafts_do_not_go_on_as_they_began) {
+  DeepDrafts drafts(1e-5);
+  for (int i = 0; i < 10; ++i) drafts.observe(3, 0.9f, 0.0f);
+  ASSERT_EQ(drafts.depth(), 5);
+  for (int i = 0; i < 40; ++i) drafts.observe(5, 0.9f, 0.01f);
+  EXPECT_EQ(drafts.depth(), 3);
 }
 
 }  // namespace

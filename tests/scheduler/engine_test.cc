@@ -78,6 +78,35 @@ TEST_F(EngineTest, answers_and_reports) {
   EXPECT_EQ(stats.prompt_tokens, 14);
 }
 
+TEST_F(EngineTest, the_next_turn_does_not_read_the_last_reply_again) {
+  const std::vector<int32_t> question = request(1).prompt;
+  for (int32_t nodes : {1, 12}) {
+    EngineOptions fixed = options();
+    fixed.context = 1024;
+    fixed.tree_nodes = nodes;
+    auto running = engine(fixed);
+    GenerateRequest first = request(300);
+    first.ignore_eos = true;
+    first.sampling.temperature = 1.0;
+    const std::vector<int32_t> reply = read(*running->submit(first).value());
+    GenerateRequest next = request(40);
+    next.ignore_eos = true;
+    next.prompt.insert(next.prompt.end(), reply.begin(), reply.end());
+    next.prompt.insert(next.prompt.end(), question.begin(), question.end());
+    const auto stream = running->submit(next).value();
+    const std::vector<int32_t> answer = read(*stream);
+    EXPECT_EQ(stream->report().cached_tokens, 256) << nodes;
+    fixed.prefix_cache_bytes = 0;
+    auto forgetful = engine(fixed);
+    const auto again = forgetful->submit(next).value();
+    EXPECT_EQ(read(*again), answer) << nodes;
+    EXPECT_EQ(again->report().cached_tokens, 0);
+    // It also drafts as if it had read everything itself.
+    EXPECT_EQ(again->report().steps, stream->report().steps) << nodes;
+    EXPECT_EQ(again->report().accepted, stream->report().accepted) << nodes;
+  }
+}
+
 TEST_F(EngineTest, ends_at_max_tokens_and_at_stop_tokens_inside_an_accepted_path) {
   auto running = engine(options());
   for (int64_t limit = 1; limit <= 9; ++limit) {

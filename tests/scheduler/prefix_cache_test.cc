@@ -149,6 +149,22 @@ TEST_F(PrefixCacheTest, the_least_recently_used_goes_first) {
   EXPECT_FALSE(prefixes.evict_one());
 }
 
+TEST_F(PrefixCacheTest, erases_one_and_nothing_else) {
+  PrefixCache prefixes(100);
+  const Tokens tokens = text(1, 384);
+  for (size_t length : {128, 256, 384})
+    prefixes.insert(std::span(tokens).first(length), state(static_cast<int64_t>(length)), 10);
+  prefixes.erase(std::span(tokens).first(256));
+  prefixes.check_integrity();
+  EXPECT_EQ(prefixes.states(), 2);
+  EXPECT_EQ(prefixes.bytes(), 20);
+  EXPECT_EQ(found(prefixes, tokens), 384);
+  EXPECT_EQ(prefixes.find(tokens, 383, false).length, 128);
+  prefixes.erase(std::span(tokens).first(256));  // not there any more
+  prefixes.erase(text(2, 128));                  // never was
+  EXPECT_EQ(prefixes.states(), 2);
+}
+
 TEST_F(PrefixCacheTest, stays_within_its_bytes) {
   PrefixCache prefixes(100);
   prefixes.insert(text(1, 128), state(128), 101);

@@ -38,7 +38,13 @@ class SequenceMemoryTest : public ::testing::Test {
   // Reads on, as far as one step may.
   static void read(KvCache& cache, SequenceMemory& memory, RequestState& state) {
     const int64_t length = cache.length(state.sequence);
-    const int64_t count = std::min({memory.tokens_to_stop(state), kRows, std::ssize(state.tokens) - length});
+    commit(cache, memory, state,
+           std::min({memory.tokens_to_stop(state), kRows, std::ssize(state.tokens) - length}));
+  }
+  void read(RequestState& state) { read(cache_, memory_, state); }
+  // One step of `count` rows.
+  static void commit(KvCache& cache, SequenceMemory& memory, RequestState& state, int64_t count) {
+    const int64_t length = cache.length(state.sequence);
     std::vector<Row> rows;
     for (int32_t i = 0; i < count; ++i)
       rows.push_back({7, static_cast<int32_t>(length) + i, state.sequence, i - 1});
@@ -47,12 +53,14 @@ class SequenceMemoryTest : public ::testing::Test {
     KvTransaction transaction = cache.begin();
     transaction.stage(rows);
     std::move(transaction).commit(path);
-    memory.remember(state);
+    memory.remember(state, length);
     memory.check_integrity();
     cache.check_integrity();
   }
-  void read(RequestState& state) { read(cache_, memory_, state); }
-  bool open(RequestState& state) { return memory_.open(state, std::ssize(state.tokens), 0); }
+  static bool open(SequenceMemory& memory, RequestState& state) {
+    return memory.open(state, std::ssize(state.tokens), 0);
+  }
+  bool open(RequestState& state) { return open(memory_, state); }
 
   std::unique_ptr<Backend> backend_ = make_reference_backend(Numerics::kExact);
   ModelConfig config_ = nano_config();
@@ -162,6 +170,36 @@ TEST_F(SequenceMemoryTest, a_suspended_request_continues_where_it_was) {
   ASSERT_TRUE(open(*a));
   EXPECT_EQ(cache_.length(a->sequence), 0);
   memory_.close(*a);
+}
+
+TEST_F(SequenceMemoryTest, the_end_of_a_reply_is_remembered_with_its_prompt) {
+  for (const auto& [prompt, cached] : {std::pair<int64_t, int64_t>{100, 1}, {200, 2}}) {
+    SequenceMemory memory(cache_, drafter_, int64_t{1} << 30);
+    const auto a = member(prompt, 1);
+    a->request.fork_group = 0;
+    a->request.max_tokens = 300;
+    ASSERT_TRUE(open(memory, *a));
+    while (cache_.length(a->sequence) < prompt) read(cache_, memory, *a);
+    EXPECT_EQ(memory.prefixes().states(), prompt / kPageTokens);
+    while (cache_.length(a->sequence) < 393) {
+      ++a->report.completion_tokens;
+      for (int32_t i = 0; i < 5; ++i) a->tokens.push_back(100 + i);
+      ASSERT_TRUE(memory.grow(*a, std::ssize(a->tokens)));
+      commit(cache_, memory, *a, 5);
+    }
+    // At 384, and in the prompt; what lay between went when the reply went on.
+    EXPECT_EQ(memory.prefixes().states(), cached);
+    const auto b = member(prompt, 1);
+    b->request.fork_group = 0;
+    b->request.prompt = b->tokens = a->tokens;
+    b->request.prompt.push_back(9);
+    b->tokens.push_back(9);
+    memory.close(*a);
+    EXPECT_EQ(memory.cached_tokens(*b), 384);
+    ASSERT_TRUE(open(memory, *b));
+    EXPECT_EQ(cache_.length(b->sequence), 384);
+    memory.close(*b);
+  }
 }
 
 TEST_F(SequenceMemoryTest, refuses_what_does_not_fit_now) {

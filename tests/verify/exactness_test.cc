@@ -172,8 +172,8 @@ VerifyInput with_tree(const VerifyInput& input, const TokenTree& tree, std::span
 
 Tokens at_node(const Tokens& context, const TokenTree& tree, int32_t node) {
   Tokens path;
-  for (; node > 0; node = tree.parent[static_cast<size_t>(node)]) {
-    path.insert(path.begin(), tree.token[static_cast<size_t>(node)]);
+  for (; node > 0; node = tree[node].parent) {
+    path.insert(path.begin(), tree[node].token);
   }
   path.insert(path.begin(), context.begin(), context.end());
   return path;
@@ -198,7 +198,7 @@ Step coupled(
     tree.start(context.back());
     std::vector<RankedChild> children;
     for (int32_t node = 0; node < tree.size(); ++node) {
-      if (tree.depth[static_cast<size_t>(node)] == depth) break;
+      if (tree[node].depth == depth) break;
       const Tokens here = at_node(context, tree, node);
       sampler.rank_children(toy_logits(here, true), input.params, input.counts, std::ssize(here), {}, width,
                             children);

@@ -61,7 +61,8 @@ Expected by_definition(AcceptanceRule rule, const Tokens& context, size_t prompt
                        const SamplingParams& params, const StopRule& stop,
                        const ScriptedConstraint::Rule& allowed) {
   const int64_t anchor = std::ssize(context) - 1;
-  const Tokens x(drafted.tree.token.begin() + 1, drafted.tree.token.end());
+  Tokens x;
+  for (int32_t node = 1; node < drafted.tree.size(); ++node) x.push_back(drafted.tree[node].token);
   size_t length = 0;
   FinishReason end = FinishReason::kNone;
   while (length < x.size() && end == FinishReason::kNone) {
@@ -205,12 +206,13 @@ TEST(RejectionVerifier, MatchesTheDefinition) {
     }
 
     accepted += verified.accepted();
-    const Tokens& chain = drafted.tree.token;
-    const bool all =
-        std::equal(expected.emitted.begin(), expected.emitted.end(), chain.begin() + 1, chain.end());
+    const TokenTree& chain = drafted.tree;
+    bool all = std::ssize(expected.emitted) == chain.size() - 1;
+    for (int32_t node = 1; all && node < chain.size(); ++node)
+      all = expected.emitted[static_cast<size_t>(node) - 1] == chain[node].token;
     if (verified.finish == FinishReason::kStop && all) ++stopped;
     if (std::ssize(verified.path) == drafted.tree.size()) ++whole;
-    if (rule && gamma > 0 && !rule({context.begin() + kPrompt, context.end()}, chain[1])) ++forbidden;
+    if (rule && gamma > 0 && !rule({context.begin() + kPrompt, context.end()}, chain[1].token)) ++forbidden;
   }
   // What the trials went through.
   EXPECT_GT(accepted, 2000);

@@ -23,8 +23,13 @@ TokenTree example() {
 TEST(TokenTree, AddKeepsDepthAndFindsChildren) {
   const TokenTree tree = example();
   EXPECT_EQ(tree.size(), 5);
-  EXPECT_EQ(tree.depth, (std::vector<int32_t>{0, 1, 1, 2, 2}));
-  EXPECT_EQ(tree.parent, (std::vector<int32_t>{-1, 0, 0, 1, 2}));
+  std::vector<int32_t> depths, parents;
+  for (const TokenTree::Node& node : tree.nodes) {
+    depths.push_back(node.depth);
+    parents.push_back(node.parent);
+  }
+  EXPECT_EQ(depths, (std::vector<int32_t>{0, 1, 1, 2, 2}));
+  EXPECT_EQ(parents, (std::vector<int32_t>{-1, 0, 0, 1, 2}));
   EXPECT_EQ(tree.child(0, 8), 2);
   EXPECT_EQ(tree.child(1, 9), 3);
   EXPECT_EQ(tree.child(2, 9), 4);
@@ -53,10 +58,8 @@ TEST(TokenTree, ChildrenAreFoundUnderTheirParentOnly) {
     for (int32_t node = 0; node < tree.size(); ++node) {
       for (int32_t token = 0; token < 20; ++token) {
         int32_t expected = -1;
-        for (int32_t i = 1; i < tree.size(); ++i) {
-          const size_t at = static_cast<size_t>(i);
-          if (tree.parent[at] == node && tree.token[at] == token) expected = i;
-        }
+        for (int32_t i = 1; i < tree.size(); ++i)
+          if (tree[i].parent == node && tree[i].token == token) expected = i;
         ASSERT_EQ(tree.child(node, token), expected) << node << " " << token;
       }
     }
@@ -68,33 +71,30 @@ TEST(TokenTree, ValidateNamesTheBrokenRule) {
     std::function<void(TokenTree&)> change;
     const char* message;
   } cases[] = {
-      {[](auto& t) { t.clear(); }, "tree has 0 tokens, 0 parents, 0 depths, 0 probabilities, 0 and 0 links"},
-      {[](auto& t) { t.depth.pop_back(); },
-       "tree has 5 tokens, 5 parents, 4 depths, 5 probabilities, 5 and 5 links"},
-      {[](auto& t) { t.parent[0] = 0; }, "tree node 0: an anchor with parent 0, depth 0, probability 1"},
-      {[](auto& t) { t.path_probability[0] = 0.5f; },
+      {[](auto& t) { t.clear(); }, "tree without an anchor"},
+      {[](auto& t) { t.nodes[0].parent = 0; },
+       "tree node 0: an anchor with parent 0, depth 0, probability 1"},
+      {[](auto& t) { t.nodes[0].path_probability = 0.5f; },
        "tree node 0: an anchor with parent -1, depth 0, probability 0.5"},
-      {[](auto& t) { t.token[3] = 10; }, "tree node 3: token 10 outside [0, 10)"},
-      {[](auto& t) { t.token[3] = -1; }, "tree node 3: token -1 outside [0, 10)"},
-      {[](auto& t) { t.parent[2] = 2; }, "tree node 2: parent 2 does not come before it"},
-      {[](auto& t) { t.parent[2] = -1; }, "tree node 2: parent -1 does not come before it"},
-      {[](auto& t) { t.depth[4] = 1; }, "tree node 4: depth 1 under a parent of depth 1"},
-      {[](auto& t) { t.path_probability[3] = 0.7f; },
+      {[](auto& t) { t.nodes[3].token = 10; }, "tree node 3: token 10 outside [0, 10)"},
+      {[](auto& t) { t.nodes[3].token = -1; }, "tree node 3: token -1 outside [0, 10)"},
+      {[](auto& t) { t.nodes[2].parent = 2; }, "tree node 2: parent 2 does not come before it"},
+      {[](auto& t) { t.nodes[2].parent = -1; }, "tree node 2: parent -1 does not come before it"},
+      {[](auto& t) { t.nodes[4].depth = 1; }, "tree node 4: depth 1 under a parent of depth 1"},
+      {[](auto& t) { t.nodes[3].path_probability = 0.7f; },
        "tree node 3: path probability 0.7 under a parent's 0.6"},
-      {[](auto& t) { t.path_probability[3] = -0.1f; },
+      {[](auto& t) { t.nodes[3].path_probability = -0.1f; },
        "tree node 3: path probability -0.1 under a parent's 0.6"},
-      {[](auto& t) { t.token[2] = 7; }, "tree node 2: token 7 twice under parent 0"},
-      {[](auto& t) { t.next_sibling.pop_back(); },
-       "tree has 5 tokens, 5 parents, 5 depths, 5 probabilities, 5 and 4 links"},
-      {[](auto& t) { t.first_child[0] = 2; },
+      {[](auto& t) { t.nodes[2].token = 7; }, "tree node 2: token 7 twice under parent 0"},
+      {[](auto& t) { t.nodes[0].first_child = 2; },
        "tree node 0: links to child 2 and sibling -1, by their parents 1 and -1"},
-      {[](auto& t) { t.next_sibling[1] = -1; },
+      {[](auto& t) { t.nodes[1].next_sibling = -1; },
        "tree node 1: links to child 3 and sibling -1, by their parents 3 and 2"},
-      {[](auto& t) { t.next_sibling[4] = 3; },
+      {[](auto& t) { t.nodes[4].next_sibling = 3; },
        "tree node 4: links to child -1 and sibling 3, by their parents -1 and -1"},
       {[](auto& t) {
-         t.parent[4] = 1;
-         t.token[4] = 6;
+         t.nodes[4].parent = 1;
+         t.nodes[4].token = 6;
        },
        "tree node 2: links to child 4 and sibling -1, by their parents -1 and -1"},
   };
@@ -109,8 +109,8 @@ TEST(TokenTree, ValidateNamesTheBrokenRule) {
 
 TEST(TokenTreeDeathTest, AddNeedsAnExistingParent) {
   TokenTree tree = example();
-  EXPECT_DEATH(tree.add(1, 5, 0.1f), "parent_node");
-  EXPECT_DEATH(tree.add(1, -1, 0.1f), "parent_node");
+  EXPECT_DEATH(tree.add(1, 5, 0.1f), "parent");
+  EXPECT_DEATH(tree.add(1, -1, 0.1f), "parent");
 }
 
 }  // namespace

@@ -28,8 +28,7 @@ inline std::vector<float> model_logits(const std::vector<int32_t>& context, uint
 // The tokens from below the anchor down to `node`.
 inline std::vector<int32_t> path_to(const TokenTree& tree, int32_t node) {
   std::vector<int32_t> tokens;
-  for (; node > 0; node = tree.parent[static_cast<size_t>(node)])
-    tokens.push_back(tree.token[static_cast<size_t>(node)]);
+  for (; node > 0; node = tree[node].parent) tokens.push_back(tree[node].token);
   std::reverse(tokens.begin(), tokens.end());
   return tokens;
 }

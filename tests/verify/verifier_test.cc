@@ -91,8 +91,8 @@ Generation generate(const Tokens& prompt, const SamplingParams& params, const St
     EXPECT_EQ(verified.emitted.size(), verified.path.size());
     EXPECT_EQ(verified.samples.size(), verified.emitted.size());
     for (size_t i = 1; i < verified.path.size(); ++i) {
-      EXPECT_EQ(tree.token[static_cast<size_t>(verified.path[i])], verified.emitted[i - 1]);
-      EXPECT_EQ(tree.parent[static_cast<size_t>(verified.path[i])], verified.path[i - 1]);
+      EXPECT_EQ(tree[verified.path[i]].token, verified.emitted[i - 1]);
+      EXPECT_EQ(tree[verified.path[i]].parent, verified.path[i - 1]);
     }
     for (size_t i = 0; i < verified.emitted.size(); ++i) {
       context.push_back(verified.emitted[i]);
