@@ -53,7 +53,10 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
         Calibration::learns_from(stats_.steps, r, running_.size()))
       calibration_.observe(state.request.sampling.temperature, slot.drafts.nodes, slot.probability, slot.kept,
                            slot.verified.emitted);
-    if (asked_model_[r] != 0) gate_.observe(state.outlook, slot.drafts.nodes, slot.probability, draft_depth_);
+    if (asked_model_[r] == 0) continue;
+    // As deep as this tree could be.
+    const int64_t depth = std::min<int64_t>({draft_depth_, slot.plan.drafts, state.tokens_left() - 1});
+    gate_.observe(state.outlook, slot.drafts.nodes, slot.probability, static_cast<int>(depth));
   }
 }
 
