@@ -27,7 +27,7 @@ struct DsparkConfig {
   std::vector<int> target_layer_ids;  // ascending; outputs of these main layers are tapped
 
   // Positions of the longest block that is ever drafted: half as many again as were trained. Nothing in the
-  // network depends on a block's length, and further positions turn out nearly as good (README.md).
+  // network depends on a block's length; further positions are less sure (ARCHITECTURE.md).
   int longest_block() const { return (3 * block_size + 1) / 2; }
 };
 

@@ -9,13 +9,17 @@ namespace {
 
 std::atomic<int64_t> count{0};
 
+// Null if there is no memory.
 void* counted(size_t bytes, size_t alignment) {
   count.fetch_add(1, std::memory_order_relaxed);
   const size_t size = bytes == 0 ? 1 : bytes;
   // aligned_alloc wants a multiple of the alignment.
-  void* memory = alignment <= alignof(std::max_align_t)
-                     ? std::malloc(size)
-                     : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  return alignment <= alignof(std::max_align_t)
+             ? std::malloc(size)
+             : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+void* or_throw(void* memory) {
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
@@ -24,9 +28,15 @@ void* counted(size_t bytes, size_t alignment) {
 
 // The array forms of the library call these.
 void* operator new(size_t bytes) {
-  return counted(bytes, 1);
+  return or_throw(counted(bytes, 1));
 }
 void* operator new(size_t bytes, std::align_val_t alignment) {
+  return or_throw(counted(bytes, static_cast<size_t>(alignment)));
+}
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return counted(bytes, 1);
+}
+void* operator new(size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   return counted(bytes, static_cast<size_t>(alignment));
 }
 void operator delete(void* memory) noexcept {

@@ -1,4 +1,5 @@
-// Counts the process's heap allocations. Linked into programs only: it replaces the global operator new.
+// Counts the process's heap allocations. Linked into programs and tests only: it replaces the global operator
+// new.
 #pragma once
 
 #include <cstdint>

@@ -41,9 +41,11 @@ class CpuBackend final : public Backend {
     return Buffer(memory.release(), bytes, [](void* data) { std::free(data); });
   }
   void upload(void* destination, const void* host, size_t bytes) override {
-    std::memcpy(destination, host, bytes);
+    if (bytes > 0) std::memcpy(destination, host, bytes);
   }
-  void download(void* host, const void* source, size_t bytes) override { std::memcpy(host, source, bytes); }
+  void download(void* host, const void* source, size_t bytes) override {
+    if (bytes > 0) std::memcpy(host, source, bytes);
+  }
 
   void reserve(const ModelConfig& config, int64_t rows) override;
   void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,

@@ -1,28 +1,8 @@
 // A drafter at work takes no memory: everything is set aside when it is made and when a sequence opens.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "eval/allocation_count.h"
 #include "tests/draft/draft_harness.h"
-
-namespace {
-std::atomic<int64_t> allocation_count = 0;
-}  // namespace
-
-// Kept out of line: inlined, the pair looks mismatched to the compiler.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  allocation_count.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace ft::draft {
 namespace {
@@ -65,9 +45,9 @@ TEST_P(DrafterAllocation, none_in_a_step_after_the_first) {
       observed.push_back(
           {growing[s].id, growing[s].committed, std::span(path).subspan(5 * s, 5),
            std::span(growing[s].tokens).subspan(static_cast<size_t>(growing[s].committed) + 1, 5)});
-    const int64_t before_observe = allocation_count;
+    const int64_t before_observe = eval::allocation_count();
     harness.drafter->observe(output, observed);
-    const int64_t in_observe = allocation_count - before_observe;
+    const int64_t in_observe = eval::allocation_count() - before_observe;
     for (Growing& one : growing) one.committed += 5;
 
     if (step == 4 || step == 5 || step == 6) {
@@ -80,9 +60,9 @@ TEST_P(DrafterAllocation, none_in_a_step_after_the_first) {
         harness.request(growing[1], temperature, step % 3 == 0 ? 15 : 4, TreeShape::kBestFirst)};
     if (step == 1 || step == 9) requests[1].draw = true;
     for (DraftTree& tree : trees) tree.probability.reserve(8 * vocab);
-    const int64_t before_propose = allocation_count;
+    const int64_t before_propose = eval::allocation_count();
     harness.drafter->propose(requests, trees);
-    const int64_t in_propose = allocation_count - before_propose;
+    const int64_t in_propose = eval::allocation_count() - before_propose;
     EXPECT_FALSE(step > 1 && trees[0].nodes.empty());
     if (step <= 1) continue;  // the scratch of the ranking takes its size once
     EXPECT_EQ(in_observe, 0) << "step " << step;

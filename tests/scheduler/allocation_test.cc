@@ -1,30 +1,10 @@
 // Decoding takes no memory once warm: every operator new of this program is counted.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "eval/allocation_count.h"
 #include "tests/scheduler/engine_harness.h"
 #include "tests/support/loaded_model.h"
 #include "tests/support/temp_dir.h"
-
-namespace {
-std::atomic<int64_t> allocation_count = 0;
-}  // namespace
-
-// Kept out of line: inlined, the pair looks mismatched to the compiler.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  allocation_count.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace ft::scheduler {
 namespace {
@@ -75,9 +55,9 @@ TEST_P(EngineAllocation, none_in_a_decode_step_once_warm) {
   const int64_t tokens_before = loop->stats().generation_tokens;
   const int64_t drafts_before = loop->stats().draft_tokens;
   for (int step = 0; step < 40; ++step) {
-    const int64_t before = allocation_count;
+    const int64_t before = eval::allocation_count();
     loop->step();
-    const int64_t here = allocation_count - before;
+    const int64_t here = eval::allocation_count() - before;
     EXPECT_EQ(here, 0) << "step " << step;
     allocations += here;
   }
@@ -86,7 +66,7 @@ TEST_P(EngineAllocation, none_in_a_decode_step_once_warm) {
   // All four were decoding all the time.
   EXPECT_GE(loop->stats().generation_tokens - tokens_before, 4 * 40);
   for (const auto& stream : streams) EXPECT_FALSE(stream->finished());
-  ASSERT_GT(allocation_count, 0);
+  ASSERT_GT(eval::allocation_count(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,28 +1,11 @@
 // The step path of verification allocates nothing once warm: every operator new of this program is counted.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
 #include <random>
 
+#include "eval/allocation_count.h"
 #include "verify/rejection_verifier.h"
 #include "verify/verifier.h"
-
-namespace {
-int64_t allocations = 0;
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-  ++allocations;
-  if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace ft::verify {
 namespace {
@@ -82,10 +65,10 @@ TEST(Allocation, NoneInAWarmStep) {
     }
   };
   for (int64_t position = 0; position < 50; ++position) step(position);
-  const int64_t before = allocations;
+  const int64_t before = eval::allocation_count();
   ASSERT_GT(before, 0);
   for (int64_t position = 50; position < 100; ++position) step(position);
-  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(eval::allocation_count(), before);
 }
 
 }  // namespace
