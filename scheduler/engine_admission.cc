@@ -16,10 +16,12 @@ void EngineLoop::enqueue(std::unique_ptr<RequestState> request) {
   stats_.requests_waiting = waiting();
 }
 
-// What may propose for a request, and how much: its wishes within what the engine has.
+// What may propose for a request, and how much: its wishes, which the engine must have the drafters for.
 void EngineLoop::set_sources(RequestState& state) const {
   const SpeculationParams& wish = state.request.speculation;
-  const draft::DraftSources sources = *choose_sources(wish, options_.drafter, *drafter_);
+  const std::optional<draft::DraftSources> chosen = choose_sources(wish, options_.drafter, *drafter_);
+  FT_CHECK(chosen.has_value(), state.request.id, drafter_->name());
+  const draft::DraftSources sources = *chosen;
   const int32_t most = adaptive() ? options_.tree_nodes_max : options_.tree_nodes;
   state.use_model = sources.use_model;
   state.use_ngram = sources.use_ngram;

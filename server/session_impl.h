@@ -202,8 +202,9 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
 
   net::awaitable<void> drive(HttpRequest& request, Reply& reply) {
     co_await net::this_coro::throw_if_cancelled(false);
-    reply_sent_ =
+    const bool sent =
         reply.stream() ? co_await drive_stream(request, reply) : co_await drive_whole(request, reply);
+    reply_sent_ = sent;
   }
 
   net::awaitable<bool> drive_stream(HttpRequest& request, Reply& reply) {

@@ -90,6 +90,7 @@ class SoloAnswers {
     const auto [found, fresh] = answers_.try_emplace(ask.content());
     if (!fresh) return found->second;
     GenerateRequest request = ask.make(checkpoint_->config().vocab_size);
+    request.speculation = {};
     request.fork_group = 0;
     request.fork_count = 1;
     const auto stream = enqueue(*loop_, std::move(request));
