@@ -27,11 +27,6 @@ class ShareSplit {
     return share;
   }
 
-  // No share that next() will give to a child of this source is larger.
-  float most(DraftSource source) const {
-    return std::min(remaining_, source == DraftSource::kNgram ? ngram_bound_ : model_bound_);
-  }
-
  private:
   float remaining_ = 1.0f;
   float model_bound_ = 1.0f;

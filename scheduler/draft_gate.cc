@@ -17,15 +17,21 @@ constexpr double kCatchUpSpread = 8.0;
 // Drafting steps between two plain ones at least, however close the two are.
 constexpr double kPlainEvery = 8.0;
 
+// Path probability of the most probable node at this depth, 0 if there is none.
+float reached_at(std::span<const draft::DraftNode> nodes, std::span<const float> probability, int depth) {
+  float reached = 0.0f;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (nodes[i].depth == depth) reached = std::max(reached, probability[i]);
+  return reached;
+}
+
 }  // namespace
 
 void DraftOutlook::observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability,
                            int trained_depth) {
   std::array<float, kNodes> best{};
-  float reached = 0.0f;
   for (size_t i = 0; i < nodes.size(); ++i) {
     const float p = probability[i];
-    if (nodes[i].depth == trained_depth) reached = std::max(reached, p);
     if (p <= best.back() || nodes[i].depth > trained_depth) continue;
     size_t place = kNodes - 1;
     for (; place > 0 && best[place - 1] < p; --place) best[place] = best[place - 1];
@@ -33,7 +39,7 @@ void DraftOutlook::observe(std::span<const draft::DraftNode> nodes, std::span<co
   }
   observations = std::min(observations + 1.0f, kMemory);
   for (size_t i = 0; i < kNodes; ++i) value[i] += (best[i] - value[i]) / observations;
-  reach += (reached - reach) / observations;
+  reach += (reached_at(nodes, probability, trained_depth) - reach) / observations;
 }
 
 const DraftOutlook& DraftGate::known(const DraftOutlook& outlook) const {
@@ -189,12 +195,10 @@ void DraftGate::observe(DraftOutlook& outlook, std::span<const draft::DraftNode>
   outlook.observe(nodes, probability, depth_.trained);
   average_.observe(nodes, probability, depth_.trained);
   if (depth <= depth_.trained) return;
-  float reached = 0.0f;
+  float reached = reached_at(nodes, probability, depth_.trained);
   float deep = 0.0f;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (nodes[i].depth == depth_.trained) reached = std::max(reached, probability[i]);
+  for (size_t i = 0; i < nodes.size(); ++i)
     if (nodes[i].depth > depth_.trained) deep += probability[i];
-  }
   const float step = std::pow(reached, 1.0f / static_cast<float>(depth_.trained));
   float expected = 0.0f;
   for (int further = depth_.trained; further < depth; ++further) expected += reached *= step;

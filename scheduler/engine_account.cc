@@ -37,7 +37,8 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     }
     costs_.observe_verify(rows, experts, step_seconds);
   }
-  if (drafted_for_ > 0) costs_.observe_draft(drafted_for_ * draft_depth_, catch_up_rows_, draft_seconds);
+  if (adaptive() && drafted_for_ > 0)
+    costs_.observe_draft(drafted_for_ * draft_depth_, catch_up_rows_, draft_seconds);
   if (adaptive() && !gate_requests_.empty())
     gate_.spend(gate_requests_, gate_drafts_, draft_seconds + step_seconds);
   for (size_t r = 0; r < running_.size(); ++r) {
@@ -53,7 +54,7 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
         Calibration::learns_from(stats_.steps, r, running_.size()))
       calibration_.observe(state.request.sampling.temperature, slot.drafts.nodes, slot.probability, slot.kept,
                            slot.verified.emitted);
-    if (asked_model_[r] == 0) continue;
+    if (!adaptive() || asked_model_[r] == 0) continue;
     // As deep as this tree could be.
     const int64_t depth = std::min<int64_t>({draft_depth_, slot.plan.drafts, state.tokens_left() - 1});
     gate_.observe(state.outlook, slot.drafts.nodes, slot.probability, static_cast<int>(depth));
