@@ -1,6 +1,7 @@
 #include "eval/accept_command.h"
 
 #include <cstdio>
+#include <map>
 #include <set>
 
 #include "eval/generate_command.h"
@@ -21,6 +22,7 @@ using Tokens = std::vector<std::vector<int32_t>>;
 struct ArmRun {
   std::vector<std::vector<AcceptCounts>> counts;
   std::vector<Tokens> tokens;
+  std::map<int, int64_t> warm_after;  // steps before predictions counted, by temperature bucket
 };
 
 class Experiment {
@@ -51,7 +53,7 @@ class Experiment {
       if (!counts) return tl::make_unexpected(counts.error());
     }
     report.drafter = (*runner)->loop().drafter().name();
-    add_calibration(arm, (*runner)->loop().calibration(), report);
+    add_calibration(arm, (*runner)->loop().calibration(), done, report);
     return done;
   }
 
@@ -64,13 +66,21 @@ class Experiment {
     std::vector<AcceptCounts> counts(prompts_.size());
     Tokens tokens;
     const int seeds = generate.temperature == 0.0 ? 1 : options_.seeds;
+    int64_t steps = 0;  // so far
+    bool warm = false;
     for (int pass = -1; pass < seeds; ++pass) {
+      if (!warm && steps >= options_.calibration_steps) {
+        runner.loop().restart_reliability(generate.temperature);
+        done.warm_after[scheduler::temperature_bucket(generate.temperature)] = steps;
+        warm = true;
+      }
       generate.seed =
           options_.seed + (pass < 0 ? kWarmUpSeed : static_cast<uint64_t>(pass) * prompts_.size());
       const auto requests = make_requests(generate, runner.loop().options().context, prompt_tokens_);
       auto run = runner.run(requests, options_.concurrency);
       if (!run) return tl::make_unexpected(run.error());
       const RunTotals totals = totals_of(*run);
+      steps += totals.steps;
       fmt::print(stderr, "{}, T {}, pass {}: {} tokens in {:.1f} s, mean accepted length {:.3f}\n", arm.name,
                  generate.temperature, pass + 1, totals.tokens, totals.seconds,
                  totals.mean_accepted_length());
@@ -86,15 +96,24 @@ class Experiment {
   }
 
   static void add_calibration(const AcceptArm& arm, const scheduler::Calibration& calibration,
-                              AcceptReport& report) {
-    for (int bucket = 0; bucket < scheduler::kTemperatureBuckets; ++bucket)
+                              const ArmRun& done, AcceptReport& report) {
+    for (int bucket = 0; bucket < scheduler::kTemperatureBuckets; ++bucket) {
+      const auto warm = done.warm_after.find(bucket);
       for (int depth = 1; depth <= scheduler::Calibration::kDepths; ++depth) {
         const scheduler::Reliability& reliability = calibration.reliability(bucket, depth);
         if (reliability.count() < 0.5) continue;
-        report.calibration.push_back({arm.name, std::string(scheduler::temperature_bucket_name(bucket)),
-                                      depth, reliability.count(), reliability.ece(), reliability.brier(),
-                                      reliability.auc(), calibration.second_choice_rate(bucket)});
+        report.calibration.push_back({.arm = arm.name,
+                                      .temperatures = std::string(scheduler::temperature_bucket_name(bucket)),
+                                      .depth = depth,
+                                      .after_steps = warm == done.warm_after.end() ? 0 : warm->second,
+                                      .predictions = reliability.count(),
+                                      .ece = reliability.ece(),
+                                      .noise = reliability.noise(),
+                                      .brier = reliability.brier(),
+                                      .auc = reliability.auc(),
+                                      .second_choice_rate = calibration.second_choice_rate(bucket)});
       }
+    }
   }
 
   const AcceptOptions& options_;

@@ -21,6 +21,9 @@ struct AcceptOptions {
   std::string drafter = "auto";
   int32_t block = 0;  // drafted rows of a chain; 0 = the checkpoint's block, 5 where it has none
   int32_t concurrency = 8;
+  // Steps at a temperature, from a cold start, after which predictions count towards the calibration's
+  // figures.
+  int64_t calibration_steps = 2000;
   std::string json;  // files that are written when set
   std::string csv;
 };
@@ -38,8 +41,9 @@ struct AcceptArm {
 std::vector<AcceptArm> accept_arms(int32_t block);
 
 // Every arm completes every prompt with every seed, after one pass at each temperature that does not count,
-// in which calibration sees it. Coupled arms must produce the same tokens, and at temperature 0 all arms:
-// kInternal otherwise.
+// in which calibration sees it. Predictions count from the first pass on that begins after
+// `calibration_steps`, or from the start if none does. Coupled arms must produce the same tokens, and at
+// temperature 0 all arms: kInternal otherwise.
 Result<AcceptReport> run_accept_arms(const AcceptOptions& options);
 
 // The whole command: a Markdown report on stdout, progress on stderr.

@@ -47,13 +47,15 @@ std::string accept_markdown(const AcceptReport& report) {
   }
   if (report.calibration.empty()) return out;
   out +=
-      "\nCalibrated path probabilities, from a cold start; s2 is the chance of the second choice where the "
-      "first is wrong.\n\n| arm | temperatures | depth | predictions | ECE | Brier | AUC | s2 |\n"
-      "|---|---|---|---|---|---|---|---|\n";
+      "\nCalibrated path probabilities, counted after so many steps from a cold start. Noise is the ECE to "
+      "expect of as many predictions that are right; s2 the chance of the second choice where the first is "
+      "wrong.\n\n| arm | temperatures | depth | after steps | predictions | ECE | noise | Brier | AUC | s2 "
+      "|\n"
+      "|---|---|---|---|---|---|---|---|---|---|\n";
   for (const CalibrationLine& line : report.calibration)
-    out += fmt::format("| {} | {} | {} | {:.0f} | {:.2f} % | {:.4f} | {:.3f} | {:.3f} |\n", line.arm,
-                       line.temperatures, line.depth, line.predictions, 100.0 * line.ece, line.brier,
-                       line.auc, line.second_choice_rate);
+    out += fmt::format("| {} | {} | {} | {} | {:.0f} | {:.2f} % | {:.2f} % | {:.4f} | {:.3f} | {:.3f} |\n",
+                       line.arm, line.temperatures, line.depth, line.after_steps, line.predictions,
+                       100.0 * line.ece, 100.0 * line.noise, line.brier, line.auc, line.second_choice_rate);
   return out;
 }
 
@@ -80,8 +82,10 @@ std::string accept_json(const AcceptReport& report) {
     out["calibration"].push_back({{"arm", line.arm},
                                   {"temperatures", line.temperatures},
                                   {"depth", line.depth},
+                                  {"after_steps", line.after_steps},
                                   {"predictions", line.predictions},
                                   {"ece", line.ece},
+                                  {"noise", line.noise},
                                   {"brier", line.brier},
                                   {"auc", line.auc},
                                   {"s2", line.second_choice_rate}});

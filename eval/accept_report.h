@@ -16,14 +16,15 @@ struct AcceptLine {
   LengthRatio to_baseline;  // over the first arm at the same temperature
 };
 
-// How well path probabilities were predicted, from a cold start; a prediction counts before it is learned
-// from.
+// How well path probabilities were predicted; a prediction counts before it is learned from.
 struct CalibrationLine {
   std::string arm;
   std::string temperatures;  // the bucket
   int depth = 0;
+  int64_t after_steps = 0;   // from a cold start, before predictions were counted
   double predictions = 0.0;  // as far as they are remembered
   double ece = 0.0;
+  double noise = 0.0;  // the ECE to expect of so many predictions that are right
   double brier = 0.0;
   double auc = 0.0;
   double second_choice_rate = 0.0;  // of the bucket: dspark.md 6.1, "s2"

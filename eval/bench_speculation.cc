@@ -36,10 +36,15 @@ Result<Arm> open_speculation_arm(const BenchSpeculationOptions& options, bool sp
   generate.max_tokens = options.max_tokens;
   generate.concurrency = *std::max_element(options.concurrencies.begin(), options.concurrencies.end());
   generate.prefix_cache_mib = 0;
-  generate.drafter = speculates ? options.drafter : "none";
-  generate.tree_nodes = speculates ? options.tree_nodes : 1;
-  const auto settings = engine_options(generate, arm.session.config(), prompts);
+  generate.drafter = options.drafter;
+  generate.tree_nodes = options.tree_nodes;
+  auto settings = engine_options(generate, arm.session.config(), prompts);
   if (!settings) return tl::make_unexpected(settings.error());
+  if (!speculates) {
+    // Everything else stays as it is, above all how many rows of prompts a step may read.
+    settings->drafter = draft::DrafterKind::kNone;
+    settings->tree_nodes = 1;
+  }
   LoopRunner::WrapDrafter wrap;
   if (speculates && options.scripted_rate > 0.0)
     wrap = [&](std::unique_ptr<draft::Drafter> inner) {

@@ -28,6 +28,11 @@ void add_accept(CLI::App& app, Run& run) {
   command->add_option("--concurrency", options->concurrency, "requests at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  command
+      ->add_option("--calibration-steps", options->calibration_steps,
+                   "steps from a cold start before predictions count in the calibration's figures")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
   command->add_option("--csv", options->csv, "and here");
   command->callback([&run, options] { run = [options] { return report(run_accept(*options)); }; });

@@ -8,6 +8,9 @@ namespace ft::eval {
 
 namespace {
 
+// Rows of a step per request, where no number of them was asked for.
+constexpr int32_t kAdaptiveRows = 8;
+
 int64_t whole_pages(int64_t tokens) {
   return (tokens + kPageTokens - 1) / kPageTokens * kPageTokens;
 }
@@ -91,7 +94,8 @@ Result<scheduler::EngineOptions> engine_options(const GenerateOptions& options, 
   engine.cache_tokens = options.kv_cache_tokens != 0
                             ? options.kv_cache_tokens
                             : options.concurrency * (whole_pages(engine.context) + kPageTokens);
-  const int32_t nodes = options.tree_nodes == 0 ? engine.tree_nodes_max : options.tree_nodes;
+  // Where the scheduler decides, requests whose drafts are worth more get the rows of others.
+  const int32_t nodes = options.tree_nodes == 0 ? kAdaptiveRows : options.tree_nodes;
   engine.batch_rows = std::max<int32_t>(engine.batch_rows, options.concurrency * nodes);
   engine.queue_max = options.concurrency;
   engine.drafter = *kind;

@@ -25,6 +25,7 @@ class LoopRunner {
   Result<RequestRun> run(std::span<const scheduler::GenerateRequest> requests, int32_t concurrency);
 
   const scheduler::EngineLoop& loop() const { return loop_; }
+  scheduler::EngineLoop& loop() { return loop_; }
 
  private:
   LoopRunner(Backend& backend, const Checkpoint& checkpoint, const scheduler::EngineOptions& options,

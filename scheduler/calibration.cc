@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "core/check.h"
 #include "core/keyed_ranking.h"
@@ -45,6 +46,7 @@ void Reliability::add(double predicted, bool hit) {
       bin.count /= weight;
       bin.predicted /= weight;
       bin.hits /= weight;
+      bin.variance /= weight * weight;
     }
     squared_error /= weight;
     weight = 1.0;
@@ -54,6 +56,7 @@ void Reliability::add(double predicted, bool hit) {
   bins[index].count += weight;
   bins[index].predicted += weight * predicted;
   bins[index].hits += hit ? weight : 0.0;
+  bins[index].variance += weight * weight * predicted * (1.0 - predicted);
   squared_error += weight * error * error;
 }
 
@@ -67,6 +70,13 @@ double Reliability::ece() const {
   double difference = 0.0;
   for (const Bin& bin : bins) difference += std::abs(bin.predicted - bin.hits);
   return difference / std::max(total(), 1e-9);
+}
+
+double Reliability::noise() const {
+  // A sum of many outcomes is nearly normal, and E|x| = sqrt(2 / pi) sigma.
+  double expected = 0.0;
+  for (const Bin& bin : bins) expected += std::sqrt(2.0 * std::numbers::inv_pi * bin.variance);
+  return expected / std::max(total(), 1e-9);
 }
 
 double Reliability::brier() const {
@@ -252,6 +262,10 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
 
 const Reliability& Calibration::reliability(int bucket, int depth) const {
   return buckets_[static_cast<size_t>(bucket)].reliability[static_cast<size_t>(depth - 1)];
+}
+
+void Calibration::restart_reliability(int bucket) {
+  buckets_[static_cast<size_t>(bucket)].reliability.fill({});
 }
 
 double Calibration::second_choice_rate(int bucket) const {

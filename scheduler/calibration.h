@@ -34,6 +34,7 @@ struct Reliability {
     double count = 0.0;
     double predicted = 0.0;  // sum of predictions
     double hits = 0.0;
+    double variance = 0.0;  // that hits would have if the predictions were right
   };
   // Sums with growing weights: the last 20,000 predictions or so count.
   std::array<Bin, kBins> bins{};
@@ -42,7 +43,9 @@ struct Reliability {
 
   void add(double predicted, bool hit);
   double count() const { return total() / weight; }
-  double ece() const;    // sum_b n_b/N |mean prediction - mean outcome|
+  double ece() const;  // sum_b n_b/N |mean prediction - mean outcome|
+  double noise()
+      const;  // expected ece() of as many predictions that are right: what chance alone makes of it
   double brier() const;  // mean squared error
   double auc() const;    // chance that a hit had a higher prediction than a miss, over the bins; 0.5 if there
                          // is one kind
@@ -98,6 +101,8 @@ class Calibration {
 
   // depth >= 1.
   const Reliability& reliability(int bucket, int depth) const;
+  // Begins to count predictions anew at every depth, without forgetting anything that was learned.
+  void restart_reliability(int bucket);
   // Chance that the target's token is the draft's second child where it is not the first (dspark.md 6.1,
   // "s2").
   double second_choice_rate(int bucket) const;

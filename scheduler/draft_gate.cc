@@ -51,47 +51,76 @@ double DraftGate::catch_up(const Request& request) const {
   return costs_.catch_up_seconds(static_cast<double>(request.catch_up_rows)) / kCatchUpSpread;
 }
 
-double DraftGate::gain(const Request& request, double rate, double row_seconds, double draft_seconds,
-                       double* tokens, double* rows) const {
-  *tokens = 0.0;
-  *rows = 0.0;
+DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double rate, int depth,
+                                double draft_seconds) const {
   const DraftOutlook& outlook = known(*request.outlook);
-  const size_t most = std::min(DraftOutlook::kNodes, static_cast<size_t>(std::max(request.nodes_max, 0)));
+  const auto most = static_cast<size_t>(std::max(request.nodes_max, 0));
   // Nothing is known of anybody's drafts yet: they must be seen first.
   if (outlook.observations == 0.0f) {
-    *tokens = *rows = static_cast<double>(most);
-    return static_cast<double>(most);
+    const auto all = static_cast<double>(std::min(DraftOutlook::kNodes, most));
+    return {all, all, all};
   }
-  double sum = -rate * draft_seconds;
-  for (size_t i = 0; i < most; ++i) {
-    const double worth = static_cast<double>(outlook.value[i]) - rate * row_seconds;
-    if (worth <= 0.0) break;
-    sum += worth;
-    *tokens += static_cast<double>(outlook.value[i]);
-    *rows += 1.0;
+  Gain gain;
+  const auto take = [&](float probability) {
+    const double worth = static_cast<double>(probability) - rate * step.row_seconds;
+    if (worth <= 0.0 || gain.rows >= static_cast<double>(most)) return false;
+    gain.worth += worth;
+    gain.tokens += static_cast<double>(probability);
+    gain.rows += 1.0;
+    return true;
+  };
+  for (float value : outlook.value)
+    if (!take(value)) break;
+  // Beyond what the model was trained for the path goes on as it came, as far as that is true.
+  if (depth > depth_.trained && request.nodes_max > depth_.trained && outlook.reach > 0.0f) {
+    const float further = std::pow(outlook.reach, 1.0f / static_cast<float>(depth_.trained));
+    float reach = outlook.reach * continuation_;
+    for (int place = depth_.trained; place < depth && take(reach *= further); ++place) {
+    }
   }
-  return sum;
+  gain.worth -= rate * (draft_seconds + catch_up(request));
+  return gain;
 }
 
-double DraftGate::deep_gain(const Request& request, double rate, double row_seconds) const {
-  const DraftOutlook& outlook = known(*request.outlook);
-  if (request.nodes_max <= depth_.trained || outlook.reach <= 0.0f) return 0.0;
-  const double step = std::pow(static_cast<double>(outlook.reach), 1.0 / depth_.trained);
-  double sum = 0.0;
-  double probability = static_cast<double>(outlook.reach);
-  for (int depth = depth_.trained; depth < depth_.most; ++depth) {
-    probability *= step;
-    const double worth = probability * static_cast<double>(continuation_) - rate * row_seconds;
-    if (worth <= 0.0) break;
-    sum += worth;
+DraftGate::BestSet DraftGate::best_set(std::span<const Request> requests, const Step& step, int depth) {
+  const double first = draft_seconds(1, depth);
+  const double next =
+      step.able > 1 ? std::max(0.0, (draft_seconds(step.able, depth) - first) / (step.able - 1)) : 0.0;
+  const double shared = std::max(0.0, first - next);
+  BestSet best;
+  double rate = step.plain_rate;
+  best_.assign(requests.size(), 0);
+  // The best set at a rate is the one whose members gain at that rate; the rate it reaches is at least as
+  // high as any before, and two or three rounds settle it (Dinkelbach's method for ratios).
+  for (int round = 0; round < 3; ++round) {
+    Gain all{.worth = -rate * shared, .tokens = step.tokens, .rows = step.rows};
+    double caught_up = 0.0;
+    int drafted = 0;
+    chosen_.assign(requests.size(), 0);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (requests[i].nodes_max <= 0) continue;
+      const Gain own = gain(requests[i], step, rate, depth, next);
+      if (own.worth <= 0.0) continue;
+      chosen_[i] = 1;
+      all.worth += own.worth;
+      all.tokens += own.tokens;
+      all.rows += own.rows;
+      caught_up += catch_up(requests[i]);
+      ++drafted;
+    }
+    if (all.worth <= 0.0 || drafted == 0) break;
+    const double seconds = caught_up + draft_seconds(drafted, depth) + costs_.verify_seconds(all.rows);
+    rate = all.tokens / seconds;
+    if (rate <= best.rate) break;
+    best = {rate, seconds};
+    best_.swap(chosen_);
   }
-  return sum;
+  return best;
 }
 
 int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t emitting,
                       std::vector<uint8_t>& draft) {
   draft.assign(requests.size(), 0);
-  chosen_.assign(requests.size(), 0);
   int32_t able = 0;
   for (const Request& request : requests) able += request.nodes_max > 0 ? 1 : 0;
   if (able == 0 || emitting == 0) return depth_.trained;
@@ -103,47 +132,27 @@ int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t e
   // Time is worth what the requests would make of it in a step of their own: a step that reads prompts emits
   // little, but that makes nothing cheap.
   const auto running = static_cast<double>(requests.size());
-  const double plain_rate = std::max(emitting / std::max(plain_seconds, 1e-12),
-                                     running / std::max(costs_.verify_seconds(running), 1e-12));
-  const double worth = plain_rate * plain_seconds;
-  const double reach = std::max(2.0, static_cast<double>(able));
-  const double row_seconds = (costs_.verify_seconds(rows + reach) - plain_seconds) / reach;
-  const double first_draft = draft_seconds(1);
-  const double next_draft = able > 1 ? std::max(0.0, (draft_seconds(able) - first_draft) / (able - 1)) : 0.0;
-  const double shared_draft = std::max(0.0, first_draft - next_draft);
-  // The best set at a rate is the one whose members gain at that rate; the rate it reaches is at least as
-  // high as any before, and two or three rounds settle it (Dinkelbach's method for ratios).
-  double rate = plain_rate;
-  double best_rate = plain_rate * kMargin;
-  for (int round = 0; round < 3; ++round) {
-    double gained = -rate * shared_draft;
-    double tokens = worth;
-    double drafted_rows = 0.0;
-    double caught_up = 0.0;
-    int32_t drafted = 0;
-    for (size_t i = 0; i < requests.size(); ++i) {
-      double own_tokens = 0.0;
-      double own_rows = 0.0;
-      const double own = requests[i].nodes_max > 0
-                             ? gain(requests[i], rate, row_seconds, next_draft + catch_up(requests[i]),
-                                    &own_tokens, &own_rows)
-                             : 0.0;
-      chosen_[i] = own > 0.0 ? 1 : 0;
-      if (chosen_[i] == 0) continue;
-      gained += own;
-      tokens += own_tokens;
-      drafted_rows += own_rows;
-      caught_up += catch_up(requests[i]);
-      ++drafted;
+  Step step{.rows = static_cast<double>(rows), .able = able};
+  step.plain_rate = std::max(emitting / std::max(plain_seconds, 1e-12),
+                             running / std::max(costs_.verify_seconds(running), 1e-12));
+  step.tokens = step.plain_rate * plain_seconds;
+  int depth = depth_.trained;
+  double best_rate = step.plain_rate * kMargin;
+  // The price of a row depends on how many there will be: near the step as it is, or with whole drafts in it.
+  for (const int pass : {depth_.trained, depth_.most}) {
+    if (pass != depth_.trained && average_.observations == 0.0f) continue;
+    for (const double further :
+         {std::max(2.0, static_cast<double>(able)), static_cast<double>(able * pass)}) {
+      step.row_seconds = (costs_.verify_seconds(rows + further) - plain_seconds) / further;
+      const BestSet set = best_set(requests, step, pass);
+      if (set.rate <= best_rate) continue;
+      best_rate = set.rate;
+      depth = pass;
+      draft = best_;
+      // What a plain step in place of this one gives away.
+      lost_ = (1.0 - step.plain_rate / set.rate) * plain_seconds / set.seconds / kProbeShare;
     }
-    if (gained <= 0.0 || drafted == 0) break;
-    const double seconds = caught_up + draft_seconds(drafted) + costs_.verify_seconds(rows + drafted_rows);
-    rate = tokens / seconds;
-    // What a plain step in place of this one gives away.
-    lost_ = (1.0 - plain_rate / rate) * plain_seconds / seconds / kProbeShare;
-    if (rate <= best_rate) break;
-    best_rate = rate;
-    draft = chosen_;
+    if (depth_.most == depth_.trained) break;
   }
   // A plain step now and then keeps the price of plain steps true.
   const bool drafting = std::ranges::find(draft, 1) != draft.end();
@@ -153,16 +162,10 @@ int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t e
     since_plain_ = 0.0;
     return depth_.trained;
   }
-  int depth = depth_.trained;
-  if (drafting && depth_.most > depth_.trained && average_.observations > 0.0f) {
-    const auto drafted = static_cast<double>(std::ranges::count(draft, 1));
-    double gained = -best_rate * (costs_.draft_seconds(drafted * depth_.most) - draft_seconds(drafted));
-    for (size_t i = 0; i < requests.size(); ++i)
-      if (draft[i] != 0) gained += deep_gain(requests[i], best_rate, row_seconds);
-    if (gained > 0.0) depth = depth_.most;
-  }
   // One probe, of the request that has waited longest, as soon as it is paid for.
-  if (credit_ < first_draft + row_seconds) return depth;
+  const double probe =
+      draft_seconds(1, depth) + std::max(0.0, costs_.verify_seconds(rows + 1.0) - plain_seconds);
+  if (credit_ < probe) return depth;
   size_t longest = requests.size();
   for (size_t i = 0; i < requests.size(); ++i)
     if (draft[i] == 0 && requests[i].nodes_max > 0 &&
@@ -171,9 +174,7 @@ int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t e
       longest = i;
   if (longest == requests.size()) return depth;
   // All of what it costs, although some of it comes back in tokens.
-  const double probe_seconds = first_draft + row_seconds +
-                               costs_.catch_up_seconds(static_cast<double>(requests[longest].catch_up_rows));
-  credit_ -= probe_seconds;
+  credit_ -= probe + costs_.catch_up_seconds(static_cast<double>(requests[longest].catch_up_rows));
   draft[longest] = 1;
   return depth;
 }
@@ -186,7 +187,8 @@ void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t
     idle = idle || drafted[i] == 0;
   }
   // Credit does not pile up while there is nothing to probe.
-  const double most = 4.0 * (draft_seconds(1) + costs_.verify_seconds(2.0) - costs_.verify_seconds(1.0));
+  const double most =
+      4.0 * (draft_seconds(1, depth_.trained) + costs_.verify_seconds(2.0) - costs_.verify_seconds(1.0));
   credit_ = idle ? std::min(credit_ + kProbeShare * seconds, std::max(most, 0.0)) : 0.0;
 }
 

@@ -57,12 +57,29 @@ class DraftGate {
                std::span<const float> probability, int depth);
 
  private:
-  // Gain in tokens of drafting for one request at the rate `rate`, its own rows and draft paid for.
-  double gain(const Request& request, double rate, double row_seconds, double draft_seconds, double* tokens,
-              double* rows) const;
-  // The same of drafting deeper than trained for one that is drafted for anyway; the draft not paid for.
-  double deep_gain(const Request& request, double rate, double row_seconds) const;
-  double draft_seconds(double requests) const { return costs_.draft_seconds(requests * depth_.trained); }
+  // A step without drafts, and what one more row adds to it.
+  struct Step {
+    double rows = 0.0;
+    double tokens = 0.0;  // that its time is worth
+    double plain_rate = 0.0;
+    double row_seconds = 0.0;
+    int32_t able = 0;  // requests that may be drafted for
+  };
+  // Of one request's drafts at a rate: what they are worth in tokens beyond what their time is, and how many.
+  struct Gain {
+    double worth = 0.0;
+    double tokens = 0.0;
+    double rows = 0.0;
+  };
+  struct BestSet {
+    double rate = 0.0;     // tokens per second; 0: nobody gains
+    double seconds = 0.0;  // of the step
+  };
+  // `draft_seconds`: that one more request adds to a pass.
+  Gain gain(const Request& request, const Step& step, double rate, int depth, double draft_seconds) const;
+  // Who is to be drafted for in passes `depth` deep, in best_.
+  BestSet best_set(std::span<const Request> requests, const Step& step, int depth);
+  double draft_seconds(double requests, int depth) const { return costs_.draft_seconds(requests * depth); }
   double catch_up(const Request& request) const;
   const DraftOutlook& known(const DraftOutlook& outlook) const;
 
@@ -74,6 +91,7 @@ class DraftGate {
   double credit_ = 0.0;       // seconds that probing may spend
   double lost_ = 0.0;         // share of a step that a plain step instead would lose, over kProbeShare
   double since_plain_ = 0.0;  // steps since the last one without any draft
+  std::vector<uint8_t> best_;
   std::vector<uint8_t> chosen_;
 };
 

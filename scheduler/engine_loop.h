@@ -55,6 +55,10 @@ class EngineLoop {
   const draft::Drafter& drafter() const { return *drafter_; }
   const EngineStats& stats() const { return stats_; }
   const Calibration& calibration() const { return calibration_; }
+  // See Calibration: for experiments that look at what predictions are like once they have been learned.
+  void restart_reliability(double temperature) {
+    calibration_.restart_reliability(temperature_bucket(temperature));
+  }
   const CostModel& costs() const { return costs_; }
   // Where costs come from, for people: measured, or from which file.
   const std::string& costs_origin() const { return costs_origin_; }

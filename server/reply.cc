@@ -48,6 +48,7 @@ void Reply::cancel() {
 bool Reply::pump(std::string& out) {
   if (over_) return true;
   bool all_done = true;
+  has_more_ = false;
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (!parts_[i].done) all_done = advance(parts_[i], static_cast<int>(i), out) && all_done;
     if (error_) return true;
@@ -67,11 +68,17 @@ bool Reply::advance(Part& part, int index, std::string& out) {
   // Asked before the ring is emptied: what is pushed between the two is then taken by the next pump.
   const bool finished = part.stream->finished();
   scheduler::TokenEvent event;
-  while (part.stream->pop(event)) {
+  int taken = 0;
+  while (taken < kTokensPerPump && part.stream->pop(event)) {
+    ++taken;
     if (!first_token_) first_token_ = std::chrono::steady_clock::now();
     if (event.step != part.step) send_pieces(part, index, out);
     part.step = event.step;
     part.choice.feed(std::move(event));
+  }
+  if (taken == kTokensPerPump) {
+    has_more_ = true;  // perhaps of the same step
+    return false;
   }
   send_pieces(part, index, out);
   if (part.choice.stopped()) part.stream->cancel();  // the rest of the request is of no use

@@ -65,9 +65,13 @@ class Reply {
 
   bool stream() const { return options_.stream; }
 
-  // Takes what the engine has produced; a streaming reply appends its events to `out`, a step's tokens as one
-  // event of each kind. True when the reply is over.
+  // Takes what the engine has produced, at most kTokensPerPump of each choice, so that an engine that is
+  // quicker than the caller holds up neither the client nor others; a streaming reply appends its events to
+  // `out`, a step's tokens as one event of each kind. True when the reply is over.
   bool pump(std::string& out);
+  static constexpr int kTokensPerPump = 256;
+  // Whether pump() left tokens behind, so that it is to be called again without waiting for the engine.
+  bool has_more() const { return has_more_; }
 
   // The whole reply, or the error that ended it; not for streaming. After pump() was true.
   HttpResponse response() const;
@@ -109,6 +113,7 @@ class Reply {
   std::optional<std::chrono::steady_clock::time_point> first_token_;
   std::optional<ApiError> error_;
   bool cancelled_ = false;
+  bool has_more_ = false;
   bool over_ = false;
   bool concluded_ = false;
 };

@@ -9,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -228,6 +229,10 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       waker_->take();
       over = pump(reply, out);
       if (out.empty() && !over) {
+        if (reply.has_more()) {
+          co_await let_others_run();
+          continue;
+        }
         if (Clock::now() - silent_since >= keepalive) {
           out = kKeepAliveComment;
         } else {
@@ -252,7 +257,11 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       if (co_await was_cancelled()) co_return false;
       waker_->take();
       if (pump(reply, unused)) break;
-      co_await wait_until(Clock::time_point::max());
+      if (reply.has_more()) {
+        co_await let_others_run();
+      } else {
+        co_await wait_until(Clock::time_point::max());
+      }
     }
     co_return co_await send_response(request, reply.response());
   }
@@ -261,6 +270,9 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     if (aborting_) reply.cancel();
     return reply.pump(out);
   }
+
+  // A session with a lot to do does it in parts.
+  net::awaitable<void> let_others_run() { co_await net::post(stream_.get_executor(), net::use_awaitable); }
 
   // Until the engine wakes us or the time has come.
   net::awaitable<void> wait_until(Clock::time_point time) {

@@ -12,6 +12,16 @@
 #include "core/cpu/decode-inl.h"
 #include "hwy/highway.h"
 
+// ThreadSanitizer would watch every vector that the innermost loop reads, at many times the cost of the loop.
+// What it reads are weights, which never change, and the rows of x that other ops read and write under watch;
+// what it writes is watched.
+#undef FT_INNERMOST
+#if defined(__SANITIZE_THREAD__)
+#define FT_INNERMOST HWY_NOINLINE __attribute__((no_sanitize("thread")))
+#else
+#define FT_INNERMOST HWY_INLINE
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
@@ -94,10 +104,9 @@ HWY_INLINE void sum_outputs(const Tile& tile, int first, V4 (&total)[kRows]) {
   }
 }
 
+// Sums of kRows rows for all outputs of the tile.
 template <class Decode, int kRows>
-void run_tile(const LinearJob& job, const Tile& tile, int64_t row, int64_t output, int64_t count) {
-  const D4 d4;
-  V4 total[kRows];
+FT_INNERMOST void sum_tile(const Tile& tile, V4 (&total)[kRows]) {
   if constexpr (outputs_for(kRows) == 4) {
     sum_outputs<Decode, kRows, 4>(tile, 0, total);
   } else {
@@ -105,8 +114,15 @@ void run_tile(const LinearJob& job, const Tile& tile, int64_t row, int64_t outpu
     sum_outputs<Decode, kRows, 2>(tile, 0, total);
     sum_outputs<Decode, kRows, 2>(tile, 2, upper);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) total[r] = hn::ConcatLowerLower(d4, upper[r], total[r]);
+    for (int r = 0; r < kRows; ++r) total[r] = hn::ConcatLowerLower(D4(), upper[r], total[r]);
   }
+}
+
+template <class Decode, int kRows>
+void run_tile(const LinearJob& job, const Tile& tile, int64_t row, int64_t output, int64_t count) {
+  const D4 d4;
+  V4 total[kRows];
+  sum_tile<Decode, kRows>(tile, total);
   for (int r = 0; r < kRows; ++r) {
     const V4 value = round_if(d4, total[r], job.round);
     float* y = job.y + (row + r) * job.y_stride + output;

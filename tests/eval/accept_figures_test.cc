@@ -76,7 +76,16 @@ TEST(AcceptReport, says_the_same_in_every_form) {
   prompts[0].add(report(9, 4, 20, {3, 1}));
   report_data.lines.push_back(
       {"all", 0.7, "chain", accept_figures(prompts, 1), length_ratio(prompts, prompts, 1)});
-  report_data.calibration.push_back({"chain", "0.5-0.85", 1, 100.0, 0.015, 0.1, 0.9, 0.4});
+  report_data.calibration.push_back({.arm = "chain",
+                                     .temperatures = "0.5-0.85",
+                                     .depth = 1,
+                                     .after_steps = 2100,
+                                     .predictions = 100.0,
+                                     .ece = 0.015,
+                                     .noise = 0.0125,
+                                     .brier = 0.1,
+                                     .auc = 0.9,
+                                     .second_choice_rate = 0.4});
   const auto json = nlohmann::json::parse(accept_json(report_data));
   const auto& line = json["lines"][0];
   EXPECT_EQ(line["mean_accepted_length_token_weighted"]["value"], 2.0);
@@ -87,7 +96,9 @@ TEST(AcceptReport, says_the_same_in_every_form) {
   EXPECT_NE(markdown.find("| all | 0.7 | chain | 1 | 4 | 2.000 (2.000 to 2.000) |"), std::string::npos)
       << markdown;
   EXPECT_NE(markdown.find("| 0.7 | chain | 0.750/0.750 0.250/0.333 |"), std::string::npos) << markdown;
-  EXPECT_NE(markdown.find("| 1.50 % |"), std::string::npos) << markdown;
+  EXPECT_EQ(json["calibration"][0]["noise"], 0.0125);
+  EXPECT_EQ(json["calibration"][0]["after_steps"], 2100);
+  EXPECT_NE(markdown.find("| 2100 | 100 | 1.50 % | 1.25 % |"), std::string::npos) << markdown;
   const std::string csv = accept_csv(report_data);
   const size_t header_end = csv.find('\n');
   EXPECT_EQ(std::count(csv.begin(), csv.begin() + static_cast<std::ptrdiff_t>(header_end), ','),

@@ -40,7 +40,7 @@ TEST(EngineOptions, follow_the_flags) {
   ASSERT_TRUE(adaptive) << adaptive.error().message;
   EXPECT_EQ(adaptive->tree_nodes, 0);
   EXPECT_EQ(adaptive->context, 50);
-  EXPECT_GE(adaptive->batch_rows, 64 * adaptive->tree_nodes_max);
+  EXPECT_GE(adaptive->batch_rows, 64 * 4);
   // Whole pages for each, and one to grow into.
   EXPECT_GE(adaptive->cache_tokens, 64 * (kPageTokens + kPageTokens));
   options.acceptance = "rejection";

@@ -409,6 +409,30 @@ TEST(Reliability, agrees_with_the_definitions) {
   EXPECT_NEAR(reliability.count(), weight_sum, 1e-3);
 }
 
+// Predictions that are right have the ECE that noise() expects of them, and wrong ones have more.
+TEST(Reliability, noise_is_the_ece_of_right_predictions) {
+  std::mt19937_64 random(31);
+  std::uniform_real_distribution<double> uniform(0.0, 1.0);
+  for (const double bias : {0.0, 0.2}) {
+    double ece = 0.0, noise = 0.0;
+    for (int run = 0; run < 40; ++run) {
+      Reliability reliability;
+      for (int i = 0; i < 2000; ++i) {
+        const double predicted = uniform(random);
+        reliability.add(predicted, uniform(random) < predicted * (1.0 - bias));
+      }
+      ece += reliability.ece() / 40.0;
+      noise += reliability.noise() / 40.0;
+    }
+    EXPECT_NEAR(noise, 0.0314, 0.002);  // 20 bins: sum of sqrt(2 / pi * 100 * p (1 - p)) / 2000
+    if (bias == 0.0) {
+      EXPECT_NEAR(ece, noise, 0.003);
+    } else {
+      EXPECT_GT(ece, 0.09);
+    }
+  }
+}
+
 TEST(Reliability, forgets_at_the_stated_rate_and_for_ever) {
   Reliability reliability;
   for (int i = 0; i < 900'000; ++i) reliability.add(0.9, true);

@@ -110,6 +110,30 @@ class ReplyTest : public ::testing::Test {
   int64_t pushed_ = 0;
 };
 
+// An engine that is quicker than its reader does not keep the reader from sending.
+TEST_F(ReplyTest, TakesABoundedNumberOfTokensAtATime) {
+  for (const bool stream : {true, false}) {
+    streams_.clear();
+    ReplyOptions options;
+    options.stream = stream;
+    Reply& reply = make(options);
+    constexpr int kTokens = 2 * Reply::kTokensPerPump + 10;
+    for (int i = 0; i < kTokens; ++i) say(0, "x");
+    finish(0, FinishReason::kLength);
+    std::string out;
+    std::string content;
+    for (const bool more : {true, true, false}) {
+      out.clear();
+      EXPECT_EQ(reply.pump(out), !more);
+      EXPECT_EQ(reply.has_more(), more);
+      EXPECT_EQ(out.empty(), !stream);
+      for (const json& chunk : chunks_of(out)) content += chunk["choices"][0]["delta"].value("content", "");
+    }
+    if (!stream) content = json::parse(reply.response().body)["choices"][0]["message"]["content"];
+    EXPECT_EQ(content, std::string(kTokens, 'x'));
+  }
+}
+
 TEST_F(ReplyTest, StreamsOneEventPerStep) {
   Reply& reply = make(streaming());
   std::string out;

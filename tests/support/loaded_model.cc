@@ -1,8 +1,17 @@
 #include "tests/support/loaded_model.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 
 namespace ft::support {
+
+namespace {
+
+// More than any test's sequences. A checkpoint may allow a million, and its cache would have to be cleared.
+constexpr int64_t kContextMax = 2048;
+
+}  // namespace
 
 LoadedModel::LoadedModel(const std::string& path, const std::string& backend_name, Numerics numerics,
                          int32_t rows, int32_t sequences)
@@ -13,7 +22,7 @@ LoadedModel::LoadedModel(const std::string& path, const std::string& backend_nam
   CacheLimits limits;
   limits.sequences = sequences;
   limits.rows = rows;
-  limits.context = checkpoint->config().max_position_embeddings;
+  limits.context = std::min(checkpoint->config().max_position_embeddings, kContextMax);
   limits.total_tokens = sequences * limits.context;
   model = std::make_unique<Model>(*backend, *checkpoint, limits);
 }
