@@ -125,6 +125,8 @@ foretoken build --nonsense
 expect "refuses an unknown flag" '$status == 2 && $err == *nonsense*'
 foretoken help
 expect "prints its help" '$status == 0 && $out == usage:*serve*'
+foretoken build --help
+expect "prints its help for a command" '$status == 0 && $out == usage:*serve* && $asked != *ninja*'
 
 # A copy of a checkout has a build that belongs to the original.
 sed -i 's|INTERNAL=.*|INTERNAL=/elsewhere|' "$tree/build/release/CMakeCache.txt"
