@@ -38,6 +38,7 @@ class Bench {
         policy_(costs_, layout(options.seed), scheduler::SelectionMode::kGlobal),
         trees_(requests()),
         probability_(requests()),
+        hoped_(requests()),
         candidates_(requests()),
         kept_(requests()),
         token_trees_(requests()),
@@ -120,12 +121,13 @@ class Bench {
       const draft::ProposeRequest request = asked(r);
       SyntheticDrafts::build(builder_, request, children_[r], trees_[r]);
       calibration_.correct(request.temperature, trees_[r].nodes, probability_[r]);
+      calibration_.hope(request.temperature, trees_[r].nodes, probability_[r], hoped_[r]);
     }
   }
 
   void select(int64_t number) {
     for (size_t r = 0; r < requests(); ++r) {
-      candidates_[r] = {trees_[r].nodes, probability_[r], entries_[r].drafts, 0.5f};
+      candidates_[r] = {trees_[r].nodes, hoped_[r], entries_[r].drafts, 0.5f};
       anchors_[r] = drafts_.anchor(number, static_cast<int32_t>(r));
     }
     const scheduler::StepBase base{.rows = options_.requests,
@@ -172,6 +174,7 @@ class Bench {
   draft::TreeBuilder builder_;
   std::vector<draft::DraftTree> trees_;
   std::vector<std::vector<float>> probability_;
+  std::vector<std::vector<float>> hoped_;
   std::vector<scheduler::Candidates> candidates_;
   std::vector<std::vector<int32_t>> kept_;
   std::vector<verify::TokenTree> token_trees_;

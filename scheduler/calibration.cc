@@ -23,6 +23,9 @@ constexpr double kOffsetMax = 8.0;
 constexpr int64_t kRefitEvery = 64;
 constexpr double kIdentityWeight = 8.0;
 
+// Hope that makes no difference any more.
+constexpr float kNoHope = 0.01f;
+
 // Largest tree whose outcomes are learned from: more than any drafter proposes.
 constexpr size_t kNodesMax = 512;
 
@@ -211,6 +214,22 @@ void Calibration::correct(double temperature, std::span<const draft::DraftNode> 
   }
 }
 
+void Calibration::hope(double temperature, std::span<const draft::DraftNode> nodes,
+                       std::span<const float> corrected, std::vector<float>& hoped) const {
+  const Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
+  hoped.assign(corrected.begin(), corrected.end());
+  std::array<float, kDepths> weight;
+  for (size_t depth = 0; depth < weight.size(); ++depth)
+    weight[depth] = static_cast<float>(kHopefulOutcomes / (bucket.outcomes[depth] + kHopefulOutcomes));
+  if (std::ranges::max(weight) < kNoHope) return;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const draft::DraftNode& node = nodes[i];
+    if (node.source == draft::DraftSource::kModel && node.rank == 0)
+      hoped[i] += (1.0f - hoped[i]) * weight[std::min<size_t>(node.depth, kDepths) - 1];
+    if (node.parent >= 0) hoped[i] = std::min(hoped[i], hoped[static_cast<size_t>(node.parent)]);
+  }
+}
+
 bool Calibration::learns_from(int64_t step, size_t request, size_t requests) {
   const size_t turns = (requests + kTreesPerStep - 1) / kTreesPerStep;
   return turns <= 1 || (request + static_cast<size_t>(step)) % turns == 0;
@@ -253,6 +272,7 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
     OnlineLogistic& logistic = bucket.logistic[static_cast<size_t>(node.source)][depth][rank];
     logistic.observe(static_cast<double>(node.score), hit);
     bucket.shares.at(node.source, node.depth, static_cast<int>(rank)) = logistic.parameters();
+    if (rank == 0 && node.source == draft::DraftSource::kModel) bucket.outcomes[depth] += 1.0;
     if (rank == 1) {
       bucket.second_chances += 1.0;
       bucket.second_hits += hit ? 1.0 : 0.0;
@@ -291,6 +311,7 @@ void Calibration::visit_state(Self& self, Visit visit) {
         visit(correction.product[k]);
         visit(correction.hits[k]);
       }
+    for (auto& outcomes : bucket.outcomes) visit(outcomes);
     visit(bucket.second_chances);
     visit(bucket.second_hits);
   }

@@ -88,6 +88,14 @@ class Calibration {
   void correct(double temperature, std::span<const draft::DraftNode> nodes,
                std::vector<float>& corrected) const;
 
+  // What the probabilities `corrected` may turn out to be, for who decides whether to draft and what to
+  // verify: those of the model's first choices as if, at each depth, kHopefulOutcomes more had been seen and
+  // had gone well. Without that, estimates that begin too low would never be put right, because nobody would
+  // look. It wears off with what is observed.
+  static constexpr double kHopefulOutcomes = 4.0;
+  void hope(double temperature, std::span<const draft::DraftNode> nodes, std::span<const float> corrected,
+            std::vector<float>& hoped) const;
+
   // Whether to learn from the tree of a step's `request`-th request of `requests`: from all of a few, in
   // turns from many, where there is more than enough to learn from and a step has no time to lose.
   static constexpr size_t kTreesPerStep = 8;
@@ -135,6 +143,7 @@ class Calibration {
     std::array<Correction, kDepths> correction;
     std::array<Reliability, kDepths> reliability;
     draft::ShareModel shares;
+    std::array<double, kDepths> outcomes{};  // of the model's first choices that were learned from
     double second_chances = 0.0;
     double second_hits = 0.0;
   };

@@ -28,18 +28,29 @@ float reached_at(std::span<const draft::DraftNode> nodes, std::span<const float>
 }  // namespace
 
 void DraftOutlook::observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability,
-                           int trained_depth) {
+                           int depth, int trained_depth) {
   std::array<float, kNodes> best{};
+  size_t shown = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
     const float p = probability[i];
     if (p <= best.back() || nodes[i].depth > trained_depth) continue;
     size_t place = kNodes - 1;
     for (; place > 0 && best[place - 1] < p; --place) best[place] = best[place - 1];
     best[place] = p;
+    shown = std::min(shown + 1, kNodes);
   }
+  const bool whole = depth >= trained_depth;
+  const bool first = observations == 0.0f;
   observations = std::min(observations + 1.0f, kMemory);
-  for (size_t i = 0; i < kNodes; ++i) value[i] += (best[i] - value[i]) / observations;
-  reach += (reached_at(nodes, probability, trained_depth) - reach) / observations;
+  for (size_t i = 0; i < kNodes; ++i) {
+    if (i < shown || whole) {
+      value[i] += (best[i] - value[i]) / observations;
+    } else if (first && shown > 0) {
+      value[i] = best[shown - 1];
+    }
+  }
+  const float reached = reached_at(nodes, probability, trained_depth);
+  if (whole) reach += (reached - reach) / observations;
 }
 
 const DraftOutlook& DraftGate::known(const DraftOutlook& outlook) const {
@@ -61,8 +72,9 @@ DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double
     return {all, all, all};
   }
   Gain gain;
+  const double price = rate * std::max(0.0, step.row_seconds - saved(request, step));
   const auto take = [&](float probability) {
-    const double worth = static_cast<double>(probability) - rate * step.row_seconds;
+    const double worth = static_cast<double>(probability) - price;
     if (worth <= 0.0 || gain.rows >= static_cast<double>(most)) return false;
     gain.worth += worth;
     gain.tokens += static_cast<double>(probability);
@@ -94,7 +106,7 @@ DraftGate::BestSet DraftGate::best_set(std::span<const Request> requests, const 
   // high as any before, and two or three rounds settle it (Dinkelbach's method for ratios).
   for (int round = 0; round < 3; ++round) {
     Gain all{.worth = -rate * shared, .tokens = step.tokens, .rows = step.rows};
-    double caught_up = 0.0;
+    double own_seconds = 0.0;  // of the requests, beyond the pass and the rows
     int drafted = 0;
     chosen_.assign(requests.size(), 0);
     for (size_t i = 0; i < requests.size(); ++i) {
@@ -105,12 +117,12 @@ DraftGate::BestSet DraftGate::best_set(std::span<const Request> requests, const 
       all.worth += own.worth;
       all.tokens += own.tokens;
       all.rows += own.rows;
-      caught_up += catch_up(requests[i]);
+      own_seconds += catch_up(requests[i]) - own.rows * saved(requests[i], step);
       ++drafted;
     }
     if (all.worth <= 0.0 || drafted == 0) break;
-    const double seconds = caught_up + draft_seconds(drafted, depth) + costs_.verify_seconds(all.rows);
-    rate = all.tokens / seconds;
+    const double seconds = own_seconds + draft_seconds(drafted, depth) + costs_.verify_seconds(all.rows);
+    rate = all.tokens / std::max(seconds, 1e-12);
     if (rate <= best.rate) break;
     best = {rate, seconds};
     best_.swap(chosen_);
@@ -194,8 +206,8 @@ void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t
 
 void DraftGate::observe(DraftOutlook& outlook, std::span<const draft::DraftNode> nodes,
                         std::span<const float> probability, int depth) {
-  outlook.observe(nodes, probability, depth_.trained);
-  average_.observe(nodes, probability, depth_.trained);
+  outlook.observe(nodes, probability, depth, depth_.trained);
+  average_.observe(nodes, probability, depth, depth_.trained);
   if (depth <= depth_.trained) return;
   float reached = reached_at(nodes, probability, depth_.trained);
   float deep = 0.0f;

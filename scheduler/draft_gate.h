@@ -29,8 +29,9 @@ struct DraftOutlook {
   float observations = 0.0f;
   double idle_seconds = 0.0;  // spent in steps since the last draft
 
-  // `probability`: calibrated estimates of the nodes of a drafted tree.
-  void observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability,
+  // `probability`: estimates of the nodes of a drafted tree that could be `depth` deep. Of one that had to be
+  // shorter than the model was trained for, what it lacks is not taken for bad.
+  void observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability, int depth,
                int trained_depth);
 };
 
@@ -43,8 +44,9 @@ class DraftGate {
 
   struct Request {
     DraftOutlook* outlook = nullptr;
-    int32_t nodes_max = 0;      // drafted rows at most; 0: not to be drafted for
-    int64_t catch_up_rows = 0;  // that the drafter has to take in first, beyond those of the last step
+    int32_t nodes_max = 0;        // drafted rows at most; 0: not to be drafted for
+    int64_t catch_up_rows = 0;    // that the drafter has to take in first, beyond those of the last step
+    float expert_overlap = 0.0f;  // share of a row's experts that the row before it has chosen too
   };
 
   // Fills draft[i]: whether to propose for requests[i], all that run. `rows`: of the step without drafts;
@@ -81,6 +83,10 @@ class DraftGate {
   BestSet best_set(std::span<const Request> requests, const Step& step, int depth);
   double draft_seconds(double requests, int depth) const { return costs_.draft_seconds(requests * depth); }
   double catch_up(const Request& request) const;
+  // Seconds that a drafted row of the request takes less than one of its own.
+  double saved(const Request& request, const Step& step) const {
+    return costs_.overlap_seconds(step.rows, static_cast<double>(request.expert_overlap));
+  }
   const DraftOutlook& known(const DraftOutlook& outlook) const;
 
   const CostModel& costs_;

@@ -45,9 +45,11 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     Slot& slot = running_[r];
     RequestState& state = *slot.state;
     if (slot.tree.size() > 1)
-      for (size_t i = 1; i < slot.committed.size(); ++i)
-        state.expert_overlap += kOverlapRate * (experts_.overlap(slot.committed[i], slot.committed[i - 1]) -
-                                                state.expert_overlap);
+      for (size_t i = 1; i < slot.committed.size(); ++i) {
+        const float overlap = experts_.overlap(slot.committed[i], slot.committed[i - 1]);
+        state.expert_overlap += kOverlapRate * (overlap - state.expert_overlap);
+        expert_overlap_ += kOverlapRate * (overlap - expert_overlap_);
+      }
     if (slot.drafts.nodes.empty() || slot.verified.emitted.empty() || slot.verified.degenerate) continue;
     // Nodes that a limit has ruled out say nothing.
     if (state.tokens_left() > draft::kShareDepthMax &&
@@ -57,7 +59,7 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     if (!adaptive() || asked_model_[r] == 0) continue;
     // As deep as this tree could be.
     const int64_t depth = std::min<int64_t>({draft_depth_, slot.plan.drafts, state.tokens_left() - 1});
-    gate_.observe(state.outlook, slot.drafts.nodes, slot.probability, static_cast<int>(depth));
+    gate_.observe(state.outlook, slot.drafts.nodes, slot.hoped, static_cast<int>(depth));
   }
 }
 

@@ -10,6 +10,7 @@ namespace ft::scheduler {
 void EngineLoop::enqueue(std::unique_ptr<RequestState> request) {
   request->arrival = arrivals_++;
   set_sources(*request);
+  request->expert_overlap = expert_overlap_;
   const auto place = std::find_if(waiting_.begin(), waiting_.end(),
                                   [&](const auto& other) { return comes_before(*request, *other); });
   waiting_.insert(place, std::move(request));

@@ -48,6 +48,7 @@ void EngineLoop::Slot::reserve(const EngineOptions& options) {
   const size_t nodes = tree_rows(options);
   drafts.nodes.reserve(nodes);
   probability.reserve(nodes);
+  hoped.reserve(nodes);
   kept.reserve(nodes);
   node_of.reserve(nodes);
   tree.reserve(static_cast<int32_t>(nodes));
@@ -185,8 +186,8 @@ void EngineLoop::decide_drafting() {
     const Slot& slot = running_[i];
     rows += static_cast<int32_t>(slot.plan.known);
     emitting += slot.plan.known == plan_inputs_[i].pending ? 1 : 0;
-    gate_requests_.push_back(
-        {&slot.state->outlook, slot.state->use_model ? slot.plan.drafts : 0, catch_up_rows(*slot.state)});
+    gate_requests_.push_back({&slot.state->outlook, slot.state->use_model ? slot.plan.drafts : 0,
+                              catch_up_rows(*slot.state), slot.state->expert_overlap});
   }
   draft_depth_ = gate_.decide(gate_requests_, rows, emitting, gate_drafts_);
   for (size_t i = 0; i < running_.size(); ++i) {
@@ -215,6 +216,7 @@ void EngineLoop::propose() {
     slot.drafts.nodes.clear();
     slot.drafts.probability.clear();
     slot.probability.clear();
+    slot.hoped.clear();
     if (slot.plan.drafts == 0) continue;
     const RequestState& state = *slot.state;
     draft::ProposeRequest request;
@@ -245,11 +247,13 @@ void EngineLoop::propose() {
   for (size_t k = 0; k < propose_slots_.size(); ++k) {
     Slot& slot = running_[propose_slots_[k]];
     std::swap(slot.drafts, propose_trees_[k]);
-    calibration_.correct(propose_requests_[k].temperature, slot.drafts.nodes, slot.probability);
+    const double temperature = propose_requests_[k].temperature;
+    calibration_.correct(temperature, slot.drafts.nodes, slot.probability);
+    calibration_.hope(temperature, slot.drafts.nodes, slot.probability, slot.hoped);
     // A node deeper than what may still be emitted is on nobody's path.
     const int64_t depth_max = slot.state->tokens_left() - 1;
     for (size_t i = 0; i < slot.drafts.nodes.size(); ++i)
-      if (slot.drafts.nodes[i].depth > depth_max) slot.probability[i] = 0.0f;
+      if (slot.drafts.nodes[i].depth > depth_max) slot.probability[i] = slot.hoped[i] = 0.0f;
   }
 }
 
@@ -263,6 +267,8 @@ void EngineLoop::select() {
   base.rows_max = options_.batch_rows;
   base.running = static_cast<int32_t>(running_.size());
   base.draft_seconds = draft_seconds_;
+  // The paper's modes select by confidence alone, which keeps them causal.
+  const bool hopes = options_.selection == SelectionMode::kGlobal;
   candidates_.clear();
   candidate_slots_.clear();
   anchors_.clear();
@@ -272,8 +278,8 @@ void EngineLoop::select() {
     base.emitting += slot.plan.known == plan_inputs_[i].pending ? 1 : 0;
     if (slot.plan.known == 1) anchors_.push_back(slot.state->tokens.back());
     if (slot.drafts.nodes.empty()) continue;
-    candidates_.push_back(
-        {slot.drafts.nodes, slot.probability, slot.plan.drafts, slot.state->expert_overlap});
+    candidates_.push_back({slot.drafts.nodes, hopes ? slot.hoped : slot.probability, slot.plan.drafts,
+                           slot.state->expert_overlap});
     candidate_slots_.push_back(i);
   }
   base.anchors = anchors_;

@@ -75,6 +75,7 @@ class EngineLoop {
     PlanEntry plan;
     draft::DraftTree drafts;
     std::vector<float> probability;  // calibrated, of the drafts' nodes
+    std::vector<float> hoped;        // what they may turn out to be; see Calibration
     std::vector<int32_t> kept;       // of the drafts' nodes, those that are verified
     std::vector<int32_t> node_of;    // tree node of each drafted node, or -1
     verify::TokenTree tree;
@@ -147,6 +148,7 @@ class EngineLoop {
   std::vector<Slot> running_;                          // in the order of comes_before
   EngineStats stats_;
   int64_t arrivals_ = 0;
+  float expert_overlap_ = 0.5f;      // of all requests, averaged: where a request's own begins
   double prompt_row_seconds_ = 0.0;  // of one prompt row, averaged
   double image_byte_seconds_ = 0.0;  // of moving one byte of a sequence to the host, averaged
   Clock::time_point learned_kept_;

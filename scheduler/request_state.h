@@ -50,7 +50,7 @@ struct RequestState {
   DraftOutlook outlook;
   int64_t undrafted_rows = 0;  // committed since the model's draft was last asked
   float expert_overlap =
-      0.5f;  // share of a row's experts that its parent row has too, averaged over recent rows
+      0.0f;  // share of a row's experts that its parent row has too, averaged over recent rows
   std::optional<Suspended> suspended;
   bool counted_in_group = false;  // SequenceMemory: whether its fork group still waits for it
 

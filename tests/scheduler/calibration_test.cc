@@ -240,6 +240,79 @@ TEST(Calibration, tokens_that_no_node_was_verified_for_are_outcomes_too) {
   EXPECT_LE(warm.ece(), 0.02);
 }
 
+// A drafter that is right nine times out of ten at each of three depths and says that it is right three
+// times.
+Trial modest(std::mt19937_64& random, const draft::ShareModel& shares) {
+  Trial trial;
+  float path = 1.0f;
+  bool on_path = true;
+  for (int depth = 1; depth <= 3; ++depth) {
+    DraftNode node;
+    node.token = depth;
+    node.parent = depth - 2;
+    node.depth = static_cast<uint8_t>(depth);
+    node.source = DraftSource::kModel;
+    node.score = -0.85f;
+    path *= shares.share(DraftSource::kModel, depth, 0, node.score);
+    node.path_probability = path;
+    on_path = on_path && std::uniform_real_distribution(0.0, 1.0)(random) < 0.9;
+    trial.nodes.push_back(node);
+    trial.hit.push_back(on_path);
+    trial.target.push_back(on_path ? node.token : 1000);
+  }
+  trial.target.push_back(1000);
+  return trial;
+}
+
+TEST(Calibration, hope_finds_that_drafts_are_better_than_they_say) {
+  // Who verifies only what is worth it by the estimates alone never sees the third token.
+  for (const bool hopes : {false, true}) {
+    Calibration calibration;
+    std::mt19937_64 random(41);
+    std::vector<float> corrected, hoped;
+    size_t verified = 0;
+    for (int tree = 0; tree < 200; ++tree) {
+      const Trial trial = modest(random, calibration.shares(0.7));
+      calibration.correct(0.7, trial.nodes, corrected);
+      calibration.hope(0.7, trial.nodes, corrected, hoped);
+      for (size_t i = 0; i < 3; ++i) {
+        EXPECT_GE(hoped[i], corrected[i]);
+        EXPECT_LE(hoped[i], i == 0 ? 1.0f : hoped[i - 1]);
+      }
+      std::vector<int32_t> worth;
+      for (size_t i = 0; i < 3 && (hopes ? hoped : corrected)[i] > 0.6f; ++i)
+        worth.push_back(static_cast<int32_t>(i));
+      verified = worth.size();
+      if (!worth.empty()) learn(calibration, 0.7, trial, worth);
+    }
+    EXPECT_EQ(verified, hopes ? 3U : 0U);
+    if (hopes) {
+      EXPECT_NEAR(corrected[2], 0.729f, 0.1f);
+      EXPECT_LT(hoped[0] - corrected[0], 0.02f);
+    }
+  }
+}
+
+TEST(Calibration, hope_costs_little_where_drafts_are_bad) {
+  Calibration calibration;
+  Source source(17, 3, false);
+  std::vector<float> corrected, hoped;
+  int verified = 0;
+  for (int tree = 0; tree < 400; ++tree) {
+    Trial trial = source.next(calibration.shares(0.7));
+    trial.hit.assign(trial.hit.size(), false);
+    trial.target.assign(trial.target.size(), 1000);
+    calibration.correct(0.7, trial.nodes, corrected);
+    calibration.hope(0.7, trial.nodes, corrected, hoped);
+    std::vector<int32_t> worth;
+    for (size_t i = 0; i < 3 && hoped[i] > 0.4f; ++i) worth.push_back(static_cast<int32_t>(i));
+    verified += static_cast<int>(worth.size());
+    learn(calibration, 0.7, trial, worth);
+  }
+  EXPECT_GT(verified, 0);
+  EXPECT_LE(verified, 40);
+}
+
 TEST(Calibration, correction_never_falls_and_stays_a_probability) {
   std::mt19937_64 random(5);
   Calibration calibration;

@@ -30,7 +30,8 @@ CostModel machine(double row, double first, double next) {
 constexpr draft::ModelDepth kShallow{1, 1};
 
 void observe(DraftOutlook& outlook, const std::vector<float>& probability) {
-  outlook.observe(std::vector<draft::DraftNode>(probability.size()), probability, kShallow.trained);
+  outlook.observe(std::vector<draft::DraftNode>(probability.size()), probability, kShallow.trained,
+                  kShallow.trained);
 }
 
 void observe(DraftGate& gate, DraftOutlook& outlook, const std::vector<float>& probability) {
@@ -102,6 +103,48 @@ TEST(DraftOutlook, averages_the_best_nodes_in_falling_order) {
   EXPECT_FLOAT_EQ(outlook.value[1], 0.2f);
   for (int i = 0; i < 200; ++i) observe(outlook, std::vector<float>(40, 0.5f));
   for (float value : outlook.value) EXPECT_NEAR(value, 0.5f, 1e-3f);
+}
+
+// Near the end of a reply trees are short because no more tokens may come, not because the draft is bad.
+TEST(DraftOutlook, takes_what_a_tree_cut_short_lacks_for_unknown) {
+  constexpr int kTrained = 3;
+  const std::vector<draft::DraftNode> nodes = {
+      {.depth = 1}, {.parent = 0, .depth = 2}, {.parent = 1, .depth = 3}};
+  DraftOutlook outlook;
+  outlook.observe(nodes, std::vector<float>{0.8f, 0.0f, 0.0f}, 1, kTrained);
+  EXPECT_FLOAT_EQ(outlook.value[0], 0.8f);
+  EXPECT_FLOAT_EQ(outlook.value[2], 0.8f) << "at most as likely as what was seen";
+  for (int i = 0; i < 50; ++i)
+    outlook.observe(nodes, std::vector<float>{0.8f, 0.6f, 0.5f}, kTrained, kTrained);
+  for (int i = 0; i < 50; ++i) outlook.observe(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, 1, kTrained);
+  EXPECT_NEAR(outlook.value[0], 0.7f, 1e-2f);
+  EXPECT_NEAR(outlook.value[1], 0.6f, 1e-2f);
+  EXPECT_NEAR(outlook.value[2], 0.5f, 1e-2f);
+  EXPECT_NEAR(outlook.reach, 0.5f, 1e-2f);
+  // A whole tree that has nothing more is another matter.
+  for (int i = 0; i < 50; ++i)
+    outlook.observe(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, kTrained, kTrained);
+  EXPECT_NEAR(outlook.value[2], 0.0f, 1e-2f);
+  EXPECT_NEAR(outlook.reach, 0.0f, 1e-2f);
+}
+
+TEST(DraftGate, rows_that_share_experts_cost_less) {
+  // 0.1 ms per row and 0.01 ms for each of its 100 experts, of which there are many.
+  CostModel costs(64, 16, 100.0);
+  std::vector<CostCurve::Point> verify, draft;
+  for (double rows : cost_grid(64))
+    verify.push_back({rows, 1e-4 * rows + 1e-5 * 100.0 * rows, 100.0 * rows, CostCurve::kMemory});
+  for (double x : cost_grid(16)) draft.push_back({x, 1e-4, 0.0, CostCurve::kMemory});
+  costs.restore(verify, draft, 1e-5, 0.0);
+  for (const bool shares : {false, true}) {
+    DraftGate gate(costs, kShallow);
+    DraftOutlook outlook;
+    for (int i = 0; i < 20; ++i) observe(gate, outlook, tree(0.8f));
+    const DraftGate::Request request{&outlook, kNodes, 0, shares ? 0.7f : 0.0f};
+    std::vector<uint8_t> drafted;
+    gate.decide(std::span(&request, 1), 1, 1, drafted);
+    EXPECT_EQ(drafted[0], shares ? 1 : 0);
+  }
 }
 
 TEST(DraftGate, drafts_where_it_pays) {
