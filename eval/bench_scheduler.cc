@@ -12,6 +12,7 @@
 #include "scheduler/batch_planner.h"
 #include "scheduler/calibration.h"
 #include "scheduler/cost_model.h"
+#include "scheduler/draft_gate.h"
 #include "scheduler/speculation_policy.h"
 #include "verify/token_tree.h"
 
@@ -27,6 +28,9 @@ constexpr int32_t kLayers = 43, kHashLayers = 3, kExperts = 256, kPerToken = 6;
 // row.
 constexpr double kBaseSeconds = 1.6e-3, kRowSeconds = 4e-6, kExpertSeconds = 2.7e-6;
 constexpr double kDraftSeconds = 0.6e-3;
+constexpr draft::ModelDepth kDepth{5, 8};
+// Share of its experts that a row has in common with the one before it.
+constexpr float kOverlap = 0.5f;
 
 // Everything that one step of the bench works on.
 class Bench {
@@ -34,8 +38,10 @@ class Bench {
   explicit Bench(const BenchSchedulerOptions& options)
       : options_(options),
         drafts_(options.seed),
-        costs_(rows_max(), options.requests, double{kLayers} * kPerToken),
+        costs_(rows_max(), options.requests * kDepth.most, double{kLayers} * kPerToken),
         policy_(costs_, layout(options.seed), scheduler::SelectionMode::kGlobal),
+        gate_(costs_, kDepth),
+        outlooks_(requests()),
         trees_(requests()),
         probability_(requests()),
         hoped_(requests()),
@@ -53,7 +59,9 @@ class Bench {
         const double pairs = double{kLayers} * kExperts * (1.0 - missed);
         costs_.observe_verify(rows, pairs, kBaseSeconds + rows * kRowSeconds + pairs * kExpertSeconds);
       }
-    costs_.observe_draft(options.requests, 0, kDraftSeconds);
+    costs_.observe_draft(options.requests * kDepth.trained, 0, kDraftSeconds);
+    for (scheduler::DraftOutlook& outlook : outlooks_)
+      gate_requests_.push_back({&outlook, options.candidates, 0, kOverlap});
   }
 
   // Adds the microseconds of the parts to `parts`.
@@ -106,6 +114,7 @@ class Bench {
   void plan() {
     for (scheduler::PlanInput& input : inputs_) input.drafts_max = options_.candidates;
     plan_batch(inputs_, {rows_max(), 128}, entries_);
+    gate_.decide(gate_requests_, options_.requests, options_.requests, drafted_);
   }
 
   draft::ProposeRequest asked(size_t r) const {
@@ -127,7 +136,7 @@ class Bench {
 
   void select(int64_t number) {
     for (size_t r = 0; r < requests(); ++r) {
-      candidates_[r] = {trees_[r].nodes, hoped_[r], entries_[r].drafts, 0.5f};
+      candidates_[r] = {trees_[r].nodes, hoped_[r], entries_[r].drafts, kOverlap};
       anchors_[r] = drafts_.anchor(number, static_cast<int32_t>(r));
     }
     const scheduler::StepBase base{.rows = options_.requests,
@@ -158,9 +167,11 @@ class Bench {
       emitted.resize(stand + 1);
       kept_nodes_ += static_cast<int64_t>(kept_[r].size());
       accepted_nodes_ += static_cast<int64_t>(stand);
-      if (scheduler::Calibration::learns_from(number, r, requests()))
-        calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], kept_[r], emitted);
+      const bool turn = scheduler::Calibration::learns_from(number, r, requests());
+      if (turn) calibration_.observe(temperature(r), trees_[r].nodes, probability_[r], kept_[r], emitted);
+      if (turn || outlooks_[r].is_new()) gate_.observe(outlooks_[r], trees_[r].nodes, hoped_[r], kDepth.most);
     }
+    gate_.spend(gate_requests_, drafted_, kBaseSeconds);
   }
 
   static double temperature(size_t request) { return request % 2 == 0 ? 1.0 : 0.0; }
@@ -171,6 +182,10 @@ class Bench {
   scheduler::Calibration calibration_;
   scheduler::CostModel costs_;
   scheduler::SpeculationPolicy policy_;
+  scheduler::DraftGate gate_;
+  std::vector<scheduler::DraftOutlook> outlooks_;
+  std::vector<scheduler::DraftGate::Request> gate_requests_;
+  std::vector<uint8_t> drafted_;
   draft::TreeBuilder builder_;
   std::vector<draft::DraftTree> trees_;
   std::vector<std::vector<float>> probability_;

@@ -32,11 +32,11 @@ struct BenchSchedulerResult {
 };
 
 // Every step runs, for `requests` decoding requests:
-//   plan    plan_batch
-//   build   TreeBuilder and Calibration::correct for every request
+//   plan    plan_batch, and DraftGate::decide over all requests
+//   build   TreeBuilder, Calibration::correct and hope for every request
 //   select  SpeculationPolicy::select with a V4-Flash-like cost model and expert layout
-//   accept  verify::TokenTree of what was kept, the walk of the target's tokens through it, and
-//           Calibration::observe
+//   accept  verify::TokenTree of what was kept, the walk of the target's tokens through it, and what
+//           Calibration and DraftGate learn from it
 // The clock also runs while synthetic scores and targets are made, which is cheap but counts. Deterministic
 // but for the times. kInvalidArgument for values below 1.
 Result<BenchSchedulerResult> bench_scheduler(const BenchSchedulerOptions& options);

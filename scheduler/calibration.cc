@@ -230,9 +230,9 @@ void Calibration::hope(double temperature, std::span<const draft::DraftNode> nod
   }
 }
 
-bool Calibration::learns_from(int64_t step, size_t request, size_t requests) {
-  const size_t turns = (requests + kTreesPerStep - 1) / kTreesPerStep;
-  return turns <= 1 || (request + static_cast<size_t>(step)) % turns == 0;
+bool Calibration::learns_from(int64_t step, size_t tree, size_t trees) {
+  const size_t turns = (trees + kTreesPerStep - 1) / kTreesPerStep;
+  return turns <= 1 || (tree + static_cast<size_t>(step)) % turns == 0;
 }
 
 void Calibration::observe(double temperature, std::span<const draft::DraftNode> nodes,

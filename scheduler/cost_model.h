@@ -86,10 +86,9 @@ class CostModel {
   // draft_seconds.
   double catch_up_seconds(double rows) const { return rows * seconds_per_catch_up_row_; }
   double seconds_per_expert() const { return seconds_per_expert_; }
-  // What verify_seconds(rows) is too much for one more row if it shares this part of its experts with the row
-  // before it.
-  double overlap_seconds(double rows, double share) const {
-    return share * seconds_per_expert_ * (independent_experts(rows + 1.0) - independent_experts(rows));
+  // Seconds of the experts that one more row adds to `rows`, if it chooses them independently.
+  double experts_seconds(double rows) const {
+    return seconds_per_expert_ * (independent_experts(rows + 1.0) - independent_experts(rows));
   }
   bool measured() const { return !verify_.empty(); }
 

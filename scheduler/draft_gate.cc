@@ -14,6 +14,9 @@ constexpr float kOwnFrom = 2.0f;
 constexpr double kMargin = 1.02;
 // Steps of drafting over which the price of catching up is spread.
 constexpr double kCatchUpSpread = 8.0;
+// Rounds of the search for the best set, and the gain below which it ends.
+constexpr int kRounds = 3;
+constexpr double kSettled = 1.005;
 // Drafting steps between two plain ones at least, however close the two are.
 constexpr double kPlainEvery = 8.0;
 
@@ -27,34 +30,44 @@ float reached_at(std::span<const draft::DraftNode> nodes, std::span<const float>
 
 }  // namespace
 
-void DraftOutlook::observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability,
-                           int depth, int trained_depth) {
-  std::array<float, kNodes> best{};
-  size_t shown = 0;
+DraftOutlook::Shown DraftOutlook::show(std::span<const draft::DraftNode> nodes,
+                                       std::span<const float> probability, int depth, int trained_depth) {
+  Shown shown;
   for (size_t i = 0; i < nodes.size(); ++i) {
     const float p = probability[i];
-    if (p <= best.back() || nodes[i].depth > trained_depth) continue;
+    if (p <= shown.best.back() || nodes[i].depth > trained_depth) continue;
     size_t place = kNodes - 1;
-    for (; place > 0 && best[place - 1] < p; --place) best[place] = best[place - 1];
-    best[place] = p;
-    shown = std::min(shown + 1, kNodes);
+    for (; place > 0 && shown.best[place - 1] < p; --place) shown.best[place] = shown.best[place - 1];
+    shown.best[place] = p;
+    shown.count = std::min(shown.count + 1, kNodes);
   }
-  const bool whole = depth >= trained_depth;
+  shown.reach = reached_at(nodes, probability, trained_depth);
+  shown.trained_depth = trained_depth;
+  shown.whole = depth >= trained_depth;
+  return shown;
+}
+
+void DraftOutlook::observe(const Shown& shown) {
   const bool first = observations == 0.0f;
   observations = std::min(observations + 1.0f, kMemory);
   for (size_t i = 0; i < kNodes; ++i) {
-    if (i < shown || whole) {
-      value[i] += (best[i] - value[i]) / observations;
-    } else if (first && shown > 0) {
-      value[i] = best[shown - 1];
+    if (i < shown.count || shown.whole) {
+      value[i] += (shown.best[i] - value[i]) / observations;
+    } else if (first && shown.count > 0) {
+      value[i] = shown.best[shown.count - 1];
     }
   }
-  const float reached = reached_at(nodes, probability, trained_depth);
-  if (whole) reach += (reached - reach) / observations;
+  if (!shown.whole) return;
+  reach += (shown.reach - reach) / observations;
+  onward = std::pow(reach, 1.0f / static_cast<float>(shown.trained_depth));
+}
+
+bool DraftOutlook::is_new() const {
+  return observations < kOwnFrom;
 }
 
 const DraftOutlook& DraftGate::known(const DraftOutlook& outlook) const {
-  return outlook.observations >= kOwnFrom || average_.observations == 0.0f ? outlook : average_;
+  return outlook.is_new() && average_.observations > 0.0f ? average_ : outlook;
 }
 
 // Seconds per step of what a request's drafter has to take in before it can go on.
@@ -85,26 +98,25 @@ DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double
     if (!take(value)) break;
   // Beyond what the model was trained for the path goes on as it came, as far as that is true.
   if (depth > depth_.trained && request.nodes_max > depth_.trained && outlook.reach > 0.0f) {
-    const float further = std::pow(outlook.reach, 1.0f / static_cast<float>(depth_.trained));
     float reach = outlook.reach * continuation_;
-    for (int place = depth_.trained; place < depth && take(reach *= further); ++place) {
+    for (int place = depth_.trained; place < depth && take(reach *= outlook.onward); ++place) {
     }
   }
   gain.worth -= rate * (draft_seconds + catch_up(request));
   return gain;
 }
 
-DraftGate::BestSet DraftGate::best_set(std::span<const Request> requests, const Step& step, int depth) {
+DraftGate::BestSet DraftGate::best_set(std::span<const Request> requests, const Step& step, double rate,
+                                       int depth) {
   const double first = draft_seconds(1, depth);
   const double next =
       step.able > 1 ? std::max(0.0, (draft_seconds(step.able, depth) - first) / (step.able - 1)) : 0.0;
   const double shared = std::max(0.0, first - next);
   BestSet best;
-  double rate = step.plain_rate;
   best_.assign(requests.size(), 0);
   // The best set at a rate is the one whose members gain at that rate; the rate it reaches is at least as
   // high as any before, and two or three rounds settle it (Dinkelbach's method for ratios).
-  for (int round = 0; round < 3; ++round) {
+  for (int round = 0; round < kRounds; ++round) {
     Gain all{.worth = -rate * shared, .tokens = step.tokens, .rows = step.rows};
     double own_seconds = 0.0;  // of the requests, beyond the pass and the rows
     int drafted = 0;
@@ -124,8 +136,10 @@ DraftGate::BestSet DraftGate::best_set(std::span<const Request> requests, const 
     const double seconds = own_seconds + draft_seconds(drafted, depth) + costs_.verify_seconds(all.rows);
     rate = all.tokens / std::max(seconds, 1e-12);
     if (rate <= best.rate) break;
+    const bool settled = rate <= kSettled * best.rate;
     best = {rate, seconds};
     best_.swap(chosen_);
+    if (settled) break;
   }
   return best;
 }
@@ -148,23 +162,21 @@ int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t e
   step.plain_rate = std::max(emitting / std::max(plain_seconds, 1e-12),
                              running / std::max(costs_.verify_seconds(running), 1e-12));
   step.tokens = step.plain_rate * plain_seconds;
+  step.experts_seconds = costs_.experts_seconds(rows);
   int depth = depth_.trained;
-  double best_rate = step.plain_rate * kMargin;
-  // The price of a row depends on how many there will be: near the step as it is, or with whole drafts in it.
+  double best_rate = step.plain_rate;
   for (const int pass : {depth_.trained, depth_.most}) {
-    if (pass != depth_.trained && average_.observations == 0.0f) continue;
-    for (const double further :
-         {std::max(2.0, static_cast<double>(able)), static_cast<double>(able * pass)}) {
-      step.row_seconds = (costs_.verify_seconds(rows + further) - plain_seconds) / further;
-      const BestSet set = best_set(requests, step, pass);
-      if (set.rate <= best_rate) continue;
-      best_rate = set.rate;
-      depth = pass;
-      draft = best_;
-      // What a plain step in place of this one gives away.
-      lost_ = (1.0 - step.plain_rate / set.rate) * plain_seconds / set.seconds / kProbeShare;
-    }
-    if (depth_.most == depth_.trained) break;
+    if (pass > depth_.trained && average_.observations == 0.0f) break;
+    // The price of a row depends on how many there are: half of them are.
+    const double further = std::max(2.0, 0.5 * able * pass);
+    step.row_seconds = (costs_.verify_seconds(rows + further) - plain_seconds) / further;
+    const BestSet set = best_set(requests, step, best_rate, pass);
+    if (set.rate <= std::max(best_rate, step.plain_rate * kMargin)) continue;
+    best_rate = set.rate;
+    depth = pass;
+    draft = best_;
+    // What a plain step in place of this one gives away.
+    lost_ = (1.0 - step.plain_rate / set.rate) * plain_seconds / set.seconds / kProbeShare;
   }
   // A plain step now and then keeps the price of plain steps true.
   const bool drafting = std::ranges::find(draft, 1) != draft.end();
@@ -206,10 +218,11 @@ void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t
 
 void DraftGate::observe(DraftOutlook& outlook, std::span<const draft::DraftNode> nodes,
                         std::span<const float> probability, int depth) {
-  outlook.observe(nodes, probability, depth, depth_.trained);
-  average_.observe(nodes, probability, depth, depth_.trained);
+  const DraftOutlook::Shown shown = DraftOutlook::show(nodes, probability, depth, depth_.trained);
+  outlook.observe(shown);
+  average_.observe(shown);
   if (depth <= depth_.trained) return;
-  float reached = reached_at(nodes, probability, depth_.trained);
+  float reached = shown.reach;
   float deep = 0.0f;
   for (size_t i = 0; i < nodes.size(); ++i)
     if (nodes[i].depth > depth_.trained) deep += probability[i];

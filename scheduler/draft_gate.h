@@ -25,14 +25,26 @@ struct DraftOutlook {
 
   // Path probability of the n-th best node down to the trained depth, falling.
   std::array<float, kNodes> value{};
-  float reach = 0.0f;  // of the best one at that depth
+  float reach = 0.0f;   // of the best one at that depth
+  float onward = 0.0f;  // per depth: the root of reach
   float observations = 0.0f;
   double idle_seconds = 0.0;  // spent in steps since the last draft
 
-  // `probability`: estimates of the nodes of a drafted tree that could be `depth` deep. Of one that had to be
-  // shorter than the model was trained for, what it lacks is not taken for bad.
-  void observe(std::span<const draft::DraftNode> nodes, std::span<const float> probability, int depth,
-               int trained_depth);
+  // What one drafted tree shows.
+  struct Shown {
+    std::array<float, kNodes> best{};  // path probabilities down to the trained depth, falling
+    size_t count = 0;                  // of these
+    float reach = 0.0f;
+    int trained_depth = 1;
+    bool whole = true;  // whether it could be as deep as the model was trained for
+  };
+  // `probability`: estimates of the nodes of a tree that could be `depth` deep.
+  static Shown show(std::span<const draft::DraftNode> nodes, std::span<const float> probability, int depth,
+                    int trained_depth);
+  // What a tree lacks that had to be shorter than the model was trained for is not taken for bad.
+  void observe(const Shown& shown);
+  // Whether too little has been seen to tell it from others.
+  bool is_new() const;
 };
 
 class DraftGate {
@@ -65,7 +77,8 @@ class DraftGate {
     double tokens = 0.0;  // that its time is worth
     double plain_rate = 0.0;
     double row_seconds = 0.0;
-    int32_t able = 0;  // requests that may be drafted for
+    double experts_seconds = 0.0;  // of that, what its experts take
+    int32_t able = 0;              // requests that may be drafted for
   };
   // Of one request's drafts at a rate: what they are worth in tokens beyond what their time is, and how many.
   struct Gain {
@@ -79,13 +92,13 @@ class DraftGate {
   };
   // `draft_seconds`: that one more request adds to a pass.
   Gain gain(const Request& request, const Step& step, double rate, int depth, double draft_seconds) const;
-  // Who is to be drafted for in passes `depth` deep, in best_.
-  BestSet best_set(std::span<const Request> requests, const Step& step, int depth);
+  // Who is to be drafted for in passes `depth` deep, in best_, if that gives more than `rate`.
+  BestSet best_set(std::span<const Request> requests, const Step& step, double rate, int depth);
   double draft_seconds(double requests, int depth) const { return costs_.draft_seconds(requests * depth); }
   double catch_up(const Request& request) const;
   // Seconds that a drafted row of the request takes less than one of its own.
-  double saved(const Request& request, const Step& step) const {
-    return costs_.overlap_seconds(step.rows, static_cast<double>(request.expert_overlap));
+  static double saved(const Request& request, const Step& step) {
+    return static_cast<double>(request.expert_overlap) * step.experts_seconds;
   }
   const DraftOutlook& known(const DraftOutlook& outlook) const;
 

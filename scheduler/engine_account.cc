@@ -41,6 +41,9 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
     costs_.observe_draft(drafted_for_ * draft_depth_, catch_up_rows_, draft_seconds);
   if (adaptive() && !gate_requests_.empty())
     gate_.spend(gate_requests_, gate_drafts_, draft_seconds + step_seconds);
+  const auto drafts = static_cast<size_t>(
+      std::ranges::count_if(running_, [](const Slot& slot) { return !slot.drafts.nodes.empty(); }));
+  size_t place = 0;
   for (size_t r = 0; r < running_.size(); ++r) {
     Slot& slot = running_[r];
     RequestState& state = *slot.state;
@@ -50,13 +53,14 @@ void EngineLoop::learn(double draft_seconds, double step_seconds) {
         state.expert_overlap += kOverlapRate * (overlap - state.expert_overlap);
         expert_overlap_ += kOverlapRate * (overlap - expert_overlap_);
       }
-    if (slot.drafts.nodes.empty() || slot.verified.emitted.empty() || slot.verified.degenerate) continue;
+    if (slot.drafts.nodes.empty()) continue;
+    const bool turn = Calibration::learns_from(stats_.steps, place++, drafts);
+    if (slot.verified.emitted.empty() || slot.verified.degenerate) continue;
     // Nodes that a limit has ruled out say nothing.
-    if (state.tokens_left() > draft::kShareDepthMax &&
-        Calibration::learns_from(stats_.steps, r, running_.size()))
+    if (turn && state.tokens_left() > draft::kShareDepthMax)
       calibration_.observe(state.request.sampling.temperature, slot.drafts.nodes, slot.probability, slot.kept,
                            slot.verified.emitted);
-    if (!adaptive() || asked_model_[r] == 0) continue;
+    if (!adaptive() || asked_model_[r] == 0 || !(turn || state.outlook.is_new())) continue;
     // As deep as this tree could be.
     const int64_t depth = std::min<int64_t>({draft_depth_, slot.plan.drafts, state.tokens_left() - 1});
     gate_.observe(state.outlook, slot.drafts.nodes, slot.hoped, static_cast<int>(depth));

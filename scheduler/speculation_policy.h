@@ -29,7 +29,7 @@ enum class SelectionMode : uint8_t {
 // A request that decodes in this step. `nodes` parents first; estimates never above the parent's.
 struct Candidates {
   std::span<const draft::DraftNode> nodes;
-  std::span<const float> probability;  // calibrated path probability of each
+  std::span<const float> probability;  // estimated path probability of each
   int32_t nodes_max = 0;               // drafted rows at most
   // Share of a row's experts that rows next to it have chosen too, in layers that route by score.
   float expert_overlap = 0.0f;

@@ -30,8 +30,8 @@ CostModel machine(double row, double first, double next) {
 constexpr draft::ModelDepth kShallow{1, 1};
 
 void observe(DraftOutlook& outlook, const std::vector<float>& probability) {
-  outlook.observe(std::vector<draft::DraftNode>(probability.size()), probability, kShallow.trained,
-                  kShallow.trained);
+  outlook.observe(DraftOutlook::show(std::vector<draft::DraftNode>(probability.size()), probability,
+                                     kShallow.trained, kShallow.trained));
 }
 
 void observe(DraftGate& gate, DraftOutlook& outlook, const std::vector<float>& probability) {
@@ -111,19 +111,20 @@ TEST(DraftOutlook, takes_what_a_tree_cut_short_lacks_for_unknown) {
   const std::vector<draft::DraftNode> nodes = {
       {.depth = 1}, {.parent = 0, .depth = 2}, {.parent = 1, .depth = 3}};
   DraftOutlook outlook;
-  outlook.observe(nodes, std::vector<float>{0.8f, 0.0f, 0.0f}, 1, kTrained);
+  outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.8f, 0.0f, 0.0f}, 1, kTrained));
   EXPECT_FLOAT_EQ(outlook.value[0], 0.8f);
   EXPECT_FLOAT_EQ(outlook.value[2], 0.8f) << "at most as likely as what was seen";
   for (int i = 0; i < 50; ++i)
-    outlook.observe(nodes, std::vector<float>{0.8f, 0.6f, 0.5f}, kTrained, kTrained);
-  for (int i = 0; i < 50; ++i) outlook.observe(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, 1, kTrained);
+    outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.8f, 0.6f, 0.5f}, kTrained, kTrained));
+  for (int i = 0; i < 50; ++i)
+    outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, 1, kTrained));
   EXPECT_NEAR(outlook.value[0], 0.7f, 1e-2f);
   EXPECT_NEAR(outlook.value[1], 0.6f, 1e-2f);
   EXPECT_NEAR(outlook.value[2], 0.5f, 1e-2f);
   EXPECT_NEAR(outlook.reach, 0.5f, 1e-2f);
   // A whole tree that has nothing more is another matter.
   for (int i = 0; i < 50; ++i)
-    outlook.observe(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, kTrained, kTrained);
+    outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, kTrained, kTrained));
   EXPECT_NEAR(outlook.value[2], 0.0f, 1e-2f);
   EXPECT_NEAR(outlook.reach, 0.0f, 1e-2f);
 }
