@@ -176,7 +176,9 @@ Result<AcceptReport> run_accept_arms(const AcceptOptions& options) {
   const int32_t block = options.block > 0     ? options.block
                         : config.has_dspark() ? config.dspark.block_size
                                               : kDefaultBlock;
-  const std::vector<AcceptArm> arms = accept_arms(block);
+  std::vector<AcceptArm> arms = accept_arms(block);
+  std::erase_if(arms, [&](const AcceptArm& arm) { return arm.name.find(options.arms) == std::string::npos; });
+  if (arms.empty()) return fail(ErrorCode::kInvalidArgument, "no arm's name contains \"{}\"", options.arms);
   AcceptReport report;
   report.baseline = arms[0].name;
   std::vector<ArmRun> runs;

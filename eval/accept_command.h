@@ -21,6 +21,7 @@ struct AcceptOptions {
   std::string drafter = "auto";
   int32_t block = 0;  // drafted rows of a chain; 0 = the checkpoint's block, 5 where it has none
   int32_t concurrency = 8;
+  std::string arms;  // only those whose name contains this; ratios are to the first of them
   // Steps at a temperature, from a cold start, after which predictions count towards the calibration's
   // figures.
   int64_t calibration_steps = 2000;

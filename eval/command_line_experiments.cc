@@ -28,6 +28,8 @@ void add_accept(CLI::App& app, Run& run) {
   command->add_option("--concurrency", options->concurrency, "requests at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  command->add_option("--arms", options->arms,
+                      "only those whose name contains this: rejection, chain, tree, twice, adaptive, ...");
   command
       ->add_option("--calibration-steps", options->calibration_steps,
                    "steps from a cold start before predictions count in the calibration's figures")

@@ -150,34 +150,42 @@ void Calibration::Correction::observe(double predicted, bool hit) {
 
 void Calibration::Correction::refit() {
   since_refit = 0;
-  // Isotonic regression by pooling neighbours that are out of order, then straight lines between the pools'
-  // means.
-  std::array<double, kKnots> pool_count, pool_product, pool_hits;
+  // Isotonic regression by pooling neighbours that are out of order.
+  std::array<double, kKnots> pool_count, pool_hits;
+  std::array<size_t, kKnots> pool_of, pool_size;
   size_t pools = 0;
   for (size_t k = 0; k < kKnots; ++k) {
     pool_count[pools] = count[k];
-    pool_product[pools] = product[k];
     pool_hits[pools] = hits[k];
+    pool_size[pools] = 1;
     ++pools;
     while (pools > 1 &&
            pool_hits[pools - 2] * pool_count[pools - 1] >= pool_hits[pools - 1] * pool_count[pools - 2]) {
       pool_count[pools - 2] += pool_count[pools - 1];
-      pool_product[pools - 2] += pool_product[pools - 1];
       pool_hits[pools - 2] += pool_hits[pools - 1];
+      pool_size[pools - 2] += pool_size[pools - 1];
       --pools;
     }
   }
+  for (size_t pool = 0, k = 0; pool < pools; ++pool)
+    for (size_t i = 0; i < pool_size[pool]; ++i) pool_of[k++] = pool;
+  const auto x_of = [&](size_t k) { return product[k] / count[k]; };
+  const auto y_of = [&](size_t k) { return pool_hits[pool_of[k]] / pool_count[pool_of[k]]; };
+  // Straight lines between the knots' means. Beyond the outermost the product is shifted as it is there: most
+  // predictions of a good draft lie beyond the last one or just before it.
   size_t next = 0;
-  for (size_t k = 0; k < value.size(); ++k) {
-    const double x = static_cast<double>(k) / kKnots;
-    while (next < pools && pool_product[next] / pool_count[next] < x) ++next;
-    const double x0 = next == 0 ? 0.0 : pool_product[next - 1] / pool_count[next - 1];
-    const double y0 = next == 0 ? 0.0 : pool_hits[next - 1] / pool_count[next - 1];
-    const double x1 = next == pools ? 1.0 : pool_product[next] / pool_count[next];
-    const double y1 = next == pools ? std::max(y0, pool_hits[pools - 1] / pool_count[pools - 1])
-                                    : pool_hits[next] / pool_count[next];
-    const double part = x1 > x0 ? (x - x0) / (x1 - x0) : 1.0;
-    value[k] = static_cast<float>(y0 + (y1 - y0) * part);
+  for (size_t g = 0; g < value.size(); ++g) {
+    const double x = static_cast<double>(g) / kGrid;
+    while (next < kKnots && x_of(next) < x) ++next;
+    double y;
+    if (next == 0 || next == kKnots) {
+      const size_t outermost = next == 0 ? 0 : kKnots - 1;
+      y = x + y_of(outermost) - x_of(outermost);
+    } else {
+      const double part = (x - x_of(next - 1)) / (x_of(next) - x_of(next - 1));
+      y = y_of(next - 1) + (y_of(next) - y_of(next - 1)) * part;
+    }
+    value[g] = static_cast<float>(std::clamp(y, 0.0, 1.0));
   }
 }
 

@@ -126,15 +126,16 @@ class Calibration {
     std::array<double, kKnots> count{};
     std::array<double, kKnots> product{};
     std::array<double, kKnots> hits{};
-    std::array<float, kKnots + 1> value{};  // of the map at k / kKnots
+    static constexpr int kGrid = 64;
+    std::array<float, kGrid + 1> value{};  // of the map at g / kGrid
     int64_t since_refit = 0;
     void start();
     void observe(double product, bool hit);
     void refit();
     float at(float predicted) const {
-      const float x = std::clamp(predicted, 0.0f, 1.0f) * kKnots;
-      const auto k = std::min(static_cast<size_t>(x), static_cast<size_t>(kKnots - 1));
-      return value[k] + (value[k + 1] - value[k]) * (x - static_cast<float>(k));
+      const float x = std::clamp(predicted, 0.0f, 1.0f) * kGrid;
+      const auto g = std::min(static_cast<size_t>(x), static_cast<size_t>(kGrid - 1));
+      return value[g] + (value[g + 1] - value[g]) * (x - static_cast<float>(g));
     }
   };
   struct Bucket {

@@ -240,6 +240,40 @@ TEST(Calibration, tokens_that_no_node_was_verified_for_are_outcomes_too) {
   EXPECT_LE(warm.ece(), 0.02);
 }
 
+// Most drafts of a good drafter are nearly certain. There no straight line in log-odds fits, and the
+// correction must not lean to one side within its last interval.
+TEST(Calibration, is_right_where_nearly_all_predictions_are_nearly_certain) {
+  Calibration calibration;
+  std::mt19937_64 random(43);
+  std::normal_distribution<double> score(3.5, 1.0);
+  std::uniform_real_distribution<double> uniform(0.0, 1.0);
+  std::vector<float> corrected;
+  double predicted = 0.0, hits = 0.0;
+  Outcomes outcomes;
+  for (int tree = 0; tree < 60000; ++tree) {
+    Trial trial;
+    DraftNode node;
+    node.token = 1;
+    node.depth = 1;
+    node.source = DraftSource::kModel;
+    node.score = static_cast<float>(score(random));
+    node.path_probability = calibration.shares(0.7).share(DraftSource::kModel, 1, 0, node.score);
+    const bool hit = uniform(random) < 0.93 * sigmoid(static_cast<double>(node.score));
+    trial.nodes = {node};
+    trial.hit = {hit};
+    trial.target = {hit ? 1 : 1000, 1000};
+    calibration.correct(0.7, trial.nodes, corrected);
+    if (tree >= 10000) {
+      outcomes.add(static_cast<double>(corrected[0]), hit);
+      predicted += static_cast<double>(corrected[0]);
+      hits += hit ? 1.0 : 0.0;
+    }
+    learn(calibration, 0.7, trial, all_of(trial));
+  }
+  EXPECT_LE(outcomes.ece(), 0.006);
+  EXPECT_NEAR(predicted / 50000.0, hits / 50000.0, 0.003);
+}
+
 // A drafter that is right nine times out of ten at each of three depths and says that it is right three
 // times.
 Trial modest(std::mt19937_64& random, const draft::ShareModel& shares) {
