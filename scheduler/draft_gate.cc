@@ -165,8 +165,10 @@ int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t e
   step.experts_seconds = costs_.experts_seconds(rows);
   int depth = depth_.trained;
   double best_rate = step.plain_rate;
-  for (const int pass : {depth_.trained, depth_.most}) {
-    if (pass > depth_.trained && average_.observations == 0.0f) break;
+  const std::array<int, 2> passes = {depth_.trained, depth_.most};
+  // Until drafts have been seen, as deep as trained; where there is one depth only, once.
+  const bool both = depth_.most > depth_.trained && average_.observations > 0.0f;
+  for (const int pass : std::span(passes).first(both ? 2 : 1)) {
     // The price of a row depends on how many there are: half of them are.
     const double further = std::max(2.0, 0.5 * able * pass);
     step.row_seconds = (costs_.verify_seconds(rows + further) - plain_seconds) / further;
