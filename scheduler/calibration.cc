@@ -152,7 +152,7 @@ void Calibration::Correction::refit() {
   since_refit = 0;
   // Isotonic regression by pooling neighbours that are out of order.
   std::array<double, kKnots> pool_count, pool_hits;
-  std::array<size_t, kKnots> pool_of, pool_size;
+  std::array<size_t, kKnots> pool_size;
   size_t pools = 0;
   for (size_t k = 0; k < kKnots; ++k) {
     pool_count[pools] = count[k];
@@ -167,23 +167,25 @@ void Calibration::Correction::refit() {
       --pools;
     }
   }
+  std::array<double, kKnots> x_of, y_of;
   for (size_t pool = 0, k = 0; pool < pools; ++pool)
-    for (size_t i = 0; i < pool_size[pool]; ++i) pool_of[k++] = pool;
-  const auto x_of = [&](size_t k) { return product[k] / count[k]; };
-  const auto y_of = [&](size_t k) { return pool_hits[pool_of[k]] / pool_count[pool_of[k]]; };
+    for (size_t i = 0; i < pool_size[pool]; ++i, ++k) {
+      x_of[k] = product[k] / count[k];
+      y_of[k] = pool_hits[pool] / pool_count[pool];
+    }
   // Straight lines between the knots' means. Beyond the outermost the product is shifted as it is there: most
   // predictions of a good draft lie beyond the last one or just before it.
   size_t next = 0;
   for (size_t g = 0; g < value.size(); ++g) {
     const double x = static_cast<double>(g) / kGrid;
-    while (next < kKnots && x_of(next) < x) ++next;
+    while (next < kKnots && x_of[next] < x) ++next;
     double y;
     if (next == 0 || next == kKnots) {
       const size_t outermost = next == 0 ? 0 : kKnots - 1;
-      y = x + y_of(outermost) - x_of(outermost);
+      y = x + y_of[outermost] - x_of[outermost];
     } else {
-      const double part = (x - x_of(next - 1)) / (x_of(next) - x_of(next - 1));
-      y = y_of(next - 1) + (y_of(next) - y_of(next - 1)) * part;
+      const double part = (x - x_of[next - 1]) / (x_of[next] - x_of[next - 1]);
+      y = y_of[next - 1] + (y_of[next] - y_of[next - 1]) * part;
     }
     value[g] = static_cast<float>(std::clamp(y, 0.0, 1.0));
   }
