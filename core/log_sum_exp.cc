@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/exp.h"
 #include "core/lanes.h"
 
 namespace ft {
@@ -14,27 +15,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kLargest = std::numeric_limits<float>::max();
-constexpr float kSmallestExponent = -87.0f;  // exp of it is still a normal float
-
-// exp(x) for x <= 0 without table or branch: x = n ln 2 + r with |r| <= ln 2 / 2, exp(r) by its Taylor
-// polynomial (the rest is below r^7 / 7! = 1.3e-7), n added to the exponent bits.
-[[gnu::always_inline]] inline Float4 exp_nonpositive(Float4 x) {
-  const Float4 y = x >= kSmallestExponent ? x : Float4{} + kSmallestExponent;
-  const Float4 shifted =
-      y * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer, left in the low bits
-  const Float4 n = shifted - 12582912.0f;
-  const Float4 r =
-      (y - n * 0.693359375f) - n * -2.12194440e-4f;  // ln 2 in two parts; the first product is exact
-  Float4 series = r * (1.0f / 720.0f) + 1.0f / 120.0f;
-  series = series * r + 1.0f / 24.0f;
-  series = series * r + 1.0f / 6.0f;
-  series = series * r + 0.5f;
-  series = series * r + 1.0f;
-  series = series * r + 1.0f;
-  const Int4 bits = std::bit_cast<Int4>(series) + (std::bit_cast<Int4>(shifted) << 23);
-  return x >= kSmallestExponent ? std::bit_cast<Float4>(bits) : Float4{};
-}
-
 [[gnu::always_inline]] inline Float4 term(Float4 logits, float largest, float scale) {
   const Float4 finite = logits > kLargest ? Float4{} + kLargest : logits;
   return exp_nonpositive((finite - largest) * scale);

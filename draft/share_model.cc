@@ -10,15 +10,15 @@ namespace {
 ShareModel starting_values(bool greedy) {
   ShareModel model;
   for (ShareTable& table : model.tables)
-    for (auto& depth : table) {
+    for (ShareRow& row : table) {
       // T > 0: the chance that the next child of the perturbed order is the target's token, given that the
       // ones before are not, hardly depends on its own probability. dspark.md 6.6: 0.61 at sigma 0.7, 0.38
       // at 1.2.
       if (greedy) continue;
-      for (size_t rank = 1; rank < depth.size(); ++rank) depth[rank] = {0.0f, 0.0f};
+      for (int rank = 1; rank < kBranchMax; ++rank) row.set(rank, {0.0f, 0.0f});
     }
   // Two sources that agree are right more often than the model's own score says.
-  for (auto& depth : model.tables[static_cast<size_t>(DraftSource::kBoth)]) depth[0].offset = 1.0f;
+  for (ShareRow& row : model.tables[static_cast<size_t>(DraftSource::kBoth)]) row.set(0, {1.0f, 1.0f});
   return model;
 }
 

@@ -10,9 +10,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+
+#include "core/exp.h"
 
 namespace ft::draft {
 
@@ -29,8 +31,15 @@ enum class DraftSource : uint8_t {
 };
 inline constexpr int kDraftSources = 3;
 
+inline Float4 sigmoid(Float4 x) {
+  const Float4 one = Float4{} + 1.0f;
+  const Int4 sign = std::bit_cast<Int4>(x) >> 31;  // all bits of it
+  const Float4 z = exp_nonpositive(std::bit_cast<Float4>(std::bit_cast<Int4>(x) | INT32_MIN));
+  const Float4 part = (sign ? z : one) / (one + z);
+  return x == x ? part : x;  // not a number stays one
+}
 inline float sigmoid(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
+  return sigmoid(Float4{} + x)[0];
 }
 
 struct ShareParameters {
@@ -38,24 +47,53 @@ struct ShareParameters {
   float offset = 0.0f;
 };
 
-// Parameters of one source.
-using ShareTable = std::array<std::array<ShareParameters, kBranchMax>, kShareDepthMax>;
+// The parameters of one depth, a lane per rank: those of several children are one vector.
+class ShareRow {
+ public:
+  static constexpr int kLanes = 4;
+  static_assert(kBranchMax <= kLanes);
+
+  // rank >= 0; ranks beyond the last use the last.
+  ShareParameters at(int rank) const { return {scale_[lane(rank)], offset_[lane(rank)]}; }
+  void set(int rank, ShareParameters parameters) {
+    const size_t first = lane(rank);
+    // Lanes that no rank has are the last one's.
+    for (size_t j = first; j == first || (first + 1 == kBranchMax && j < kLanes); ++j) {
+      scale_[j] = parameters.scale;
+      offset_[j] = parameters.offset;
+    }
+  }
+  // sigmoid(scale * score + offset).
+  float share(int rank, float score) const {
+    return sigmoid(scale_[lane(rank)] * score + offset_[lane(rank)]);
+  }
+  // Of the first four ranks at once.
+  Float4 shares(Float4 scores) const {
+    return sigmoid(load4(scale_.data()) * scores + load4(offset_.data()));
+  }
+
+ private:
+  static size_t lane(int rank) { return static_cast<size_t>(std::min(rank, kBranchMax - 1)); }
+
+  std::array<float, kLanes> scale_ = {1.0f, 1.0f, 1.0f, 1.0f};
+  std::array<float, kLanes> offset_{};
+};
+
+// Parameters of one source, from depth 1 on.
+using ShareTable = std::array<ShareRow, kShareDepthMax>;
 
 struct ShareModel {
   std::array<ShareTable, kDraftSources> tables{};
 
-  // depth >= 1; rank >= 0, ranks beyond the last use the last.
-  const ShareParameters& at(DraftSource source, int depth, int rank) const {
-    return tables[static_cast<size_t>(source)][static_cast<size_t>(std::min(depth, kShareDepthMax) - 1)]
-                 [static_cast<size_t>(std::min(rank, kBranchMax - 1))];
+  // depth >= 1.
+  const ShareRow& row(DraftSource source, int depth) const {
+    return tables[static_cast<size_t>(source)][static_cast<size_t>(std::min(depth, kShareDepthMax) - 1)];
   }
-  ShareParameters& at(DraftSource source, int depth, int rank) {
-    return const_cast<ShareParameters&>(static_cast<const ShareModel*>(this)->at(source, depth, rank));
+  ShareRow& row(DraftSource source, int depth) {
+    return const_cast<ShareRow&>(static_cast<const ShareModel*>(this)->row(source, depth));
   }
-  // sigmoid(scale * score + offset).
   float share(DraftSource source, int depth, int rank, float score) const {
-    const ShareParameters& parameters = at(source, depth, rank);
-    return sigmoid(parameters.scale * score + parameters.offset);
+    return row(source, depth).share(rank, score);
   }
 };
 

@@ -11,9 +11,10 @@ namespace ft::draft {
 
 TreeBuilder::TreeBuilder() {
   constexpr size_t kNodesMax = size_t{kDepthMax} * kFrontierMax * kChildrenMax;
-  nodes_.reserve(kNodesMax);
+  nodes_.resize(kNodesMax);
+  tags_.resize(kNodesMax);
+  places_.resize(kNodesMax);
   kept_.reserve(kNodesMax);
-  frontier_.reserve(kFrontierMax);
 }
 
 void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32_t depth_max,
@@ -22,64 +23,79 @@ void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32
   keeps_all_ = request.draw;
   nodes_max_ = request.nodes_max;
   depth_max_ = std::min(depth_max, kDepthMax);
-  frontier_max_ = std::min(frontier_max, kFrontierMax);
+  frontier_max_ = static_cast<size_t>(std::clamp(frontier_max, 1, kFrontierMax));
   source_ = source;
   shares_ = &share_model(request);
   depth_ = 0;
   level_begin_ = 0;
-  falling_ = false;
   least_ = 1.0f;
-  nodes_.clear();
+  count_ = 0;
   kept_.clear();
-  frontier_.clear();
-  if (nodes_max_ > 0 && depth_max_ > 0) frontier_.push_back(kAnchor);
+  frontier_[0] = kAnchor;
+  frontier_size_ = nodes_max_ > 0 && depth_max_ > 0 ? 1 : 0;
 }
 
 std::span<const int32_t> TreeBuilder::expand(int32_t parent, std::span<const Child> children) {
-  FT_CHECK(parent == kAnchor || nodes_[static_cast<size_t>(parent)].depth == depth_, parent, depth_);
   FT_CHECK(children.size() <= added_.size(), children.size());
-  added_.fill(kRejected);
+  FT_CHECK(static_cast<size_t>(count_) + children.size() <= nodes_.size(), count_);  // a node expanded twice
   const std::span<const int32_t> added = std::span(added_).first(children.size());
+  std::fill_n(added_.begin(), children.size(), kRejected);
+  float before = 1.0f;
+  if (parent != kAnchor) {
+    const DraftNode& expanded = nodes_[static_cast<size_t>(parent)];
+    FT_CHECK(expanded.depth == depth_, parent, expanded.depth, depth_);
+    before = expanded.path_probability;
+  }
   if (chain_ && children.size() > 1) children = children.first(1);
-  const float before = path_probability(parent);
   // Where even all of it would not change what is kept, no child needs its share.
   if (full() && !keeps_all_ && before <= least_) return added;
-  std::array<float, kChildrenMax> parts;
-  // All at once: the exponentials of one child do not wait for those of another.
-  for (size_t j = 0; j < children.size(); ++j)
-    parts[j] = shares_->share(source_, depth_ + 1, static_cast<int>(j), children[j].score);
+  // The first ones all at once: the exponential of one does not wait for that of another.
+  const DraftSource source = source_;
+  const int32_t depth = depth_ + 1;
+  const ShareRow& row = shares_->row(source, depth);
+  const auto score = [&](size_t j) { return j < children.size() ? children[j].score : 0.0f; };
+  std::array<float, ShareRow::kLanes> first_parts;
+  store4(row.shares(Float4{score(0), score(1), score(2), score(3)}), first_parts.data());
   ShareSplit split;
   for (size_t j = 0; j < children.size(); ++j) {
-    float share = split.next(source_, parts[j]);
+    const Child child = children[j];
+    float share = split.next(
+        source, j < first_parts.size() ? first_parts[j] : row.share(static_cast<int>(j), child.score));
     if (!(share > 0.0f)) {
       // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
       if (!keeps_all_) continue;
       share = 0.0f;
     }
     const float probability = before * share;
-    if (full() && probability <= least_) continue;
-    added_[j] = add(parent, children[j], static_cast<int32_t>(j), probability);
+    const int32_t node = count_;
+    const bool displaces = node >= nodes_max_;
+    if (displaces && probability <= least_) continue;
+    count_ = node + 1;
+    added_[j] = node;
+    tags_[static_cast<size_t>(node)] = kRejected;
+    nodes_[static_cast<size_t>(node)] = {
+        child.token, parent, probability, child.score, static_cast<uint8_t>(j), static_cast<uint8_t>(depth),
+        source};
+    if (displaces)
+      displace({probability, node});
+    else
+      least_ = std::min(least_, probability);
   }
   return added;
 }
 
-int32_t TreeBuilder::add(int32_t parent, const Child& child, int32_t rank, float probability) {
-  const auto node = static_cast<int32_t>(nodes_.size());
-  nodes_.push_back({child.token, parent, depth_ + 1, probability, child.score, rank, kRejected, 0});
-  const Ranked ranked(probability, node);
-  if (!full()) {
-    kept_.push_back(ranked);
-    least_ = std::min(least_, probability);
-    return node;
+// The least node goes for the one that was just added.
+void TreeBuilder::displace(Ranked added) {
+  if (kept_.empty()) {
+    for (int32_t node = 0; node < added.node(); ++node)
+      kept_.emplace_back(nodes_[static_cast<size_t>(node)].path_probability, node);
+    sort_kept();
   }
-  // From now on the least has to go for every one that comes. In falling order, a new node, deeper or later
-  // than all others, goes behind its equals, which keeps every parent before its children.
-  if (!falling_) sort_kept();
-  falling_ = true;
+  // In falling order a new node, deeper or later than all others, goes behind its equals, which keeps every
+  // parent before its children.
   kept_.pop_back();
-  kept_.insert(std::ranges::lower_bound(kept_, ranked, std::greater<>()), ranked);
+  kept_.insert(std::ranges::lower_bound(kept_, added, std::greater<>()), added);
   least_ = kept_.back().probability();
-  return node;
 }
 
 // Few, and nearly in order: an insertion sort.
@@ -94,45 +110,44 @@ void TreeBuilder::sort_kept() {
 
 void TreeBuilder::descend() {
   ++depth_;
-  frontier_.clear();
-  const size_t level = level_begin_;
-  level_begin_ = nodes_.size();
+  frontier_size_ = 0;
+  const int32_t level = level_begin_;
+  level_begin_ = count_;
   if (depth_ >= depth_max_) return;
   // With no room left, children of the last node kept could not displace anything, nor could those of one
   // that was displaced itself.
   const float least = full() ? least_ : -1.0f;
-  // The most probable of the level's nodes, in order.
-  std::array<Ranked, kFrontierMax> best;
-  size_t count = 0;
-  for (size_t i = level; i < nodes_.size(); ++i) {
-    const float probability = nodes_[i].path_probability;
+  // The most probable of the level's nodes, in order; of two equally probable ones the one added first.
+  std::array<float, kFrontierMax> best;
+  for (int32_t node = level; node < count_; ++node) {
+    const float probability = nodes_[static_cast<size_t>(node)].path_probability;
     if (probability <= least) continue;
-    const Ranked ranked(probability, static_cast<int32_t>(i));
-    if (count < static_cast<size_t>(frontier_max_)) {
-      ++count;
-    } else if (count == 0 || best[count - 1] > ranked) {
+    if (frontier_size_ < frontier_max_)
+      ++frontier_size_;
+    else if (best[frontier_size_ - 1] >= probability)
       continue;
+    size_t place = frontier_size_ - 1;
+    for (; place > 0 && best[place - 1] < probability; --place) {
+      best[place] = best[place - 1];
+      frontier_[place] = frontier_[place - 1];
     }
-    size_t place = count - 1;
-    for (; place > 0 && best[place - 1] < ranked; --place) best[place] = best[place - 1];
-    best[place] = ranked;
+    best[place] = probability;
+    frontier_[place] = node;
   }
-  for (size_t i = 0; i < count; ++i) frontier_.push_back(best[i].node());
 }
 
 void TreeBuilder::finish(DraftTree& tree) {
+  if (kept_.empty()) {
+    tree.nodes.assign(nodes_.begin(), nodes_.begin() + count_);
+    return;
+  }
   tree.nodes.resize(kept_.size());
   for (size_t i = 0; i < kept_.size(); ++i) {
-    Node& kept = nodes_[static_cast<size_t>(kept_[i].node())];
-    kept.index = static_cast<int32_t>(i);
-    const int32_t parent = kept.parent == kAnchor ? kAnchor : nodes_[static_cast<size_t>(kept.parent)].index;
-    tree.nodes[i] = {kept.token,
-                     parent,
-                     kept.path_probability,
-                     kept.score,
-                     static_cast<uint8_t>(kept.rank),
-                     static_cast<uint8_t>(kept.depth),
-                     source_};
+    const auto kept = static_cast<size_t>(kept_[i].node());
+    places_[kept] = static_cast<int32_t>(i);
+    tree.nodes[i] = nodes_[kept];
+    int32_t& parent = tree.nodes[i].parent;
+    if (parent != kAnchor) parent = places_[static_cast<size_t>(parent)];
   }
 }
 

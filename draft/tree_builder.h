@@ -39,7 +39,7 @@ class TreeBuilder {
 
   // Nodes of the current level whose children may still be kept, most probable first: first {kAnchor}, empty
   // at the end.
-  std::span<const int32_t> frontier() const { return frontier_; }
+  std::span<const int32_t> frontier() const { return std::span(frontier_).first(frontier_size_); }
   // Depth of the frontier: 0 for the anchor.
   int32_t depth() const { return depth_; }
 
@@ -58,32 +58,14 @@ class TreeBuilder {
 
   int32_t token(int32_t node) const { return nodes_[static_cast<size_t>(node)].token; }
   int32_t parent(int32_t node) const { return nodes_[static_cast<size_t>(node)].parent; }
-  float path_probability(int32_t node) const {
-    return node == kAnchor ? 1.0f : nodes_[static_cast<size_t>(node)].path_probability;
-  }
   // A number that the drafter keeps with a node; kRejected until set.
-  void set_tag(int32_t node, int32_t tag) { nodes_[static_cast<size_t>(node)].tag = tag; }
-  int32_t tag(int32_t node) const { return nodes_[static_cast<size_t>(node)].tag; }
+  void set_tag(int32_t node, int32_t tag) { tags_[static_cast<size_t>(node)] = tag; }
+  int32_t tag(int32_t node) const { return tags_[static_cast<size_t>(node)]; }
 
   // Writes the nodes kept, parents before their children.
   void finish(DraftTree& tree);
 
  private:
-  int32_t add(int32_t parent, const Child& child, int32_t rank, float probability);
-  void sort_kept();
-  bool full() const { return static_cast<int32_t>(kept_.size()) == nodes_max_; }
-
-  struct Node {
-    int32_t token = 0;
-    int32_t parent = kAnchor;
-    int32_t depth = 0;
-    float path_probability = 0.0f;
-    float score = 0.0f;
-    int32_t rank = 0;
-    int32_t tag = kRejected;
-    int32_t index = 0;  // in the finished tree
-  };
-
   // A node with what the order goes by as one number: larger is better, and of two equally probable ones the
   // node added first. (Not negative, probabilities are in the order of their bits.)
   class Ranked {
@@ -98,20 +80,30 @@ class TreeBuilder {
    private:
     uint64_t key_ = 0;
   };
+
+  // Whether every further node displaces another.
+  bool full() const { return count_ >= nodes_max_; }
+  void displace(Ranked added);
+  void sort_kept();
+
   bool chain_ = false;
   bool keeps_all_ = false;
   int32_t nodes_max_ = 0;
   int32_t depth_max_ = 0;
-  int32_t frontier_max_ = 0;
+  size_t frontier_max_ = 1;
   DraftSource source_ = DraftSource::kModel;
   const ShareModel* shares_ = nullptr;
   int32_t depth_ = 0;
-  size_t level_begin_ = 0;    // of the level that is being added, in nodes_
-  std::vector<Node> nodes_;   // everything that was kept once; a parent's index is below its children's
-  std::vector<Ranked> kept_;  // the nodes_max best of them, parents first; falling once one had to go
-  bool falling_ = false;
-  float least_ = 0.0f;  // probability of the least of them
-  std::vector<int32_t> frontier_;
+  int32_t level_begin_ = 0;       // of the level that is being added, in nodes_
+  int32_t count_ = 0;             // of nodes
+  std::vector<DraftNode> nodes_;  // everything that was kept once, parents first; count_ of them
+  std::vector<int32_t> tags_;     // of each
+  std::vector<int32_t> places_;   // of each in the finished tree, once nodes had to go
+  // The nodes_max best, falling, from the first one on that had to go. Empty before: all are kept.
+  std::vector<Ranked> kept_;
+  float least_ = 0.0f;  // probability of the least one kept
+  std::array<int32_t, kFrontierMax> frontier_{};
+  size_t frontier_size_ = 0;
   std::array<int32_t, kChildrenMax> added_{};  // by the last expand()
 };
 

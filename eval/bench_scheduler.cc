@@ -13,6 +13,7 @@
 #include "scheduler/calibration.h"
 #include "scheduler/cost_model.h"
 #include "scheduler/draft_gate.h"
+#include "scheduler/kept_tree.h"
 #include "scheduler/speculation_policy.h"
 #include "verify/token_tree.h"
 
@@ -150,14 +151,7 @@ class Bench {
   void accept(int64_t number) {
     for (size_t r = 0; r < requests(); ++r) {
       verify::TokenTree& tree = token_trees_[r];
-      tree.start(anchors_[r]);
-      node_of_.assign(trees_[r].nodes.size(), -1);
-      for (int32_t kept : kept_[r]) {
-        const auto i = static_cast<size_t>(kept);
-        const draft::DraftNode& node = trees_[r].nodes[i];
-        const int32_t parent = node.parent < 0 ? 0 : node_of_[static_cast<size_t>(node.parent)];
-        node_of_[i] = tree.add(node.token, parent, probability_[r][i]);
-      }
+      scheduler::plant(anchors_[r], trees_[r].nodes, probability_[r], kept_[r], places_, tree);
       std::vector<int32_t>& emitted = targets_[r];
       size_t stand = 0;
       for (int32_t node = 0; stand + 1 < emitted.size(); ++stand) {
@@ -198,7 +192,7 @@ class Bench {
   std::vector<int32_t> anchors_;
   std::vector<scheduler::PlanInput> inputs_;
   std::vector<scheduler::PlanEntry> entries_;
-  std::vector<int32_t> node_of_;
+  std::vector<int32_t> places_;
   int64_t kept_nodes_ = 0;
   int64_t accepted_nodes_ = 0;
 };

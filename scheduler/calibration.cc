@@ -176,18 +176,15 @@ void Calibration::Correction::refit() {
   // Straight lines between the knots' means. Beyond the outermost the product is shifted as it is there: most
   // predictions of a good draft lie beyond the last one or just before it.
   size_t next = 0;
+  double slope = 1.0;
   for (size_t g = 0; g < value.size(); ++g) {
     const double x = static_cast<double>(g) / kGrid;
-    while (next < kKnots && x_of[next] < x) ++next;
-    double y;
-    if (next == 0 || next == kKnots) {
-      const size_t outermost = next == 0 ? 0 : kKnots - 1;
-      y = x + y_of[outermost] - x_of[outermost];
-    } else {
-      const double part = (x - x_of[next - 1]) / (x_of[next] - x_of[next - 1]);
-      y = y_of[next - 1] + (y_of[next] - y_of[next - 1]) * part;
+    while (next < kKnots && x_of[next] < x) {
+      ++next;
+      slope = next < kKnots ? (y_of[next] - y_of[next - 1]) / (x_of[next] - x_of[next - 1]) : 1.0;
     }
-    value[g] = static_cast<float>(std::clamp(y, 0.0, 1.0));
+    const size_t from = next > 0 ? next - 1 : 0;
+    value[g] = static_cast<float>(std::clamp(y_of[from] + slope * (x - x_of[from]), 0.0, 1.0));
   }
 }
 
@@ -201,10 +198,12 @@ Calibration::Calibration() : buckets_(kTemperatureBuckets) {
           bucket
               .logistic[static_cast<size_t>(source)][static_cast<size_t>(depth - 1)]
                        [static_cast<size_t>(rank)]
-              .start(bucket.shares.at(static_cast<draft::DraftSource>(source), depth, rank));
+              .start(bucket.shares.row(static_cast<draft::DraftSource>(source), depth).at(rank));
     for (Correction& correction : bucket.correction) correction.start();
+    bucket.refresh_hope();
   }
   passed_.reserve(kNodesMax);
+  went_on_.reserve(kNodesMax + 1);
   verified_.reserve(kNodesMax);
 }
 
@@ -216,11 +215,12 @@ void Calibration::correct(double temperature, std::span<const draft::DraftNode> 
                           std::vector<float>& corrected) const {
   const Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
   corrected.resize(nodes.size());
+  float* const out = corrected.data();
   for (size_t i = 0; i < nodes.size(); ++i) {
     const draft::DraftNode& node = nodes[i];
     const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
-    const float parent = node.parent < 0 ? 1.0f : corrected[static_cast<size_t>(node.parent)];
-    corrected[i] = std::min(bucket.correction[depth].at(node.path_probability), parent);
+    const float own = bucket.correction[depth].at(node.path_probability);
+    out[i] = node.parent < 0 ? own : std::min(own, out[node.parent]);
   }
 }
 
@@ -228,15 +228,23 @@ void Calibration::hope(double temperature, std::span<const draft::DraftNode> nod
                        std::span<const float> corrected, std::vector<float>& hoped) const {
   const Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
   hoped.assign(corrected.begin(), corrected.end());
-  std::array<float, kDepths> weight;
-  for (size_t depth = 0; depth < weight.size(); ++depth)
-    weight[depth] = static_cast<float>(kHopefulOutcomes / (bucket.outcomes[depth] + kHopefulOutcomes));
-  if (std::ranges::max(weight) < kNoHope) return;
+  size_t deepest = 0;
+  for (const draft::DraftNode& node : nodes) deepest = std::max<size_t>(deepest, node.depth);
+  if (std::min<size_t>(deepest, kDepths) <= bucket.hope_from) return;
   for (size_t i = 0; i < nodes.size(); ++i) {
     const draft::DraftNode& node = nodes[i];
     if (node.source == draft::DraftSource::kModel && node.rank == 0)
-      hoped[i] += (1.0f - hoped[i]) * weight[std::min<size_t>(node.depth, kDepths) - 1];
+      hoped[i] += (1.0f - hoped[i]) * bucket.hope[std::min<size_t>(node.depth, kDepths) - 1];
     if (node.parent >= 0) hoped[i] = std::min(hoped[i], hoped[static_cast<size_t>(node.parent)]);
+  }
+}
+
+void Calibration::Bucket::refresh_hope() {
+  hope_from = hope.size();
+  for (size_t depth = hope.size(); depth-- > 0;) {
+    const auto weight = static_cast<float>(kHopefulOutcomes / (outcomes[depth] + kHopefulOutcomes));
+    hope[depth] = weight < kNoHope ? 0.0f : weight;
+    if (hope[depth] > 0.0f) hope_from = depth;
   }
 }
 
@@ -251,7 +259,8 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
   FT_CHECK(nodes.size() == corrected.size() && !emitted.empty(), nodes.size(), corrected.size());
   if (nodes.size() > kNodesMax) return;
   Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
-  passed_.clear();
+  passed_.resize(nodes.size());
+  went_on_.assign(nodes.size() + 1, 0);
   verified_.assign(nodes.size(), 0);
   for (int32_t i : verified) verified_[static_cast<size_t>(i)] = 1;
   for (size_t i = 0; i < nodes.size(); ++i) {
@@ -263,7 +272,7 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
       passed = node.depth > emitted.size()                                  ? Passed::kUnknown
                : emitted[static_cast<size_t>(node.depth) - 1] == node.token ? Passed::kYes
                                                                             : Passed::kNo;
-    passed_.push_back(passed);
+    passed_[i] = passed;
     if (passed == Passed::kUnknown) continue;
     const bool hit = passed == Passed::kYes;
     const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
@@ -274,20 +283,20 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
     }
     if (parent != Passed::kYes) continue;
     // A share speaks of what is left by the siblings ranked before.
-    bool taken_before = false;
-    for (size_t k = 0; k < i && !taken_before; ++k)
-      taken_before = nodes[k].parent == node.parent && passed_[k] == Passed::kYes;
-    if (taken_before) continue;
+    uint8_t& went_on = went_on_[static_cast<size_t>(node.parent + 1)];
+    if (went_on != 0) continue;
+    went_on = hit ? 1 : 0;
     const size_t rank = std::min<size_t>(node.rank, draft::kBranchMax - 1);
     OnlineLogistic& logistic = bucket.logistic[static_cast<size_t>(node.source)][depth][rank];
     logistic.observe(static_cast<double>(node.score), hit);
-    bucket.shares.at(node.source, node.depth, static_cast<int>(rank)) = logistic.parameters();
+    bucket.shares.row(node.source, node.depth).set(static_cast<int>(rank), logistic.parameters());
     if (rank == 0 && node.source == draft::DraftSource::kModel) bucket.outcomes[depth] += 1.0;
     if (rank == 1) {
       bucket.second_chances += 1.0;
       bucket.second_hits += hit ? 1.0 : 0.0;
     }
   }
+  bucket.refresh_hope();
 }
 
 const Reliability& Calibration::reliability(int bucket, int depth) const {
@@ -345,9 +354,11 @@ bool Calibration::restore(std::span<const double> saved) {
     for (size_t source = 0; source < bucket.logistic.size(); ++source)
       for (int depth = 1; depth <= kDepths; ++depth)
         for (int rank = 0; rank < draft::kBranchMax; ++rank)
-          bucket.shares.at(static_cast<draft::DraftSource>(source), depth, rank) =
-              bucket.logistic[source][static_cast<size_t>(depth - 1)][static_cast<size_t>(rank)].parameters();
+          bucket.shares.row(static_cast<draft::DraftSource>(source), depth)
+              .set(rank, bucket.logistic[source][static_cast<size_t>(depth - 1)][static_cast<size_t>(rank)]
+                             .parameters());
     for (Correction& correction : bucket.correction) correction.refit();
+    bucket.refresh_hope();
   }
   return true;
 }

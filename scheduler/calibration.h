@@ -132,9 +132,9 @@ class Calibration {
     void start();
     void observe(double product, bool hit);
     void refit();
-    float at(float predicted) const {
-      const float x = std::clamp(predicted, 0.0f, 1.0f) * kGrid;
-      const auto g = std::min(static_cast<size_t>(x), static_cast<size_t>(kGrid - 1));
+    float at(float predicted) const {  // in [0, 1]
+      const float x = predicted * kGrid;
+      const auto g = static_cast<size_t>(std::min(static_cast<int32_t>(x), kGrid - 1));
       return value[g] + (value[g + 1] - value[g]) * (x - static_cast<float>(g));
     }
   };
@@ -145,8 +145,11 @@ class Calibration {
     std::array<Reliability, kDepths> reliability;
     draft::ShareModel shares;
     std::array<double, kDepths> outcomes{};  // of the model's first choices that were learned from
+    std::array<float, kDepths> hope{};       // weight of the hopeful outcomes beside these; 0 once it is low
+    size_t hope_from = 0;                    // first index at which it is not
     double second_chances = 0.0;
     double second_hits = 0.0;
+    void refresh_hope();
   };
   template <class Self, class Visit>
   static void visit_state(Self& self, Visit visit);
@@ -156,6 +159,7 @@ class Calibration {
   enum class Passed : uint8_t { kNo, kYes, kUnknown };
   std::vector<Passed> passed_;
   std::vector<uint8_t> verified_;  // whether each node was
+  std::vector<uint8_t> went_on_;   // whether one of node i - 1's children so far passed, the anchor being -1
 };
 
 }  // namespace ft::scheduler

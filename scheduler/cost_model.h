@@ -37,6 +37,10 @@ class CostCurve {
     const auto i = std::min(static_cast<size_t>(std::max(x, 0.0)), last - 1);
     return table_[i] + (table_[i + 1] - table_[i]) * (x - static_cast<double>(i));
   }
+  double at(int32_t x) const {
+    const auto i = static_cast<size_t>(std::max(x, 0));
+    return i < table_.size() ? table_[i] : at(static_cast<double>(x));
+  }
   // Adds `seconds` observed at x to the points on both sides of it. Ones far off the curve (a step that the
   // system interrupted) pull no harder than twice the cost.
   void observe(double x, double seconds, double experts);
@@ -76,6 +80,9 @@ class CostModel {
 
   // Seconds of forward, sampling and commit of a step. rows >= 1.
   double verify_seconds(double rows, double experts) const {
+    return verify_.at(rows) + seconds_per_expert_ * experts;
+  }
+  double verify_seconds(int32_t rows, double experts) const {
     return verify_.at(rows) + seconds_per_expert_ * experts;
   }
   // The same for rows that choose their experts independently of each other.

@@ -50,15 +50,17 @@ DraftOutlook::Shown DraftOutlook::show(std::span<const draft::DraftNode> nodes,
 void DraftOutlook::observe(const Shown& shown) {
   const bool first = observations == 0.0f;
   observations = std::min(observations + 1.0f, kMemory);
+  const float weight = 1.0f / observations;
   for (size_t i = 0; i < kNodes; ++i) {
     if (i < shown.count || shown.whole) {
-      value[i] += (shown.best[i] - value[i]) / observations;
+      value[i] += (shown.best[i] - value[i]) * weight;
     } else if (first && shown.count > 0) {
       value[i] = shown.best[shown.count - 1];
     }
+    sum[i + 1] = sum[i] + value[i];
   }
   if (!shown.whole) return;
-  reach += (shown.reach - reach) / observations;
+  reach += (shown.reach - reach) * weight;
   onward = std::pow(reach, 1.0f / static_cast<float>(shown.trained_depth));
 }
 
@@ -84,24 +86,22 @@ DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double
     const auto all = static_cast<double>(std::min(DraftOutlook::kNodes, most));
     return {all, all, all};
   }
-  Gain gain;
-  const double price = rate * std::max(0.0, step.row_seconds - saved(request, step));
-  const auto take = [&](float probability) {
-    const double worth = static_cast<double>(probability) - price;
-    if (worth <= 0.0 || gain.rows >= static_cast<double>(most)) return false;
-    gain.worth += worth;
-    gain.tokens += static_cast<double>(probability);
-    gain.rows += 1.0;
-    return true;
-  };
-  for (float value : outlook.value)
-    if (!take(value)) break;
+  const auto price = static_cast<float>(rate * std::max(0.0, step.row_seconds - saved(request, step)));
+  size_t rows = 0;
+  while (rows < std::min(most, outlook.value.size()) && outlook.value[rows] > price) ++rows;
+  float tokens = outlook.sum[rows];
   // Beyond what the model was trained for the path goes on as it came, as far as that is true.
-  if (depth > depth_.trained && request.nodes_max > depth_.trained && outlook.reach > 0.0f) {
+  if (depth > depth_.trained && request.nodes_max > depth_.trained) {
     float reach = outlook.reach * continuation_;
-    for (int place = depth_.trained; place < depth && take(reach *= outlook.onward); ++place) {
+    for (int place = depth_.trained; place < depth && rows < most && (reach *= outlook.onward) > price;
+         ++place) {
+      tokens += reach;
+      ++rows;
     }
   }
+  const auto drafted = static_cast<double>(rows);
+  Gain gain{static_cast<double>(tokens) - drafted * static_cast<double>(price), static_cast<double>(tokens),
+            drafted};
   gain.worth -= rate * (draft_seconds + catch_up(request));
   return gain;
 }

@@ -25,8 +25,9 @@ struct DraftOutlook {
 
   // Path probability of the n-th best node down to the trained depth, falling.
   std::array<float, kNodes> value{};
-  float reach = 0.0f;   // of the best one at that depth
-  float onward = 0.0f;  // per depth: the root of reach
+  std::array<float, kNodes + 1> sum{};  // of the first n of them
+  float reach = 0.0f;                   // of the best one at that depth
+  float onward = 0.0f;                  // per depth: the root of reach
   float observations = 0.0f;
   double idle_seconds = 0.0;  // spent in steps since the last draft
 

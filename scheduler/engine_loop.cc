@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "scheduler/cost_probe.h"
+#include "scheduler/kept_tree.h"
 #include "scheduler/learned_state.h"
 
 namespace ft::scheduler {
@@ -49,8 +50,7 @@ void EngineLoop::Slot::reserve(const EngineOptions& options) {
   drafts.nodes.reserve(nodes);
   probability.reserve(nodes);
   hoped.reserve(nodes);
-  kept.reserve(nodes);
-  node_of.reserve(nodes);
+  kept.reserve(nodes + 1);  // the policy writes one further
   tree.reserve(static_cast<int32_t>(nodes));
   verified.path.reserve(nodes);
   verified.emitted.reserve(nodes);
@@ -82,7 +82,8 @@ EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const Eng
   candidates_.reserve(sequences);
   // These two change places with those of the slots.
   kept_.resize(sequences);
-  for (std::vector<int32_t>& kept : kept_) kept.reserve(tree_rows(options));
+  for (std::vector<int32_t>& kept : kept_) kept.reserve(tree_rows(options) + 1);
+  places_.reserve(tree_rows(options) + 1);
   propose_trees_.resize(sequences);
   for (draft::DraftTree& tree : propose_trees_) tree.nodes.reserve(tree_rows(options));
   rows_.reserve(rows);
@@ -319,18 +320,13 @@ void EngineLoop::build_rows() {
     // The last known token is in: from here on the target chooses, and drafts hang on.
     const int32_t anchor_row = slot.committed.back();
     slot.first_logit = static_cast<int32_t>(logit_rows_.size());
-    slot.tree.start(state.tokens.back());
+    plant(state.tokens.back(), slot.drafts.nodes, slot.probability, slot.kept, places_, slot.tree);
     logit_rows_.push_back(anchor_row);
-    slot.node_of.assign(slot.drafts.nodes.size(), -1);
-    for (int32_t kept : slot.kept) {
-      const auto i = static_cast<size_t>(kept);
-      const draft::DraftNode& node = slot.drafts.nodes[i];
-      const int32_t parent = node.parent < 0 ? 0 : slot.node_of[static_cast<size_t>(node.parent)];
-      const int32_t index = slot.tree.add(node.token, parent, slot.probability[i]);
-      slot.node_of[i] = index;
+    for (int32_t i = 1; i < slot.tree.size(); ++i) {
+      const verify::TokenTree::Node& node = slot.tree[i];
       rows_.push_back({node.token, static_cast<int32_t>(state.tokens.size()) - 1 + node.depth, state.sequence,
-                       anchor_row + parent});
-      logit_rows_.push_back(anchor_row + index);
+                       anchor_row + node.parent});
+      logit_rows_.push_back(anchor_row + i);
     }
   }
 }

@@ -77,7 +77,6 @@ class EngineLoop {
     std::vector<float> probability;  // calibrated, of the drafts' nodes
     std::vector<float> hoped;        // what they may turn out to be; see Calibration
     std::vector<int32_t> kept;       // of the drafts' nodes, those that are verified
-    std::vector<int32_t> node_of;    // tree node of each drafted node, or -1
     verify::TokenTree tree;
     verify::Verified verified;
     Fallback fallback = Fallback::kDisabled;
@@ -167,6 +166,7 @@ class EngineLoop {
   std::vector<size_t> candidate_slots_;
   std::vector<int32_t> anchors_;
   std::vector<std::vector<int32_t>> kept_;
+  std::vector<int32_t> places_;  // of a draft's nodes in its tree
   std::vector<Row> rows_;
   std::vector<int32_t> logit_rows_;
   std::vector<int32_t> commit_rows_;

@@ -49,12 +49,12 @@ SpeculationPolicy::SpeculationPolicy(const CostModel& costs, const ExpertLayout&
 }
 
 double SpeculationPolicy::begin_experts(const StepBase& base, size_t candidates) {
-  // As if each of `rows` rows chose `own` of `all` by itself: what score layers do, and prompts, whose tokens
-  // are not given.
-  const auto chosen = [](double all, double own, size_t rows) {
-    return all > 0.0 ? all * (1.0 - std::pow(1.0 - own / all, static_cast<double>(rows))) : 0.0;
+  // What is left as if each of `rows` rows chose `own` of `all` by itself: what score layers do, and prompts,
+  // whose tokens are not given.
+  const auto left = [](double all, double own, size_t rows) {
+    return all > 0.0 ? std::pow(1.0 - own / all, static_cast<double>(rows)) : 1.0;
   };
-  score_used_ = chosen(score_all_, score_pairs_, static_cast<size_t>(base.rows));
+  score_unused_ = left(score_all_, score_pairs_, static_cast<size_t>(base.rows));
   const auto all = static_cast<double>(hash_used_.size());
   const auto own = static_cast<double>(ids_per_token_);
   // Many rows use most experts of the layers that route by token, and what one more adds hardly depends on
@@ -68,11 +68,11 @@ double SpeculationPolicy::begin_experts(const StepBase& base, size_t candidates)
       use_hash_experts(token);
     }
   } else {
-    hashed = chosen(all, own, base.anchors.size());
+    hashed = all * (1.0 - left(all, own, base.anchors.size()));
     hash_unused_by_row_ = all > 0.0 ? 1.0 - own / all : 1.0;
     hash_expected_ = all > 0.0 ? own * (1.0 - hashed / all) : 0.0;
   }
-  return hashed + score_used_;
+  return hashed + score_all_ * (1.0 - score_unused_);
 }
 
 double SpeculationPolicy::new_hash_experts(int32_t token) const {
@@ -92,12 +92,9 @@ void SpeculationPolicy::use_hash_experts(int32_t token) {
   for (size_t k = 0; k < ids_per_token_; ++k) hash_used_[ids[k]] = 1;
 }
 
-// What a row of the request adds in the layers that route by score: its own experts, less those that rows
-// next to it and all others have chosen already.
-double SpeculationPolicy::new_score_experts(const Candidates& request) const {
-  if (score_all_ == 0.0) return 0.0;
-  return score_pairs_ * (1.0 - static_cast<double>(request.expert_overlap)) *
-         (1.0 - score_used_ * score_share_);
+// Experts in the layers that route by score that a row of the request does not share with rows next to it.
+double SpeculationPolicy::own_score_experts(const Candidates& request) const {
+  return score_pairs_ * (1.0 - static_cast<double>(request.expert_overlap));
 }
 
 // Lists the candidates that may be worth their rows in sorted_, by falling value per cost; equal ones by
@@ -111,39 +108,52 @@ void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBa
   // Under the causal modes a candidate's place may depend on its confidence only.
   const double expert_price = mode_ == SelectionMode::kGlobal ? costs_.seconds_per_expert() : 0.0;
   entries_.resize(taken_.size());
+  entry_depth_.resize(taken_.size());
   size_t listed = 0;
-  std::array<uint32_t, kDepths + 1> of_depth{};
-  uint32_t last_key = 0;
+  const bool by_token = expert_price > 0.0 && exact_hash_;
   for (size_t r = 0; r < requests.size(); ++r) {
     const Candidates& request = requests[r];
-    const double own_price = row_price + expert_price * new_score_experts(request);
+    const double own_price = row_price + expert_price * own_score_experts(request) * score_unused_;
     const auto value_of = [&](double hash_experts) {
       return static_cast<float>(row_price / (own_price + expert_price * hash_experts));
     };
-    const bool by_token = expert_price > 0.0 && exact_hash_;
+    // Every candidate is written, and the place moves on behind those worth it: a branch would be guessed
+    // wrong too often.
+    const auto list = [&](size_t i, float density, bool worth) {
+      const uint32_t key = std::min(coarse(1.0f) - coarse(density), kLastKey);
+      entry_depth_[listed] = static_cast<uint8_t>(std::min<size_t>(request.nodes[i].depth, kDepths - 1));
+      entries_[listed] = {static_cast<int32_t>(r), static_cast<uint16_t>(i), static_cast<uint16_t>(key)};
+      listed += worth ? 1 : 0;
+    };
     float value = value_of(hash_expected_);
+    if (!by_token) {
+      for (size_t i = 0; i < request.nodes.size(); ++i)
+        list(i, request.probability[i] * value, request.probability[i] > worthless);
+      continue;
+    }
+    // At most 1: the root of an order that never leaves a child before its parent.
     density_.assign(request.nodes.size(), 0.0f);
     for (size_t i = 0; i < request.nodes.size(); ++i) {
       const draft::DraftNode& node = request.nodes[i];
       const float probability = request.probability[i];
       if (probability <= worthless) continue;
-      if (by_token) value = value_of(new_hash_experts(node.token));
-      // At most 1: the root of an order that never leaves a child before its parent.
+      value = value_of(new_hash_experts(node.token));
       float density = probability * value;
       if (node.parent >= 0) density = std::min(density, density_[static_cast<size_t>(node.parent)]);
       density_[i] = density;
-      const uint32_t key = std::min(coarse(1.0f) - coarse(density), kLastKey);
-      last_key = std::max(last_key, key);
-      ++of_depth[std::min<size_t>(node.depth, kDepths - 1) + 1];
-      entries_[listed++] = {static_cast<int32_t>(r), static_cast<uint16_t>(i), node.depth,
-                            static_cast<uint16_t>(key)};
+      list(i, density, true);
     }
   }
   // Two counting sorts: by depth, then, keeping that order among equals, by density.
+  std::array<uint32_t, kDepths + 1> of_depth{};
+  uint32_t last_key = 0;
+  for (size_t i = 0; i < listed; ++i) {
+    ++of_depth[entry_depth_[i] + size_t{1}];
+    last_key = std::max<uint32_t>(last_key, entries_[i].key);
+  }
   by_depth_.resize(listed);
   for (size_t depth = 1; depth < of_depth.size(); ++depth) of_depth[depth] += of_depth[depth - 1];
-  for (size_t i = 0; i < listed; ++i)
-    by_depth_[of_depth[std::min<size_t>(entries_[i].depth, kDepths - 1)]++] = entries_[i];
+  for (size_t i = 0; i < listed; ++i) by_depth_[of_depth[entry_depth_[i]]++] = entries_[i];
   std::fill_n(offsets_.begin(), last_key + 2, 0);
   for (const Entry& entry : by_depth_) ++offsets_[entry.key + size_t{1}];
   for (size_t key = 1; key <= last_key; ++key) offsets_[key] += offsets_[key - 1];
@@ -183,6 +193,7 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   FT_CHECK(kept.size() >= requests.size(), kept.size(), requests.size());
   const bool measured = costs_.measured();
   const bool global = mode_ == SelectionMode::kGlobal;
+  const bool priced = measured && global;
   first_.clear();
   size_t nodes = 0;  // of the requests so far
   for (const Candidates& request : requests) {
@@ -207,7 +218,7 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   }
   Reach best = reach;
   float worthless = -1.0f;
-  if (measured && global) {
+  if (priced) {
     const double now = costs_.verify_seconds(rows, reach.experts);
     const double further = std::max(1.0, static_cast<double>(base.emitting));
     const double cheapest = std::min(costs_.verify_seconds(rows + 1.0, reach.experts) - now,
@@ -216,8 +227,10 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   }
   order(requests, base, worthless);
   const size_t allowed = mode_ == SelectionMode::kTwoStepBudget ? budget(requests, base) : sorted_.size();
+  const size_t last = std::min(allowed, sorted_.size());
+  const bool takes_all = mode_ == SelectionMode::kTwoStepBudget || !measured;
   size_t walked = 0;
-  while (walked < std::min(allowed, sorted_.size()) && rows < base.rows_max) {
+  while (walked < last && rows < base.rows_max) {
     const Entry entry = sorted_[walked++];
     const auto r = static_cast<size_t>(entry.request);
     const Candidates& request = requests[r];
@@ -229,14 +242,15 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
     ++rows;
     reach.tokens += static_cast<double>(request.probability[entry.node]);
     reach.length = walked;
-    if (measured && global) {
-      const double fresh = new_score_experts(request);
-      score_used_ += fresh;
-      reach.experts += fresh + new_hash_experts(node.token);
+    if (priced) {
+      // Of its own experts those that no other row uses are new.
+      const double own = own_score_experts(request);
+      reach.experts += own * score_unused_ + new_hash_experts(node.token);
+      score_unused_ *= 1.0 - own * score_share_;
       use_hash_experts(node.token);
     }
     reach.seconds = seconds();
-    if (mode_ == SelectionMode::kTwoStepBudget || !measured || reach.faster_than(best)) {
+    if (takes_all || reach.faster_than(best)) {
       best = reach;
     } else if (mode_ == SelectionMode::kStepwise) {
       break;
@@ -246,10 +260,16 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   for (size_t i = best.length; i < walked; ++i)
     taken_[first_[static_cast<size_t>(sorted_[i].request)] + sorted_[i].node] = 0;
   for (size_t r = 0; r < requests.size(); ++r) {
-    kept[r].clear();
+    // Every index is written, and the place moves on behind those taken: a branch would be guessed wrong too
+    // often. One place more for what comes after the last.
     const uint8_t* taken = taken_.data() + first_[r];
-    for (size_t i = 0; i < requests[r].nodes.size(); ++i)
-      if (taken[i] != 0) kept[r].push_back(static_cast<int32_t>(i));
+    kept[r].resize(requests[r].nodes.size() + 1);
+    size_t place = 0;
+    for (size_t i = 0; i < requests[r].nodes.size(); ++i) {
+      kept[r][place] = static_cast<int32_t>(i);
+      place += taken[i];
+    }
+    kept[r].resize(place);
   }
   expected_experts_ = best.experts;
   return measured ? best.tokens / best.seconds : 0.0;

@@ -71,7 +71,6 @@ class SpeculationPolicy {
   struct Entry {
     int32_t request = 0;
     uint16_t node = 0;
-    uint16_t depth = 0;
     uint16_t key = 0;  // the lower, the more value per cost
   };
   // A leading part of the order: what a step of its rows would emit, take and activate.
@@ -92,7 +91,7 @@ class SpeculationPolicy {
   }
   double new_hash_experts(int32_t token) const;
   void use_hash_experts(int32_t token);
-  double new_score_experts(const Candidates& request) const;
+  double own_score_experts(const Candidates& request) const;
   size_t budget(std::span<const Candidates> requests, const StepBase& base);
 
   const CostModel& costs_;
@@ -108,14 +107,15 @@ class SpeculationPolicy {
   bool exact_hash_ = true;           // else hash_expected_ stands for every token
   double hash_expected_ = 0.0;       // experts that one more row is expected to add there
   double hash_unused_by_row_ = 1.0;  // share of them that a row leaves
-  double score_used_ = 0.0;          // expected pairs over the score layers
+  double score_unused_ = 1.0;        // share of the score layers' pairs that no row uses
 
   static constexpr int kKeyBits = 11;
   static constexpr uint32_t kLastKey = (1u << kKeyBits) - 1;
   static constexpr size_t kDepths = 32;  // told apart in the order
   std::vector<float> density_;           // of the nodes of one request
   std::vector<int32_t> offsets_;
-  std::vector<Entry> entries_;  // as listed
+  std::vector<Entry> entries_;        // as listed
+  std::vector<uint8_t> entry_depth_;  // of each of these, up to kDepths - 1
   std::vector<Entry> by_depth_;
   std::vector<Entry> sorted_;
   std::vector<size_t> first_;   // of each request in taken_

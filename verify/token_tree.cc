@@ -14,12 +14,14 @@ void TokenTree::start(int32_t anchor) {
 int32_t TokenTree::add(int32_t token, int32_t parent, float probability) {
   FT_CHECK(parent >= 0 && parent < size(), parent, size());
   const int32_t added = size();
-  const auto at = [&](int32_t node) -> Node& { return nodes[static_cast<size_t>(node)]; };
-  nodes.push_back(
-      {.token = token, .parent = parent, .depth = at(parent).depth + 1, .path_probability = probability});
+  nodes.push_back({.token = token,
+                   .parent = parent,
+                   .depth = (*this)[parent].depth + 1,
+                   .path_probability = probability});
   // At the end of the list: drafters add the likeliest sibling first, and a walk should meet it first.
-  int32_t* link = &at(parent).first_child;
-  while (*link != -1) link = &at(*link).next_sibling;
+  Node* const all = nodes.data();
+  int32_t* link = &all[parent].first_child;
+  while (*link != -1) link = &all[*link].next_sibling;
   *link = added;
   return added;
 }

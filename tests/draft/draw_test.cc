@@ -209,7 +209,8 @@ TEST_P(DrawnChain, whether_a_token_is_offered_does_not_depend_on_it) {
   // Nothing is dropped even where the share model expects nothing.
   ShareModel hopeless;
   for (ShareTable& table : hopeless.tables)
-    for (auto& depth : table) depth.fill({0.0f, -1000.0f});
+    for (ShareRow& row : table)
+      for (int rank = 0; rank < kBranchMax; ++rank) row.set(rank, {0.0f, -1000.0f});
   for (int32_t nodes_max : {0, 1, 2, 99}) {
     const DraftTree tree = draw(growing, 3, 1.0, nodes_max, &hopeless);
     EXPECT_EQ(tree.nodes.size(), static_cast<size_t>(std::min(nodes_max, GetParam().depth_max)));

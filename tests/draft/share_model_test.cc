@@ -16,7 +16,7 @@ double logistic(double x) {
 
 TEST(ShareModel, has_parameters_per_source_depth_and_rank) {
   ShareModel model;
-  model.at(DraftSource::kNgram, 2, 1) = {0.5f, -1.0f};
+  model.row(DraftSource::kNgram, 2).set(1, {0.5f, -1.0f});
   EXPECT_NEAR(model.share(DraftSource::kNgram, 2, 1, 3.0f), logistic(0.5), 1e-6);
   EXPECT_NEAR(model.share(DraftSource::kNgram, 2, 0, 3.0f), logistic(3.0), 1e-6);
   EXPECT_NEAR(model.share(DraftSource::kNgram, 1, 1, 3.0f), logistic(3.0), 1e-6);
@@ -25,10 +25,22 @@ TEST(ShareModel, has_parameters_per_source_depth_and_rank) {
 
 TEST(ShareModel, what_is_deeper_or_later_uses_the_last_parameters) {
   ShareModel model;
-  model.at(DraftSource::kModel, kShareDepthMax, kBranchMax - 1) = {2.0f, 0.25f};
-  EXPECT_EQ(&model.at(DraftSource::kModel, 40, 7),
-            &model.at(DraftSource::kModel, kShareDepthMax, kBranchMax - 1));
+  model.row(DraftSource::kModel, kShareDepthMax).set(kBranchMax - 1, {2.0f, 0.25f});
   EXPECT_NEAR(model.share(DraftSource::kModel, 16, 7, 1.0f), logistic(2.25), 1e-6);
+}
+
+TEST(ShareModel, four_ranks_at_once_have_the_same_bits_as_one_by_one) {
+  ShareRow row;
+  row.set(0, {0.7f, 0.3f});
+  row.set(1, {1.5f, -1.0f});
+  row.set(kBranchMax - 1, {0.4f, 2.0f});
+  for (float score : {-90.0f, -9.0f, -0.3f, 0.0f, 0.2f, 4.0f, 100.0f}) {
+    const Float4 shares = row.shares(Float4{score, score - 1.0f, score + 1.0f, score * 0.5f});
+    EXPECT_EQ(shares[0], row.share(0, score)) << score;
+    EXPECT_EQ(shares[1], row.share(1, score - 1.0f)) << score;
+    EXPECT_EQ(shares[2], row.share(2, score + 1.0f)) << score;
+    EXPECT_EQ(shares[3], row.share(3, score * 0.5f)) << score;
+  }
 }
 
 TEST(ShareModel, starts_from_scores_and_above_temperature_0_from_ranks) {
@@ -49,7 +61,7 @@ TEST(ShareModel, log_odds_invert_the_logistic_function_between_its_edges) {
 
 TEST(ShareSplit, children_take_their_part_of_what_is_left) {
   ShareModel model;
-  model.at(DraftSource::kModel, 2, 1) = {1.0f, 0.5f};
+  model.row(DraftSource::kModel, 2).set(1, {1.0f, 0.5f});
   ShareSplit split;
   const double first = logistic(0.4);
   const double second = (1.0 - first) * logistic(-0.3 + 0.5);

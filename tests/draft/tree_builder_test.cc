@@ -163,9 +163,9 @@ TEST(TreeBuilder, a_drawn_chain_keeps_every_node_in_order_of_depth) {
 
 TEST(TreeBuilder, nodes_say_what_they_were_made_of) {
   ShareModel shares;
-  shares.at(DraftSource::kNgram, 1, 0) = {0.0f, 0.0f};    // half, whatever the score
-  shares.at(DraftSource::kNgram, 1, 1) = {2.0f, -1.0f};   // sigmoid(1) of the rest
-  shares.at(DraftSource::kNgram, 2, 0) = {1.0f, -kSure};  // never
+  shares.row(DraftSource::kNgram, 1).set(0, {0.0f, 0.0f});    // half, whatever the score
+  shares.row(DraftSource::kNgram, 1).set(1, {2.0f, -1.0f});   // sigmoid(1) of the rest
+  shares.row(DraftSource::kNgram, 2).set(0, {1.0f, -kSure});  // never
   ProposeRequest request = asked(TreeShape::kBestFirst, 9);
   request.shares = &shares;
   TreeBuilder builder;

@@ -24,7 +24,7 @@ ShareModel plain_shares() {
   ShareModel shares;
   for (int depth = 1; depth <= kShareDepthMax; ++depth)
     for (int rank = 0; rank < kBranchMax; ++rank)
-      shares.at(DraftSource::kBoth, depth, rank).offset = std::log(3.0f);
+      shares.row(DraftSource::kBoth, depth).set(rank, {1.0f, std::log(3.0f)});
   return shares;
 }
 

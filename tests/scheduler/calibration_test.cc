@@ -406,8 +406,8 @@ TEST(Calibration, learns_the_second_choice_where_it_is_not_the_first) {
 bool differ(const draft::ShareModel& a, const draft::ShareModel& b, DraftSource source) {
   for (int depth = 1; depth <= draft::kShareDepthMax; ++depth)
     for (int rank = 0; rank < draft::kBranchMax; ++rank)
-      if (a.at(source, depth, rank).scale != b.at(source, depth, rank).scale ||
-          a.at(source, depth, rank).offset != b.at(source, depth, rank).offset)
+      if (a.row(source, depth).at(rank).scale != b.row(source, depth).at(rank).scale ||
+          a.row(source, depth).at(rank).offset != b.row(source, depth).at(rank).offset)
         return true;
   return false;
 }
