@@ -73,20 +73,46 @@ std::vector<scheduler::GenerateRequest> level_requests(const BenchSpeculationOpt
   return make_requests(generate, context, chosen);
 }
 
-Result<RequestRun> run_once(Arm& arm, const std::vector<scheduler::GenerateRequest>& requests,
-                            int32_t concurrency, bool counted, SpeculationFigures& figures) {
-  auto run = arm.runner->run(requests, concurrency);
-  if (!run || !counted) return run;
-  const RunTotals totals = totals_of(*run);
+// Seconds that an arm works before the other one's turn: far less than it takes a machine that others use too
+// to change its speed, far more than weights need to come back into a cache.
+constexpr double kTurnSeconds = 0.1;
+
+void count(const RequestRun& run, SpeculationFigures& figures) {
+  const RunTotals totals = totals_of(run);
   figures.tokens_per_second.push_back(static_cast<double>(totals.tokens) / totals.seconds);
   figures.mean_accepted_length = totals.mean_accepted_length();
-  if (totals.steps == 0) return run;
+  if (totals.steps == 0) return;
   const auto steps = static_cast<double>(totals.steps);
   int64_t plain = 0;
-  for (int64_t count : totals.fallbacks) plain += count;
+  for (int64_t fallbacks : totals.fallbacks) plain += fallbacks;
   figures.rows_per_step = 1.0 + static_cast<double>(totals.drafted) / steps;
   figures.drafting_share = 1.0 - static_cast<double>(plain) / steps;
-  return run;
+}
+
+Result<void> check_same(const std::vector<scheduler::GenerateRequest>& requests,
+                        const std::vector<Completion>& expected, const RequestRun& run, int32_t concurrency) {
+  for (size_t i = 0; i < expected.size(); ++i)
+    if (run.completions[i].tokens != expected[i].tokens)
+      return fail(ErrorCode::kInternal, "{} at concurrency {}: tokens differ with speculation",
+                  requests[i].id, concurrency);
+  return {};
+}
+
+// Both arms at once, in turns: whatever slows the machine down meets both.
+Result<void> run_round(const std::vector<scheduler::GenerateRequest>& requests, bool with_first, Arm& with,
+                       Arm& without, const std::vector<Completion>& expected, SpeculationLevel& level) {
+  LoopRunner::Run with_run(*with.runner, requests, level.concurrency);
+  LoopRunner::Run without_run(*without.runner, requests, level.concurrency);
+  for (bool turn = with_first; !with_run.done() || !without_run.done(); turn = !turn)
+    if (auto going = (turn ? with_run : without_run).go_on(kTurnSeconds); !going) return going;
+  for (bool speculates : {true, false}) {
+    const auto run = (speculates ? with_run : without_run).result();
+    if (!run) return tl::make_unexpected(run.error());
+    if (auto same = check_same(requests, expected, *run, level.concurrency); !same) return same;
+    count(*run, speculates ? level.with : level.without);
+  }
+  level.ratios.push_back(level.with.tokens_per_second.back() / level.without.tokens_per_second.back());
+  return {};
 }
 
 Result<SpeculationLevel> run_level(const BenchSpeculationOptions& options, int32_t concurrency, Arm& with,
@@ -94,35 +120,42 @@ Result<SpeculationLevel> run_level(const BenchSpeculationOptions& options, int32
   SpeculationLevel level;
   level.concurrency = concurrency;
   const auto requests = level_requests(options, concurrency, with.runner->loop().options().context, prompts);
-  std::vector<Completion> expected;
-  for (int round = 0; round <= options.rounds; ++round) {
-    // The plain arm goes first where nothing is counted: a script needs to know what the target says.
-    const bool with_first = round > 0 && round % 2 == 0;
-    for (bool first : {true, false}) {
-      const bool speculates = first == with_first;
-      auto run = run_once(speculates ? with : without, requests, concurrency, round > 0,
-                          speculates ? level.with : level.without);
-      if (!run) return tl::make_unexpected(run.error());
-      if (expected.empty()) {
-        expected = std::move(run->completions);
-        for (size_t i = 0; with.script != nullptr && i < requests.size(); ++i) {
-          std::vector<int32_t> tokens = requests[i].prompt;
-          tokens.insert(tokens.end(), expected[i].tokens.begin(), expected[i].tokens.end());
-          with.script->learn(requests[i].sampling.seed, std::move(tokens));
-        }
-        continue;
-      }
-      for (size_t i = 0; i < expected.size(); ++i)
-        if (run->completions[i].tokens != expected[i].tokens)
-          return fail(ErrorCode::kInternal, "{} at concurrency {}: tokens differ with speculation",
-                      requests[i].id, concurrency);
-    }
-    if (round == 0) continue;
-    level.ratios.push_back(level.with.tokens_per_second.back() / level.without.tokens_per_second.back());
+  // Not counted, the plain arm alone and first: a script needs to know what the target says.
+  const auto plain = without.runner->run(requests, concurrency);
+  if (!plain) return tl::make_unexpected(plain.error());
+  const std::vector<Completion>& expected = plain->completions;
+  for (size_t i = 0; with.script != nullptr && i < requests.size(); ++i) {
+    std::vector<int32_t> tokens = requests[i].prompt;
+    tokens.insert(tokens.end(), expected[i].tokens.begin(), expected[i].tokens.end());
+    with.script->learn(requests[i].sampling.seed, std::move(tokens));
+  }
+  const auto warm = with.runner->run(requests, concurrency);
+  if (!warm) return tl::make_unexpected(warm.error());
+  if (auto same = check_same(requests, expected, *warm, concurrency); !same)
+    return tl::make_unexpected(same.error());
+  for (int round = 1; round <= options.rounds; ++round) {
+    if (auto ran = run_round(requests, round % 2 == 0, with, without, expected, level); !ran)
+      return tl::make_unexpected(ran.error());
     fmt::print(stderr, "concurrency {}, round {} of {}: {:.3f}\n", concurrency, round, options.rounds,
                level.ratios.back());
   }
   return level;
+}
+
+// The mean ratio of a round, with what it may be by chance.
+Interval mean_ratio(const SpeculationLevel& level) {
+  return bootstrap(
+      level.ratios.size(),
+      [&](std::span<const int32_t> counts) {
+        double sum = 0.0;
+        int64_t rounds = 0;
+        for (size_t i = 0; i < counts.size(); ++i) {
+          sum += counts[i] * level.ratios[i];
+          rounds += counts[i];
+        }
+        return sum / static_cast<double>(rounds);
+      },
+      0);
 }
 
 nlohmann::ordered_json to_json(const SpeculationFigures& figures) {
@@ -163,16 +196,22 @@ Result<void> run_bench_speculation(const BenchSpeculationOptions& options) {
                                    {"temperature", options.temperature},
                                    {"scripted_rate", options.scripted_rate},
                                    {"levels", nlohmann::ordered_json::array()}};
-  fmt::print("{:>11} {:>12} {:>12} {:>8} {:>17} {:>9} {:>6} {:>9}\n", "concurrency", "without/s", "with/s",
-             "ratio", "range", "accepted", "rows", "drafting");
+  fmt::print("{:>11} {:>12} {:>12} {:>8} {:>21} {:>17} {:>9} {:>6} {:>9}\n", "concurrency", "without/s",
+             "with/s", "median", "mean (95 %)", "range", "accepted", "rows", "drafting");
   for (const SpeculationLevel& level : *levels) {
     const auto [low, high] = std::minmax_element(level.ratios.begin(), level.ratios.end());
-    fmt::print("{:>11} {:>12.1f} {:>12.1f} {:>8.3f} {:>8.3f}-{:<8.3f} {:>9.3f} {:>6.2f} {:>8.0f}%\n",
-               level.concurrency, median(level.without.tokens_per_second),
-               median(level.with.tokens_per_second), median(level.ratios), *low, *high,
-               level.with.mean_accepted_length, level.with.rows_per_step, 100.0 * level.with.drafting_share);
+    const Interval mean = mean_ratio(level);
+    fmt::print(
+        "{:>11} {:>12.1f} {:>12.1f} {:>8.3f} {:>7.3f} {:.3f}-{:.3f} {:>9.3f}-{:.3f} {:>11.3f} {:>6.2f} "
+        "{:>8.0f}%\n",
+        level.concurrency, median(level.without.tokens_per_second), median(level.with.tokens_per_second),
+        median(level.ratios), mean.value, mean.low, mean.high, *low, *high, level.with.mean_accepted_length,
+        level.with.rows_per_step, 100.0 * level.with.drafting_share);
     report["levels"].push_back({{"concurrency", level.concurrency},
                                 {"ratio_median", median(level.ratios)},
+                                {"ratio_mean", mean.value},
+                                {"ratio_mean_low", mean.low},
+                                {"ratio_mean_high", mean.high},
                                 {"ratio_min", *low},
                                 {"ratio_max", *high},
                                 {"ratios", level.ratios},

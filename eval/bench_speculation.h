@@ -44,8 +44,9 @@ struct SpeculationLevel {
 };
 
 // One loop per arm serves all levels, as a server would under varying load. Each level begins with a round
-// that is not counted; then the arms alternate who goes first. Both must produce the same tokens: kInternal
-// otherwise. Prefixes are not cached.
+// that is not counted. In the others the arms take turns of a tenth of a second, so that a machine that
+// changes its speed does so for both. Both must produce the same tokens: kInternal otherwise. Prefixes are
+// not cached.
 Result<std::vector<SpeculationLevel>> bench_speculation(const BenchSpeculationOptions& options);
 
 // The whole command, with a table on stdout.

@@ -21,7 +21,37 @@ class LoopRunner {
                                                   const scheduler::EngineOptions& options,
                                                   const WrapDrafter& wrap = {});
 
-  // As run_requests. kTooLarge, naming the request, for one that exceeds the context.
+  // Requests that run a step at a time, so that two loops can take turns. Must not outlive the runner or the
+  // requests.
+  class Run {
+   public:
+    Run(LoopRunner& runner, std::span<const scheduler::GenerateRequest> requests, int32_t concurrency);
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+    bool done() const { return next_ == requests_.size() && running_.empty(); }
+    // One step of the loop, or more until `seconds` have passed or all is done. kTooLarge, naming the
+    // request, for one that exceeds the context.
+    Result<void> go_on(double seconds = 0.0);
+    // What came of all of them; `seconds` is what go_on() took. Errors as check_completions. Once, when done.
+    Result<RequestRun> result();
+
+   private:
+    struct Running {
+      size_t index;
+      std::shared_ptr<scheduler::TokenStream> stream;
+    };
+    Result<void> submit();
+
+    scheduler::EngineLoop& loop_;
+    std::span<const scheduler::GenerateRequest> requests_;
+    size_t concurrency_;
+    RequestRun run_;
+    std::vector<Running> running_;
+    size_t next_ = 0;
+  };
+
+  // As run_requests: a Run from beginning to end.
   Result<RequestRun> run(std::span<const scheduler::GenerateRequest> requests, int32_t concurrency);
 
   const scheduler::EngineLoop& loop() const { return loop_; }

@@ -139,26 +139,35 @@ void hc_exit_rows_target(const HyperConnectionExitJob& job, int64_t begin, int64
 
 void stream_mean_rows_target(Matrix streams, int stream_count, Matrix out, bool official, int64_t begin,
                              int64_t end) {
-  const float share = 1.0f / static_cast<float>(stream_count);
+  const D d;
+  const V share = hn::Set(d, 1.0f / static_cast<float>(stream_count));
+  const int64_t width = out.cols;
   for (int64_t r = begin; r < end; ++r) {
     const float* x = streams.row(r);
     float* y = out.row(r);
-    for (int64_t c = 0; c < out.cols; ++c) {
-      float sum = 0.0f;
-      for (int s = 0; s < stream_count; ++s) sum += x[s * out.cols + c];
-      y[c] = official ? ft::round_bf16(sum * share) : sum * share;
+    for (int64_t c = 0; c < width; c += kLanes) {
+      const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, width - c)));
+      V sum = hn::Zero(d);
+      for (int s = 0; s < stream_count; ++s) sum = hn::Add(sum, hn::MaskedLoad(mask, d, x + s * width + c));
+      hn::BlendedStore(round_if(d, hn::Mul(sum, share), official), mask, d, y + c);
     }
   }
 }
 
 void combine_rows_target(Matrix e, Matrix h, Matrix streams, bool official, int64_t begin, int64_t end) {
-  const int64_t stream_count = streams.cols / e.cols;
+  const D d;
+  const int64_t width = e.cols;
+  const int64_t stream_count = streams.cols / width;
   for (int64_t r = begin; r < end; ++r) {
     const float* a = e.row(r);
     for (int64_t s = 0; s < stream_count; ++s) {
-      const float* b = h.row(r) + s * e.cols;
-      float* y = streams.row(r) + s * e.cols;
-      for (int64_t c = 0; c < e.cols; ++c) y[c] = official ? ft::round_bf16(a[c] + b[c]) : a[c] + b[c];
+      const float* b = h.row(r) + s * width;
+      float* y = streams.row(r) + s * width;
+      for (int64_t c = 0; c < width; c += kLanes) {
+        const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, width - c)));
+        const V sum = hn::Add(hn::MaskedLoad(mask, d, a + c), hn::MaskedLoad(mask, d, b + c));
+        hn::BlendedStore(round_if(d, sum, official), mask, d, y + c);
+      }
     }
   }
 }
