@@ -18,12 +18,15 @@ class ShareSplit {
   }
   // The same for a part that is known: what the share model says of the child.
   float next(DraftSource source, float part) {
-    float& bound = source == DraftSource::kNgram ? ngram_bound_ : model_bound_;
+    return take(part, remaining_, source == DraftSource::kNgram ? ngram_bound_ : model_bound_);
+  }
+  // The rule itself: `part` of what remains, at most the bound. Both go down with what is taken.
+  static float take(float part, float& remaining, float& bound) {
     // In this order a part that is not a number stays one.
-    const float share = std::min(remaining_ * part, bound);
+    const float share = std::min(remaining * part, bound);
     if (!(share > 0.0f)) return share;
     bound = share;
-    remaining_ = std::max(remaining_ - share, 0.0f);
+    remaining = std::max(remaining - share, 0.0f);
     return share;
   }
 

@@ -38,50 +38,56 @@ void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32
 std::span<const int32_t> TreeBuilder::expand(int32_t parent, std::span<const Child> children) {
   FT_CHECK(children.size() <= added_.size(), children.size());
   FT_CHECK(static_cast<size_t>(count_) + children.size() <= nodes_.size(), count_);  // a node expanded twice
-  const std::span<const int32_t> added = std::span(added_).first(children.size());
-  std::fill_n(added_.begin(), children.size(), kRejected);
+  const size_t considered = chain_ ? std::min<size_t>(children.size(), 1) : children.size();
   float before = 1.0f;
   if (parent != kAnchor) {
     const DraftNode& expanded = nodes_[static_cast<size_t>(parent)];
     FT_CHECK(expanded.depth == depth_, parent, expanded.depth, depth_);
     before = expanded.path_probability;
   }
-  if (chain_ && children.size() > 1) children = children.first(1);
+  size_t j = 0;
   // Where even all of it would not change what is kept, no child needs its share.
-  if (full() && !keeps_all_ && before <= least_) return added;
-  // The first ones all at once: the exponential of one does not wait for that of another.
-  const DraftSource source = source_;
-  const int32_t depth = depth_ + 1;
-  const ShareRow& row = shares_->row(source, depth);
-  const auto score = [&](size_t j) { return j < children.size() ? children[j].score : 0.0f; };
-  std::array<float, ShareRow::kLanes> first_parts;
-  store4(row.shares(Float4{score(0), score(1), score(2), score(3)}), first_parts.data());
-  ShareSplit split;
-  for (size_t j = 0; j < children.size(); ++j) {
-    const Child child = children[j];
-    float share = split.next(
-        source, j < first_parts.size() ? first_parts[j] : row.share(static_cast<int>(j), child.score));
-    if (!(share > 0.0f)) {
-      // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
-      if (!keeps_all_) continue;
-      share = 0.0f;
+  if (!full() || keeps_all_ || before > least_) {
+    // Members are looked up once: what is written below could be any of them.
+    DraftNode* const nodes = nodes_.data();
+    int32_t* const tags = tags_.data();
+    const DraftSource source = source_;
+    const auto depth = static_cast<uint8_t>(depth_ + 1);
+    const ShareRow& row = shares_->row(source, depth);
+    // The first ones all at once: the exponential of one does not wait for that of another.
+    const auto score = [&](size_t k) { return k < considered ? children[k].score : 0.0f; };
+    std::array<float, ShareRow::kLanes> first_parts;
+    store4(row.shares(Float4{score(0), score(1), score(2), score(3)}), first_parts.data());
+    float remaining = 1.0f;
+    float bound = 1.0f;
+    int32_t count = count_;
+    for (; j < considered; ++j) {
+      const Child child = children[j];
+      const float part =
+          j < first_parts.size() ? first_parts[j] : row.share(static_cast<int>(j), child.score);
+      float share = ShareSplit::take(part, remaining, bound);
+      added_[j] = kRejected;
+      if (!(share > 0.0f)) {
+        // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
+        if (!keeps_all_) continue;
+        share = 0.0f;
+      }
+      const float probability = before * share;
+      const bool displaces = count >= nodes_max_;
+      if (displaces && probability <= least_) continue;
+      nodes[count] = {child.token, parent, probability, child.score, static_cast<uint8_t>(j), depth, source};
+      tags[count] = kRejected;
+      added_[j] = count;
+      if (displaces)
+        displace({probability, count});
+      else
+        least_ = std::min(least_, probability);
+      ++count;
     }
-    const float probability = before * share;
-    const int32_t node = count_;
-    const bool displaces = node >= nodes_max_;
-    if (displaces && probability <= least_) continue;
-    count_ = node + 1;
-    added_[j] = node;
-    tags_[static_cast<size_t>(node)] = kRejected;
-    nodes_[static_cast<size_t>(node)] = {
-        child.token, parent, probability, child.score, static_cast<uint8_t>(j), static_cast<uint8_t>(depth),
-        source};
-    if (displaces)
-      displace({probability, node});
-    else
-      least_ = std::min(least_, probability);
+    count_ = count;
   }
-  return added;
+  for (; j < children.size(); ++j) added_[j] = kRejected;
+  return std::span(added_).first(children.size());
 }
 
 // The least node goes for the one that was just added.

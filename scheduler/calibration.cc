@@ -115,19 +115,19 @@ void OnlineLogistic::observe(double score, bool hit) {
   // Recursive least squares in the parameters: P = (H + w x x')^-1 by the matrix inversion lemma.
   const double gain0 = p00_ * x + p01_;
   const double gain1 = p01_ * x + p11_;
-  const double denominator = 1.0 / curvature + x * gain0 + gain1;
-  p00_ -= gain0 * gain0 / denominator;
-  p01_ -= gain0 * gain1 / denominator;
-  p11_ -= gain1 * gain1 / denominator;
+  const double part = 1.0 / (1.0 / curvature + x * gain0 + gain1);
+  p00_ -= gain0 * gain0 * part;
+  p01_ -= gain0 * gain1 * part;
+  p11_ -= gain1 * gain1 * part;
   const double error = (hit ? 1.0 : 0.0) - probability;
   scale_ = std::clamp(scale_ + (p00_ * x + p01_) * error, 0.0, kScaleMax);
   offset_ = std::clamp(offset_ + (p01_ * x + p11_) * error, -kOffsetMax, kOffsetMax);
   // Forgetting, bounded by what is believed of unknown parameters.
-  p00_ = std::min(p00_ / kFitKeep, kScaleSpread * kScaleSpread);
-  p01_ = p01_ / kFitKeep;
-  p11_ = std::min(p11_ / kFitKeep, kOffsetSpread * kOffsetSpread);
-  const double bound = std::sqrt(p00_ * p11_);
-  p01_ = std::clamp(p01_, -bound, bound);
+  constexpr double kForget = 1.0 / kFitKeep;
+  p00_ = std::min(p00_ * kForget, kScaleSpread * kScaleSpread);
+  p01_ = p01_ * kForget;
+  p11_ = std::min(p11_ * kForget, kOffsetSpread * kOffsetSpread);
+  if (p01_ * p01_ > p00_ * p11_) p01_ = std::copysign(std::sqrt(p00_ * p11_), p01_);
 }
 
 void Calibration::Correction::start() {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <tuple>
 #include <utility>
 
 #include "core/check.h"
@@ -45,7 +46,7 @@ SpeculationPolicy::SpeculationPolicy(const CostModel& costs, const ExpertLayout&
         hash_ids_.push_back(static_cast<uint16_t>(
             layer * experts_per_layer +
             static_cast<size_t>(experts.hash_tables[layer][token * experts.per_token + k])));
-  offsets_.resize((size_t{1} << kKeyBits) + 1);
+  offsets_.resize((size_t{kLastRank} + 1) * kDepths + 1);
 }
 
 double SpeculationPolicy::begin_experts(const StepBase& base, size_t candidates) {
@@ -98,8 +99,8 @@ double SpeculationPolicy::own_score_experts(const Candidates& request) const {
 }
 
 // Lists the candidates that may be worth their rows in sorted_, by falling value per cost; equal ones by
-// depth, then by request. So a child, whose density is at most its parent's, stays behind it. `worthless`: a
-// probability that no row is worth.
+// depth, as far as that is told apart, then by request. So a child, whose density is at most its parent's,
+// stays behind it. `worthless`: a probability that no row is worth.
 void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBase& base, float worthless) {
   const auto rows = static_cast<double>(base.rows);
   const double reach = std::max(1.0, static_cast<double>(base.emitting));
@@ -108,8 +109,8 @@ void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBa
   // Under the causal modes a candidate's place may depend on its confidence only.
   const double expert_price = mode_ == SelectionMode::kGlobal ? costs_.seconds_per_expert() : 0.0;
   entries_.resize(taken_.size());
-  entry_depth_.resize(taken_.size());
   size_t listed = 0;
+  uint32_t last_key = 0;
   const bool by_token = expert_price > 0.0 && exact_hash_;
   for (size_t r = 0; r < requests.size(); ++r) {
     const Candidates& request = requests[r];
@@ -117,18 +118,16 @@ void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBa
     const auto value_of = [&](double hash_experts) {
       return static_cast<float>(row_price / (own_price + expert_price * hash_experts));
     };
-    // Every candidate is written, and the place moves on behind those worth it: a branch would be guessed
-    // wrong too often.
-    const auto list = [&](size_t i, float density, bool worth) {
-      const uint32_t key = std::min(coarse(1.0f) - coarse(density), kLastKey);
-      entry_depth_[listed] = static_cast<uint8_t>(std::min<size_t>(request.nodes[i].depth, kDepths - 1));
-      entries_[listed] = {static_cast<int32_t>(r), static_cast<uint16_t>(i), static_cast<uint16_t>(key)};
-      listed += worth ? 1 : 0;
+    const auto list = [&](size_t i, float density) {
+      const uint32_t rank = std::min(coarse(1.0f) - coarse(density), kLastRank);
+      const uint32_t key = rank * kDepths + std::min<uint32_t>(request.nodes[i].depth, kDepths) - 1;
+      last_key = std::max(last_key, key);
+      entries_[listed++] = {static_cast<int32_t>(r), static_cast<uint16_t>(i), static_cast<uint16_t>(key)};
     };
     float value = value_of(hash_expected_);
     if (!by_token) {
       for (size_t i = 0; i < request.nodes.size(); ++i)
-        list(i, request.probability[i] * value, request.probability[i] > worthless);
+        if (request.probability[i] > worthless) list(i, request.probability[i] * value);
       continue;
     }
     // At most 1: the root of an order that never leaves a child before its parent.
@@ -141,24 +140,23 @@ void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBa
       float density = probability * value;
       if (node.parent >= 0) density = std::min(density, density_[static_cast<size_t>(node.parent)]);
       density_[i] = density;
-      list(i, density, true);
+      list(i, density);
     }
   }
-  // Two counting sorts: by depth, then, keeping that order among equals, by density.
-  std::array<uint32_t, kDepths + 1> of_depth{};
-  uint32_t last_key = 0;
-  for (size_t i = 0; i < listed; ++i) {
-    ++of_depth[entry_depth_[i] + size_t{1}];
-    last_key = std::max<uint32_t>(last_key, entries_[i].key);
-  }
-  by_depth_.resize(listed);
-  for (size_t depth = 1; depth < of_depth.size(); ++depth) of_depth[depth] += of_depth[depth - 1];
-  for (size_t i = 0; i < listed; ++i) by_depth_[of_depth[entry_depth_[i]]++] = entries_[i];
+  // A counting sort keeps the order in which equals are listed, and so a child behind its parent.
   std::fill_n(offsets_.begin(), last_key + 2, 0);
-  for (const Entry& entry : by_depth_) ++offsets_[entry.key + size_t{1}];
+  for (size_t i = 0; i < listed; ++i) ++offsets_[entries_[i].key + size_t{1}];
   for (size_t key = 1; key <= last_key; ++key) offsets_[key] += offsets_[key - 1];
   sorted_.resize(listed);
-  for (const Entry& entry : by_depth_) sorted_[static_cast<size_t>(offsets_[entry.key]++)] = entry;
+  for (size_t i = 0; i < listed; ++i) sorted_[static_cast<size_t>(offsets_[entries_[i].key]++)] = entries_[i];
+  if (mode_ == SelectionMode::kGlobal) return;
+  // The paper's algorithms take the nodes in their exact order.
+  const auto exact = [&](const Entry& entry) {
+    const Candidates& request = requests[static_cast<size_t>(entry.request)];
+    return std::tuple(-request.probability[entry.node], request.nodes[entry.node].depth, entry.request,
+                      entry.node);
+  };
+  std::ranges::sort(sorted_, {}, exact);
 }
 
 // How many drafted rows kTwoStepBudget allows in this step; keeps this step's confidences for the one after

@@ -71,7 +71,7 @@ class SpeculationPolicy {
   struct Entry {
     int32_t request = 0;
     uint16_t node = 0;
-    uint16_t key = 0;  // the lower, the more value per cost
+    uint16_t key = 0;  // the lower, the more value per cost, then the shallower
   };
   // A leading part of the order: what a step of its rows would emit, take and activate.
   struct Reach {
@@ -109,14 +109,11 @@ class SpeculationPolicy {
   double hash_unused_by_row_ = 1.0;  // share of them that a row leaves
   double score_unused_ = 1.0;        // share of the score layers' pairs that no row uses
 
-  static constexpr int kKeyBits = 11;
-  static constexpr uint32_t kLastKey = (1u << kKeyBits) - 1;
-  static constexpr size_t kDepths = 32;  // told apart in the order
-  std::vector<float> density_;           // of the nodes of one request
+  static constexpr uint32_t kLastRank = 2047;  // of value per cost
+  static constexpr uint32_t kDepths = 4;       // told apart among equal ranks
+  std::vector<float> density_;                 // of the nodes of one request
   std::vector<int32_t> offsets_;
-  std::vector<Entry> entries_;        // as listed
-  std::vector<uint8_t> entry_depth_;  // of each of these, up to kDepths - 1
-  std::vector<Entry> by_depth_;
+  std::vector<Entry> entries_;  // as listed
   std::vector<Entry> sorted_;
   std::vector<size_t> first_;   // of each request in taken_
   std::vector<uint8_t> taken_;  // per node: whether it is in
