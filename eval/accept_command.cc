@@ -22,7 +22,8 @@ using Tokens = std::vector<std::vector<int32_t>>;
 struct ArmRun {
   std::vector<std::vector<AcceptCounts>> counts;
   std::vector<Tokens> tokens;
-  std::map<int, int64_t> warm_after;  // steps before predictions counted, by temperature bucket
+  std::map<int, int64_t> steps;       // so far, by temperature bucket
+  std::map<int, int64_t> warm_after;  // of these, before predictions counted
 };
 
 class Experiment {
@@ -66,13 +67,13 @@ class Experiment {
     std::vector<AcceptCounts> counts(prompts_.size());
     Tokens tokens;
     const int seeds = generate.temperature == 0.0 ? 1 : options_.seeds;
-    int64_t steps = 0;  // so far
-    bool warm = false;
+    // Another temperature of the same bucket goes on where the one before has ended.
+    const int bucket = scheduler::temperature_bucket(generate.temperature);
+    int64_t& steps = done.steps[bucket];
     for (int pass = -1; pass < seeds; ++pass) {
-      if (!warm && steps >= options_.calibration_steps) {
+      if (steps >= options_.calibration_steps && !done.warm_after.contains(bucket)) {
         runner.loop().restart_reliability(generate.temperature);
-        done.warm_after[scheduler::temperature_bucket(generate.temperature)] = steps;
-        warm = true;
+        done.warm_after[bucket] = steps;
       }
       generate.seed =
           options_.seed + (pass < 0 ? kWarmUpSeed : static_cast<uint64_t>(pass) * prompts_.size());

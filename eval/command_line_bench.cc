@@ -111,7 +111,9 @@ void add_speculation(CLI::App& bench, Run& run) {
   command->add_option("--top-p", options->top_p, "nucleus")->capture_default_str();
   command->add_option("--seed", options->seed, "request i samples with seed + i")->capture_default_str();
   command->add_flag("--ignore-eos", options->ignore_eos, "the end token does not end a completion");
-  command->add_option("--rounds", options->rounds, "of all requests by both arms, in turns of a tenth of a second")
+  command
+      ->add_option("--rounds", options->rounds,
+                   "of all requests by both arms, in turns of a tenth of a second")
       ->capture_default_str();
   command->add_option("--oracle-draft", options->scripted_rate,
                       "drafts that are right with this chance per depth, at the drafter's own cost");

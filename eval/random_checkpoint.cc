@@ -8,6 +8,7 @@
 #include <sstream>
 #include <vector>
 
+#include "core/fnv.h"
 #include "core/model_config.h"
 #include "core/weights.h"
 #include "eval/random_values.h"
@@ -76,10 +77,9 @@ class Planner final : public WeightVisitor {
   }
 };
 
-uint64_t hash_of(const std::string& name, uint64_t seed) {  // FNV-1a
-  uint64_t hash = 0xcbf29ce484222325ull ^ (seed * 0x9e3779b97f4a7c15ull);
-  for (char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
-  return hash | 1;  // a generator needs a state other than 0
+uint64_t hash_of(const std::string& name, uint64_t seed) {
+  // A generator needs a state other than 0.
+  return fnv1a(name, kFnvStart ^ (seed * 0x9e3779b97f4a7c15u)) | 1;
 }
 
 template <class Element>

@@ -6,6 +6,8 @@
 #include <optional>
 #include <span>
 
+#include "core/fnv.h"
+
 namespace ft::scheduler {
 
 namespace {
@@ -42,10 +44,8 @@ json key_json(const LearnedKey& key) {
 }  // namespace
 
 std::string LearnedKey::file_name() const {
-  // FNV-1a; the file holds the whole key, so a collision is noticed.
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (unsigned char c : key_json(*this).dump()) hash = (hash ^ c) * 0x100000001b3u;
-  return fmt::format("learned-{:016x}.json", hash);
+  // The file holds the whole key, so a collision is noticed.
+  return fmt::format("learned-{:016x}.json", fnv1a(key_json(*this).dump()));
 }
 
 std::string processor_name() {

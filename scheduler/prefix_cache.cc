@@ -3,19 +3,13 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/fnv.h"
 
 namespace ft::scheduler {
 
 namespace {
 
 constexpr size_t kBlock = kPageTokens;
-
-uint64_t hash_of(std::span<const int32_t> block) {
-  // FNV-1a over tokens: only spreads, equality is checked.
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (int32_t token : block) hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3u;
-  return hash;
-}
 
 }  // namespace
 
@@ -34,7 +28,7 @@ PrefixCache::PrefixCache(int64_t bytes_max) : bytes_max_(bytes_max), root_(std::
 PrefixCache::~PrefixCache() = default;
 
 PrefixCache::Node* PrefixCache::child(Node& node, std::span<const int32_t> block) const {
-  const auto [begin, end] = node.children.equal_range(hash_of(block));
+  const auto [begin, end] = node.children.equal_range(fnv1a(block));
   for (auto found = begin; found != end; ++found)
     if (std::ranges::equal(found->second->block, block)) return found->second.get();
   return nullptr;
@@ -82,7 +76,7 @@ void PrefixCache::insert(std::span<const int32_t> tokens, PrefixState state, int
     if (next == nullptr) {
       auto made = std::make_unique<Node>();
       made->parent = node;
-      made->hash = hash_of(block);
+      made->hash = fnv1a(block);
       made->block.assign(block.begin(), block.end());
       next = made.get();
       node->children.emplace(made->hash, std::move(made));
