@@ -19,8 +19,12 @@ constexpr double kOffsetSpread = 1.0;
 // Nothing that few outcomes say makes a share certain or a score count backwards.
 constexpr double kScaleMax = 4.0;
 constexpr double kOffsetMax = 8.0;
-// Outcomes between two fits of a correction, and the weight in outcomes of its starting point, the identity.
-constexpr int64_t kRefitEvery = 64;
+// A correction is fitted again after this part of the outcomes so far, at first after few, and at last after
+// so many.
+constexpr double kRefitPart = 1.0 / 8.0;
+constexpr double kRefitFirst = 16.0;
+constexpr double kRefitLast = 256.0;
+// Weight in outcomes of its starting point, the identity.
 constexpr double kIdentityWeight = 8.0;
 
 // Hope that makes no difference any more.
@@ -133,7 +137,7 @@ void OnlineLogistic::observe(double score, bool hit) {
 void Calibration::Correction::start() {
   count.fill(kIdentityWeight);
   for (size_t k = 0; k < kKnots; ++k) {
-    const double middle = (static_cast<double>(k) + 0.5) / kKnots;
+    const double middle = 0.5 * (kEdges[k] + kEdges[k + 1]);
     product[k] = kIdentityWeight * middle;
     hits[k] = kIdentityWeight * middle;
   }
@@ -141,15 +145,18 @@ void Calibration::Correction::start() {
 }
 
 void Calibration::Correction::observe(double predicted, bool hit) {
-  const auto knot = std::min(static_cast<size_t>(predicted * kKnots), static_cast<size_t>(kKnots - 1));
+  size_t knot = kFirstKnot[static_cast<size_t>(predicted * kGrid)];
+  while (knot + 1 < kKnots && predicted >= kEdges[knot + 1]) ++knot;
   count[knot] = count[knot] * kFitKeep + 1.0;
   product[knot] = product[knot] * kFitKeep + predicted;
   hits[knot] = hits[knot] * kFitKeep + (hit ? 1.0 : 0.0);
-  if (++since_refit >= kRefitEvery) refit();
+  observed = std::min(observed + 1.0, kRefitLast / kRefitPart);
+  since_refit += 1.0;
+  if (since_refit >= std::max(observed * kRefitPart, kRefitFirst)) refit();
 }
 
 void Calibration::Correction::refit() {
-  since_refit = 0;
+  since_refit = 0.0;
   // Isotonic regression by pooling neighbours that are out of order.
   std::array<double, kKnots> pool_count, pool_hits;
   std::array<size_t, kKnots> pool_size;
@@ -324,19 +331,23 @@ void Calibration::visit_state(Self& self, Visit visit) {
           visit(logistic.p01_);
           visit(logistic.p11_);
         }
-    for (auto& correction : bucket.correction)
+    for (auto& correction : bucket.correction) {
+      visit(correction.observed);
       for (size_t k = 0; k < Correction::kKnots; ++k) {
         visit(correction.count[k]);
         visit(correction.product[k]);
         visit(correction.hits[k]);
       }
+    }
     for (auto& outcomes : bucket.outcomes) visit(outcomes);
     visit(bucket.second_chances);
     visit(bucket.second_hits);
   }
 }
 
-std::vector<double> Calibration::save() const {
+std::vector<double> Calibration::save() {
+  for (Bucket& bucket : buckets_)
+    for (Correction& correction : bucket.correction) correction.refit();
   std::vector<double> saved;
   visit_state(*this, [&](double value) { saved.push_back(value); });
   return saved;

@@ -115,20 +115,36 @@ class Calibration {
   // "s2").
   double second_choice_rate(int bucket) const;
 
-  // One number per fact, for keeping what was learned; restore ignores a list of another length.
-  std::vector<double> save() const;
+  // One number per fact, for keeping what was learned; restore ignores a list of another length. Saving takes
+  // in what is pending, so that both go on alike.
+  std::vector<double> save();
   bool restore(std::span<const double> saved);
 
  private:
   // Predictions by product, and what came of them.
   struct Correction {
-    static constexpr int kKnots = 16;
+    // Intervals of products, narrow at the ends: most predictions of a good drafter are there, and there
+    // shares that are not independent matter most.
+    static constexpr std::array kEdges = {0.0,    0.03, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375,
+                                          0.4375, 0.5,  0.5625, 0.625, 0.6875, 0.75, 0.8125, 0.875,
+                                          0.92,   0.95, 0.97,   0.985, 0.995,  1.0};
+    static constexpr size_t kKnots = kEdges.size() - 1;
     std::array<double, kKnots> count{};
     std::array<double, kKnots> product{};
     std::array<double, kKnots> hits{};
-    static constexpr int kGrid = 64;
+    static constexpr int kGrid = 128;
+    // Of each cell of the grid, the interval that its beginning lies in.
+    static constexpr std::array<uint8_t, kGrid + 1> kFirstKnot = [] {
+      std::array<uint8_t, kGrid + 1> first{};
+      for (size_t g = 0, knot = 0; g < first.size(); ++g) {
+        while (knot + 1 < kKnots && static_cast<double>(g) / kGrid >= kEdges[knot + 1]) ++knot;
+        first[g] = static_cast<uint8_t>(knot);
+      }
+      return first;
+    }();
     std::array<float, kGrid + 1> value{};  // of the map at g / kGrid
-    int64_t since_refit = 0;
+    double observed = 0.0;                 // outcomes, as far as that makes refits rarer
+    double since_refit = 0.0;
     void start();
     void observe(double product, bool hit);
     void refit();

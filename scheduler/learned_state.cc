@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr int kVersion = 3;
+constexpr int kVersion = 4;
 
 json points_json(std::span<const CostCurve::Point> points) {
   json list = json::array();
@@ -82,7 +82,7 @@ bool load_learned(const std::string& folder, const LearnedKey& key, CostModel& c
 }
 
 Result<void> save_learned(const std::string& folder, const LearnedKey& key, const CostModel& costs,
-                          const Calibration& calibration) {
+                          Calibration& calibration) {
   std::error_code error;
   fs::create_directories(folder, error);
   const fs::path path = fs::path(folder) / key.file_name();

@@ -32,6 +32,6 @@ bool load_learned(const std::string& folder, const LearnedKey& key, CostModel& c
                   Calibration& calibration, std::string* why);
 // Writes the file, whole or not at all; makes the folder. Errors name the path.
 Result<void> save_learned(const std::string& folder, const LearnedKey& key, const CostModel& costs,
-                          const Calibration& calibration);
+                          Calibration& calibration);
 
 }  // namespace ft::scheduler

@@ -437,7 +437,7 @@ TEST(Calibration, keeps_temperatures_and_sources_apart) {
 TEST(Calibration, is_the_same_after_saving_and_restoring) {
   Calibration calibration;
   Source source(23, 5, true);
-  for (int i = 0; i < 640; ++i) {  // a whole number of refits, so that nothing is pending
+  for (int i = 0; i < 650; ++i) {
     const Trial trial = source.next(calibration.shares(0.7));
     learn(calibration, 0.7, trial, all_of(trial));
   }
