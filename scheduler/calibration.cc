@@ -145,7 +145,7 @@ void Calibration::Correction::start() {
 }
 
 void Calibration::Correction::observe(double predicted, bool hit) {
-  size_t knot = kFirstKnot[static_cast<size_t>(predicted * kGrid)];
+  size_t knot = kFirstKnot[std::min(static_cast<size_t>(predicted * kGrid), size_t{kGrid})];
   while (knot + 1 < kKnots && predicted >= kEdges[knot + 1]) ++knot;
   count[knot] = count[knot] * kFitKeep + 1.0;
   product[knot] = product[knot] * kFitKeep + predicted;

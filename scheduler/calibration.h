@@ -150,7 +150,7 @@ class Calibration {
     void refit();
     float at(float predicted) const {  // in [0, 1]
       const float x = predicted * kGrid;
-      const auto g = static_cast<size_t>(std::min(static_cast<int32_t>(x), kGrid - 1));
+      const size_t g = std::min(static_cast<uint32_t>(static_cast<int32_t>(x)), uint32_t{kGrid - 1});
       return value[g] + (value[g + 1] - value[g]) * (x - static_cast<float>(g));
     }
   };
