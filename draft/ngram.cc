@@ -16,6 +16,9 @@ float repeat_probability(int32_t length) {
   return kByLength[static_cast<size_t>(std::min<int32_t>(length, kByLength.size() - 1))];
 }
 
+// An occurrence that leads to no node of the tree.
+constexpr int32_t kNowhere = -2;
+
 // The distinct tokens that follow one node, and how many occurrences go there.
 struct Continuations {
   struct Entry {
@@ -85,7 +88,7 @@ void Ngram::propose_one(const ProposeRequest& request, DraftTree& tree) {
   while (match.count > 0 && !builder_.frontier().empty()) {
     const float repeat = repeat_probability(match.length + builder_.depth());
     std::array<int32_t, NgramMatch::kOccurrencesMax> next;
-    next.fill(TreeBuilder::kRejected);
+    next.fill(kNowhere);
     for (int32_t node : builder_.frontier()) {
       Continuations continuations;
       for (int32_t i = 0; i < match.count; ++i)
@@ -101,10 +104,11 @@ void Ngram::propose_one(const ProposeRequest& request, DraftTree& tree) {
         children[k] = {entry.token, log_odds(probability / unnamed)};
         unnamed -= probability;
       }
-      const std::span<const int32_t> added = builder_.expand(node, std::span(children).first(count));
+      const TreeBuilder::Added added = builder_.expand(node, std::span(children).first(count));
       for (size_t i = 0; i < static_cast<size_t>(match.count); ++i)
-        for (size_t k = 0; k < count; ++k)
-          if (at[i] == node && next_token(static_cast<int32_t>(i)) == children[k].token) next[i] = added[k];
+        for (int32_t k = 0; k < added.count; ++k)
+          if (at[i] == node && next_token(static_cast<int32_t>(i)) == children[static_cast<size_t>(k)].token)
+            next[i] = added.first + k;
     }
     at = next;
     builder_.descend();

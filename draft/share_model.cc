@@ -24,6 +24,17 @@ ShareModel starting_values(bool greedy) {
 
 }  // namespace
 
+Sigmoid::Sigmoid() {
+  for (size_t cell = 1; cell < cells_.size(); ++cell)
+    cells_[cell].value =
+        static_cast<float>(1.0 / (1.0 + std::exp(kMost - static_cast<double>(cell) / kPerUnit)));
+  cells_.front().value = 0.0f;
+  cells_.back().value = 1.0f;
+  // Of the rounded values, so that a line ends where the next one begins.
+  for (size_t cell = 0; cell + 1 < cells_.size(); ++cell)
+    cells_[cell].rise = cells_[cell + 1].value - cells_[cell].value;
+}
+
 const ShareModel& default_share_model(bool greedy) {
   static const ShareModel kGreedy = starting_values(true);
   static const ShareModel kSampled = starting_values(false);

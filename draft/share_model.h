@@ -10,11 +10,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-
-#include "core/exp.h"
 
 namespace ft::draft {
 
@@ -31,52 +28,54 @@ enum class DraftSource : uint8_t {
 };
 inline constexpr int kDraftSources = 3;
 
-inline Float4 sigmoid(Float4 x) {
-  const Float4 one = Float4{} + 1.0f;
-  const Int4 sign = std::bit_cast<Int4>(x) >> 31;  // all bits of it
-  const Float4 z = exp_nonpositive(std::bit_cast<Float4>(std::bit_cast<Int4>(x) | INT32_MIN));
-  const Float4 part = (sign ? z : one) / (one + z);
-  return x == x ? part : x;  // not a number stays one
-}
-inline float sigmoid(float x) {
-  return sigmoid(Float4{} + x)[0];
-}
+// 1 / (1 + exp(-x)) for the shares of whole trees, from a table: within 2e-5, rising, 0 from -kMost down
+// and for what is not a number, 1 from kMost on.
+class Sigmoid {
+ public:
+  static constexpr int kMost = 16;
+
+  Sigmoid();
+
+  float operator()(float x) const {
+    constexpr float kLast = 2 * kMost * kPerUnit;
+    // In this order what is not a number becomes 0.
+    const float place = std::min(std::max(0.0f, x * kPerUnit + kMost * kPerUnit), kLast);
+    const auto cell = static_cast<int32_t>(place);
+    const Cell& line = cells_[static_cast<size_t>(cell)];
+    return line.value + line.rise * (place - static_cast<float>(cell));
+  }
+
+ private:
+  static constexpr int kPerUnit = 32;
+  struct Cell {
+    float value = 0.0f;  // at its beginning
+    float rise = 0.0f;   // to its end
+  };
+  std::array<Cell, 2 * kMost * kPerUnit + 1> cells_;
+};
+inline const Sigmoid sigmoid;
 
 struct ShareParameters {
   float scale = 1.0f;
   float offset = 0.0f;
 };
 
-// The parameters of one depth, a lane per rank: those of several children are one vector.
+// The parameters of one depth.
 class ShareRow {
  public:
-  static constexpr int kLanes = 4;
-  static_assert(kBranchMax <= kLanes);
-
   // rank >= 0; ranks beyond the last use the last.
-  ShareParameters at(int rank) const { return {scale_[lane(rank)], offset_[lane(rank)]}; }
-  void set(int rank, ShareParameters parameters) {
-    const size_t first = lane(rank);
-    // Lanes that no rank has are the last one's.
-    for (size_t j = first; j == first || (first + 1 == kBranchMax && j < kLanes); ++j) {
-      scale_[j] = parameters.scale;
-      offset_[j] = parameters.offset;
-    }
-  }
+  const ShareParameters& at(int rank) const { return ranks_[place(rank)]; }
+  void set(int rank, ShareParameters parameters) { ranks_[place(rank)] = parameters; }
   // sigmoid(scale * score + offset).
   float share(int rank, float score) const {
-    return sigmoid(scale_[lane(rank)] * score + offset_[lane(rank)]);
-  }
-  // Of the first four ranks at once.
-  Float4 shares(Float4 scores) const {
-    return sigmoid(load4(scale_.data()) * scores + load4(offset_.data()));
+    const ShareParameters& own = at(rank);
+    return sigmoid(own.scale * score + own.offset);
   }
 
  private:
-  static size_t lane(int rank) { return static_cast<size_t>(std::min(rank, kBranchMax - 1)); }
+  static size_t place(int rank) { return static_cast<size_t>(std::min(rank, kBranchMax - 1)); }
 
-  std::array<float, kLanes> scale_ = {1.0f, 1.0f, 1.0f, 1.0f};
-  std::array<float, kLanes> offset_{};
+  std::array<ShareParameters, kBranchMax> ranks_;
 };
 
 // Parameters of one source, from depth 1 on.

@@ -11,23 +11,17 @@ class ShareSplit {
  public:
   // The share of the next child: its part of what the children before have left. Children of the model, or of
   // both sources, never get more than the one before, whatever their scores say: the order of a source's
-  // children stands. So do n-gram children among themselves, which come behind. Not a number if the score is
-  // not.
+  // children stands. So do n-gram children among themselves, which come behind. None if the score is not a
+  // number, nor any for those behind.
   float next(const ShareModel& shares, DraftSource source, int depth, int rank, float score) {
-    return next(source, shares.share(source, depth, rank, score));
+    return take(shares.share(source, depth, rank, score), remaining_,
+                source == DraftSource::kNgram ? ngram_bound_ : model_bound_);
   }
-  // The same for a part that is known: what the share model says of the child.
-  float next(DraftSource source, float part) {
-    return take(part, remaining_, source == DraftSource::kNgram ? ngram_bound_ : model_bound_);
-  }
-  // The rule itself: `part` of what remains, at most the bound. Both go down with what is taken.
+  // The rule itself: `part`, in [0, 1], of what remains, at most the bound, which is the share after that.
   static float take(float part, float& remaining, float& bound) {
-    // In this order a part that is not a number stays one.
-    const float share = std::min(remaining * part, bound);
-    if (!(share > 0.0f)) return share;
-    bound = share;
-    remaining = std::max(remaining - share, 0.0f);
-    return share;
+    bound = std::min(remaining * part, bound);
+    remaining -= bound;
+    return bound;
   }
 
  private:

@@ -10,7 +10,6 @@
 namespace ft::draft {
 
 TreeBuilder::TreeBuilder() {
-  constexpr size_t kNodesMax = size_t{kDepthMax} * kFrontierMax * kChildrenMax;
   nodes_.resize(kNodesMax);
   tags_.resize(kNodesMax);
   places_.resize(kNodesMax);
@@ -19,7 +18,7 @@ TreeBuilder::TreeBuilder() {
 
 void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32_t depth_max,
                         int32_t frontier_max) {
-  chain_ = request.draw || request.shape == TreeShape::kChain;
+  children_max_ = request.draw || request.shape == TreeShape::kChain ? 1 : kChildrenMax;
   keeps_all_ = request.draw;
   nodes_max_ = request.nodes_max;
   depth_max_ = std::min(depth_max, kDepthMax);
@@ -35,63 +34,50 @@ void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32
   frontier_size_ = nodes_max_ > 0 && depth_max_ > 0 ? 1 : 0;
 }
 
-std::span<const int32_t> TreeBuilder::expand(int32_t parent, std::span<const Child> children) {
-  FT_CHECK(children.size() <= added_.size(), children.size());
-  FT_CHECK(static_cast<size_t>(count_) + children.size() <= nodes_.size(), count_);  // a node expanded twice
-  const size_t considered = chain_ ? std::min<size_t>(children.size(), 1) : children.size();
+TreeBuilder::Added TreeBuilder::expand(int32_t parent, std::span<const Child> children) {
+  FT_CHECK(children.size() <= kChildrenMax, children.size());
+  FT_CHECK(count_ <= kNodesMax - kChildrenMax, count_);  // a node expanded twice
   float before = 1.0f;
   if (parent != kAnchor) {
     const DraftNode& expanded = nodes_[static_cast<size_t>(parent)];
     FT_CHECK(expanded.depth == depth_, parent, expanded.depth, depth_);
     before = expanded.path_probability;
   }
-  size_t j = 0;
+  const int32_t first = count_;
   // Where even all of it would not change what is kept, no child needs its share.
-  if (!full() || keeps_all_ || before > least_) {
-    // Members are looked up once: what is written below could be any of them.
-    DraftNode* const nodes = nodes_.data();
-    int32_t* const tags = tags_.data();
-    const DraftSource source = source_;
-    const auto depth = static_cast<uint8_t>(depth_ + 1);
-    const ShareRow& row = shares_->row(source, depth);
-    // The first ones all at once: the exponential of one does not wait for that of another.
-    const auto score = [&](size_t k) { return k < considered ? children[k].score : 0.0f; };
-    std::array<float, ShareRow::kLanes> first_parts;
-    store4(row.shares(Float4{score(0), score(1), score(2), score(3)}), first_parts.data());
-    float remaining = 1.0f;
-    float bound = 1.0f;
-    int32_t count = count_;
-    for (; j < considered; ++j) {
-      const Child child = children[j];
-      const float part =
-          j < first_parts.size() ? first_parts[j] : row.share(static_cast<int>(j), child.score);
-      float share = ShareSplit::take(part, remaining, bound);
-      added_[j] = kRejected;
-      if (!(share > 0.0f)) {
-        // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
-        if (!keeps_all_) continue;
-        share = 0.0f;
-      }
-      const float probability = before * share;
-      const bool displaces = count >= nodes_max_;
-      if (displaces && probability <= least_) continue;
-      nodes[count] = {child.token, parent, probability, child.score, static_cast<uint8_t>(j), depth, source};
-      tags[count] = kRejected;
-      added_[j] = count;
-      if (displaces)
-        displace({probability, count});
-      else
-        least_ = std::min(least_, probability);
-      ++count;
-    }
-    count_ = count;
+  if (full() && !keeps_all_ && before <= least_) return {first, 0};
+  const size_t considered = std::min(children.size(), children_max_);
+  // Members are looked up once: what is written below could be any of them.
+  DraftNode* const nodes = nodes_.data();
+  const DraftSource source = source_;
+  const auto depth = static_cast<uint8_t>(depth_ + 1);
+  const ShareRow& row = shares_->row(source, depth);
+  float remaining = 1.0f;
+  float share = 1.0f;
+  float least = least_;
+  int32_t count = first;
+  const int32_t room = nodes_max_;
+  for (size_t j = 0; j < considered; ++j) {
+    const Child child = children[j];
+    ShareSplit::take(row.share(static_cast<int>(j), child.score), remaining, share);
+    // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
+    if (!(share > 0.0f) && !keeps_all_) break;
+    const float probability = before * share;
+    if (count >= room && probability <= least) break;
+    nodes[count] = {child.token, parent, probability, child.score, static_cast<uint8_t>(j), depth, source};
+    if (count >= room)
+      least = displace({probability, count});
+    else
+      least = std::min(least, probability);
+    ++count;
   }
-  for (; j < children.size(); ++j) added_[j] = kRejected;
-  return std::span(added_).first(children.size());
+  least_ = least;
+  count_ = count;
+  return {first, count - first};
 }
 
-// The least node goes for the one that was just added.
-void TreeBuilder::displace(Ranked added) {
+// The least node goes for the one that was just added. Returns the probability of the least one then.
+float TreeBuilder::displace(Ranked added) {
   if (kept_.empty()) {
     for (int32_t node = 0; node < added.node(); ++node)
       kept_.emplace_back(nodes_[static_cast<size_t>(node)].path_probability, node);
@@ -101,7 +87,7 @@ void TreeBuilder::displace(Ranked added) {
   // parent before its children.
   kept_.pop_back();
   kept_.insert(std::ranges::lower_bound(kept_, added, std::greater<>()), added);
-  least_ = kept_.back().probability();
+  return kept_.back().probability();
 }
 
 // Few, and nearly in order: an insertion sort.
@@ -125,14 +111,15 @@ void TreeBuilder::descend() {
   const float least = full() ? least_ : -1.0f;
   // The most probable of the level's nodes, in order; of two equally probable ones the one added first.
   std::array<float, kFrontierMax> best;
+  size_t size = 0;
   for (int32_t node = level; node < count_; ++node) {
     const float probability = nodes_[static_cast<size_t>(node)].path_probability;
     if (probability <= least) continue;
-    if (frontier_size_ < frontier_max_)
-      ++frontier_size_;
-    else if (best[frontier_size_ - 1] >= probability)
+    if (size < frontier_max_)
+      ++size;
+    else if (best[size - 1] >= probability)
       continue;
-    size_t place = frontier_size_ - 1;
+    size_t place = size - 1;
     for (; place > 0 && best[place - 1] < probability; --place) {
       best[place] = best[place - 1];
       frontier_[place] = frontier_[place - 1];
@@ -140,6 +127,7 @@ void TreeBuilder::descend() {
     best[place] = probability;
     frontier_[place] = node;
   }
+  frontier_size_ = size;
 }
 
 void TreeBuilder::finish(DraftTree& tree) {

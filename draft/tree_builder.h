@@ -21,8 +21,6 @@ class TreeBuilder {
  public:
   // The anchor, parent of the first level.
   static constexpr int32_t kAnchor = -1;
-  // expand() returns this for a child that is not kept.
-  static constexpr int32_t kRejected = -2;
   // Limits of the memory that is set aside at construction, and of start().
   static constexpr int32_t kDepthMax = 16;
   static constexpr int32_t kFrontierMax = 8;  // dspark.md 6.2: a beam of 8 adds nothing over 4
@@ -31,9 +29,9 @@ class TreeBuilder {
   TreeBuilder();
 
   // Begins an empty tree for `request`: its shape, at most its nodes_max nodes, split by its share model,
-  // which must live until finish(). At most `frontier_max` nodes of a level are expanded, down to depth
-  // `depth_max`; values beyond the limits above are lowered to them. A drawn request gets a chain of which
-  // nothing is left out.
+  // which must live until finish(). At most `frontier_max` nodes of a level, one at least, are expanded,
+  // down to depth `depth_max`; values beyond the limits above are lowered to them. A drawn request gets a
+  // chain of which nothing is left out.
   void start(const ProposeRequest& request, DraftSource source, int32_t depth_max,
              int32_t frontier_max = kFrontierMax);
 
@@ -47,18 +45,23 @@ class TreeBuilder {
     int32_t token = 0;
     float score = 0.0f;  // as in share_model.h
   };
+  // Children of one node that were kept: the first `count` of them, as nodes `first`, `first` + 1 and so on.
+  struct Added {
+    int32_t first = 0;
+    int32_t count = 0;
+  };
   // Adds the children of a frontier node, at most kChildrenMax, of distinct tokens and in the order of their
-  // rank; only the first counts for a chain. Returns the node of each, valid until start() or the next
-  // expand(): kRejected where at least nodes_max earlier ones are as probable or where its share is not
-  // positive.
-  std::span<const int32_t> expand(int32_t parent, std::span<const Child> children);
+  // rank; only the first counts for a chain. The first one that is not kept ends the list, as those behind it
+  // are not more probable: at least nodes_max earlier nodes are as probable, or its share is not positive.
+  // What is kept may still have to go for children of other nodes.
+  Added expand(int32_t parent, std::span<const Child> children);
 
   // Goes one level down.
   void descend();
 
   int32_t token(int32_t node) const { return nodes_[static_cast<size_t>(node)].token; }
   int32_t parent(int32_t node) const { return nodes_[static_cast<size_t>(node)].parent; }
-  // A number that the drafter keeps with a node; kRejected until set.
+  // A number that the drafter keeps with a node.
   void set_tag(int32_t node, int32_t tag) { tags_[static_cast<size_t>(node)] = tag; }
   int32_t tag(int32_t node) const { return tags_[static_cast<size_t>(node)]; }
 
@@ -66,6 +69,8 @@ class TreeBuilder {
   void finish(DraftTree& tree);
 
  private:
+  static constexpr int32_t kNodesMax = kDepthMax * kFrontierMax * kChildrenMax;
+
   // A node with what the order goes by as one number: larger is better, and of two equally probable ones the
   // node added first. (Not negative, probabilities are in the order of their bits.)
   class Ranked {
@@ -83,10 +88,10 @@ class TreeBuilder {
 
   // Whether every further node displaces another.
   bool full() const { return count_ >= nodes_max_; }
-  void displace(Ranked added);
+  float displace(Ranked added);
   void sort_kept();
 
-  bool chain_ = false;
+  size_t children_max_ = kChildrenMax;  // of a node, in this tree
   bool keeps_all_ = false;
   int32_t nodes_max_ = 0;
   int32_t depth_max_ = 0;
@@ -104,7 +109,6 @@ class TreeBuilder {
   float least_ = 0.0f;  // probability of the least one kept
   std::array<int32_t, kFrontierMax> frontier_{};
   size_t frontier_size_ = 0;
-  std::array<int32_t, kChildrenMax> added_{};  // by the last expand()
 };
 
 // The model that a request's shares come from.

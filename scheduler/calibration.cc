@@ -223,10 +223,15 @@ void Calibration::correct(double temperature, std::span<const draft::DraftNode> 
   const Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
   corrected.resize(nodes.size());
   float* const out = corrected.data();
+  size_t depth = 0;
+  const Correction* correction = nullptr;  // of that depth
   for (size_t i = 0; i < nodes.size(); ++i) {
     const draft::DraftNode& node = nodes[i];
-    const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
-    const float own = bucket.correction[depth].at(node.path_probability);
+    if (node.depth != depth) {
+      depth = node.depth;
+      correction = &bucket.correction[std::min<size_t>(depth, kDepths) - 1];
+    }
+    const float own = correction->at(node.path_probability);
     out[i] = node.parent < 0 ? own : std::min(own, out[node.parent]);
   }
 }

@@ -36,10 +36,10 @@ DraftOutlook::Shown DraftOutlook::show(std::span<const draft::DraftNode> nodes,
   for (size_t i = 0; i < nodes.size(); ++i) {
     const float p = probability[i];
     if (p <= shown.best.back() || nodes[i].depth > trained_depth) continue;
-    size_t place = kNodes - 1;
+    shown.count = std::min(shown.count + 1, kNodes);
+    size_t place = shown.count - 1;
     for (; place > 0 && shown.best[place - 1] < p; --place) shown.best[place] = shown.best[place - 1];
     shown.best[place] = p;
-    shown.count = std::min(shown.count + 1, kNodes);
   }
   shown.reach = reached_at(nodes, probability, trained_depth);
   shown.trained_depth = trained_depth;
@@ -77,8 +77,8 @@ double DraftGate::catch_up(const Request& request) const {
   return costs_.catch_up_seconds(static_cast<double>(request.catch_up_rows)) / kCatchUpSpread;
 }
 
-DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double rate, int depth,
-                                double draft_seconds) const {
+inline DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double rate, int depth,
+                                       double draft_seconds) const {
   const DraftOutlook& outlook = known(*request.outlook);
   const auto most = static_cast<size_t>(std::max(request.nodes_max, 0));
   // Nothing is known of anybody's drafts yet: they must be seen first.

@@ -25,7 +25,7 @@ struct DraftOutlook {
 
   // Path probability of the n-th best node down to the trained depth, falling.
   std::array<float, kNodes> value{};
-  std::array<float, kNodes + 1> sum{};  // of the first n of them
+  std::array<float, kNodes + 1> sum{};  // of the first n of them: asked for often, changed seldom
   float reach = 0.0f;                   // of the best one at that depth
   float onward = 0.0f;                  // per depth: the root of reach
   float observations = 0.0f;

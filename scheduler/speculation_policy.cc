@@ -20,9 +20,10 @@ constexpr double kHopeless = 0.1;
 // Anchors and candidates up to which each one's experts in layers that route by token are looked up.
 constexpr size_t kExactHashRows = 256;
 
-// A positive float's place in an order by size, coarse: 7 bits of mantissa.
+// A positive float's place in an order by size, coarse: 5 bits of mantissa, so that there are few places to
+// sort into.
 constexpr uint32_t coarse(float value) {
-  return std::bit_cast<uint32_t>(value) >> 16;
+  return std::bit_cast<uint32_t>(value) >> 18;
 }
 
 }  // namespace
@@ -98,6 +99,11 @@ double SpeculationPolicy::own_score_experts(const Candidates& request) const {
   return score_pairs_ * (1.0 - static_cast<double>(request.expert_overlap));
 }
 
+const draft::DraftNode& SpeculationPolicy::node_of(std::span<const Candidates> requests,
+                                                   const Entry& entry) const {
+  return requests[entry.request].nodes[static_cast<size_t>(entry.place) - quotas_[entry.request].first];
+}
+
 // Lists the candidates that may be worth their rows in sorted_, by falling value per cost; equal ones by
 // depth, as far as that is told apart, then by request. So a child, whose density is at most its parent's,
 // stays behind it. `worthless`: a probability that no row is worth.
@@ -108,21 +114,25 @@ void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBa
       std::max(1e-12, (costs_.verify_seconds(rows + reach, 0.0) - costs_.verify_seconds(rows, 0.0)) / reach);
   // Under the causal modes a candidate's place may depend on its confidence only.
   const double expert_price = mode_ == SelectionMode::kGlobal ? costs_.seconds_per_expert() : 0.0;
-  entries_.resize(taken_.size());
+  entries_.resize(taken_.size() - 1);
   size_t listed = 0;
   uint32_t last_key = 0;
   const bool by_token = expert_price > 0.0 && exact_hash_;
   for (size_t r = 0; r < requests.size(); ++r) {
     const Candidates& request = requests[r];
-    const double own_price = row_price + expert_price * own_score_experts(request) * score_unused_;
+    const auto first = static_cast<int32_t>(quotas_[r].first);
+    const double own_price = row_price + expert_price * quotas_[r].own_score_experts * score_unused_;
     const auto value_of = [&](double hash_experts) {
       return static_cast<float>(row_price / (own_price + expert_price * hash_experts));
     };
     const auto list = [&](size_t i, float density) {
+      const draft::DraftNode& node = request.nodes[i];
       const uint32_t rank = std::min(coarse(1.0f) - coarse(density), kLastRank);
-      const uint32_t key = rank * kDepths + std::min<uint32_t>(request.nodes[i].depth, kDepths) - 1;
+      const uint32_t key = rank * kDepths + std::min<uint32_t>(node.depth, kDepths) - 1;
       last_key = std::max(last_key, key);
-      entries_[listed++] = {static_cast<int32_t>(r), static_cast<uint16_t>(i), static_cast<uint16_t>(key)};
+      entries_[listed++] = {request.probability[i], first + static_cast<int32_t>(i),
+                            node.parent < 0 ? 0 : first + node.parent, static_cast<uint16_t>(r),
+                            static_cast<uint16_t>(key)};
     };
     float value = value_of(hash_expected_);
     if (!by_token) {
@@ -144,17 +154,20 @@ void SpeculationPolicy::order(std::span<const Candidates> requests, const StepBa
     }
   }
   // A counting sort keeps the order in which equals are listed, and so a child behind its parent.
-  std::fill_n(offsets_.begin(), last_key + 2, 0);
-  for (size_t i = 0; i < listed; ++i) ++offsets_[entries_[i].key + size_t{1}];
-  for (size_t key = 1; key <= last_key; ++key) offsets_[key] += offsets_[key - 1];
+  std::fill_n(offsets_.begin(), last_key + 1, 0);
+  for (size_t i = 0; i < listed; ++i) ++offsets_[entries_[i].key];
+  int32_t before = 0;
+  for (int32_t& offset : std::span(offsets_).first(last_key + 1)) {
+    const int32_t count = offset;
+    offset = before;
+    before += count;
+  }
   sorted_.resize(listed);
   for (size_t i = 0; i < listed; ++i) sorted_[static_cast<size_t>(offsets_[entries_[i].key]++)] = entries_[i];
   if (mode_ == SelectionMode::kGlobal) return;
   // The paper's algorithms take the nodes in their exact order.
   const auto exact = [&](const Entry& entry) {
-    const Candidates& request = requests[static_cast<size_t>(entry.request)];
-    return std::tuple(-request.probability[entry.node], request.nodes[entry.node].depth, entry.request,
-                      entry.node);
+    return std::tuple(-entry.probability, node_of(requests, entry).depth, entry.place);
   };
   std::ranges::sort(sorted_, {}, exact);
 }
@@ -189,18 +202,19 @@ size_t SpeculationPolicy::budget(std::span<const Candidates> requests, const Ste
 double SpeculationPolicy::select(std::span<const Candidates> requests, const StepBase& base,
                                  std::vector<std::vector<int32_t>>& kept) {
   FT_CHECK(kept.size() >= requests.size(), kept.size(), requests.size());
+  FT_CHECK(requests.size() <= size_t{UINT16_MAX} + 1, requests.size());
   const bool measured = costs_.measured();
   const bool global = mode_ == SelectionMode::kGlobal;
   const bool priced = measured && global;
-  first_.clear();
-  size_t nodes = 0;  // of the requests so far
+  quotas_.clear();
+  size_t places = 1;
   for (const Candidates& request : requests) {
-    first_.push_back(nodes);
-    nodes += request.nodes.size();
+    quotas_.push_back({places, request.nodes_max, own_score_experts(request)});
+    places += request.nodes.size();
   }
-  taken_.assign(nodes, 0);
-  count_.assign(requests.size(), 0);
-  Reach reach{.tokens = static_cast<double>(base.emitting), .experts = begin_experts(base, nodes)};
+  taken_.assign(places, 0);
+  taken_[0] = 1;
+  Reach reach{.tokens = static_cast<double>(base.emitting), .experts = begin_experts(base, places - 1)};
   int32_t rows = base.rows;
   // Under the causal modes a price must not depend on tokens.
   const auto seconds = [&] {
@@ -227,25 +241,30 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   const size_t allowed = mode_ == SelectionMode::kTwoStepBudget ? budget(requests, base) : sorted_.size();
   const size_t last = std::min(allowed, sorted_.size());
   const bool takes_all = mode_ == SelectionMode::kTwoStepBudget || !measured;
+  // Members are looked up once: what is written to taken could be any of them.
+  const Entry* const sorted = sorted_.data();
+  Quota* const quotas = quotas_.data();
+  uint8_t* const taken = taken_.data();
+  const bool by_token = exact_hash_;
+  const double score_share = score_share_;
+  double unused = score_unused_;
   size_t walked = 0;
   while (walked < last && rows < base.rows_max) {
-    const Entry entry = sorted_[walked++];
-    const auto r = static_cast<size_t>(entry.request);
-    const Candidates& request = requests[r];
-    const draft::DraftNode& node = request.nodes[entry.node];
-    uint8_t* taken = taken_.data() + first_[r];
-    if ((node.parent >= 0 && taken[node.parent] == 0) || count_[r] >= request.nodes_max) continue;
-    taken[entry.node] = 1;
-    ++count_[r];
+    const Entry entry = sorted[walked++];
+    Quota& quota = quotas[entry.request];
+    if (taken[entry.parent] == 0 || quota.room <= 0) continue;
+    taken[entry.place] = 1;
+    --quota.room;
     ++rows;
-    reach.tokens += static_cast<double>(request.probability[entry.node]);
+    reach.tokens += static_cast<double>(entry.probability);
     reach.length = walked;
     if (priced) {
       // Of its own experts those that no other row uses are new.
-      const double own = own_score_experts(request);
-      reach.experts += own * score_unused_ + new_hash_experts(node.token);
-      score_unused_ *= 1.0 - own * score_share_;
-      use_hash_experts(node.token);
+      const double own = quota.own_score_experts;
+      const int32_t token = by_token ? node_of(requests, entry).token : 0;
+      reach.experts += own * unused + new_hash_experts(token);
+      unused *= 1.0 - own * score_share;
+      use_hash_experts(token);
     }
     reach.seconds = seconds();
     if (takes_all || reach.faster_than(best)) {
@@ -255,17 +274,16 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
     }
   }
   // Take back what came after the best point.
-  for (size_t i = best.length; i < walked; ++i)
-    taken_[first_[static_cast<size_t>(sorted_[i].request)] + sorted_[i].node] = 0;
+  for (size_t i = best.length; i < walked; ++i) taken[sorted[i].place] = 0;
   for (size_t r = 0; r < requests.size(); ++r) {
     // Every index is written, and the place moves on behind those taken: a branch would be guessed wrong too
     // often. One place more for what comes after the last.
-    const uint8_t* taken = taken_.data() + first_[r];
+    const uint8_t* own = taken + quotas[r].first;
     kept[r].resize(requests[r].nodes.size() + 1);
     size_t place = 0;
     for (size_t i = 0; i < requests[r].nodes.size(); ++i) {
       kept[r][place] = static_cast<int32_t>(i);
-      place += taken[i];
+      place += own[i];
     }
     kept[r].resize(place);
   }

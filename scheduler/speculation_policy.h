@@ -67,10 +67,12 @@ class SpeculationPolicy {
   double expected_experts() const { return expected_experts_; }
 
  private:
-  // One candidate of one request, in the order of selection.
+  // One candidate of one request, in the order of selection, with what selection needs to know of it.
   struct Entry {
-    int32_t request = 0;
-    uint16_t node = 0;
+    float probability = 0.0f;
+    int32_t place = 0;   // in taken_
+    int32_t parent = 0;  // its parent's place
+    uint16_t request = 0;
     uint16_t key = 0;  // the lower, the more value per cost, then the shallower
   };
   // A leading part of the order: what a step of its rows would emit, take and activate.
@@ -92,6 +94,7 @@ class SpeculationPolicy {
   double new_hash_experts(int32_t token) const;
   void use_hash_experts(int32_t token);
   double own_score_experts(const Candidates& request) const;
+  const draft::DraftNode& node_of(std::span<const Candidates> requests, const Entry& entry) const;
   size_t budget(std::span<const Candidates> requests, const StepBase& base);
 
   const CostModel& costs_;
@@ -109,15 +112,22 @@ class SpeculationPolicy {
   double hash_unused_by_row_ = 1.0;  // share of them that a row leaves
   double score_unused_ = 1.0;        // share of the score layers' pairs that no row uses
 
-  static constexpr uint32_t kLastRank = 2047;  // of value per cost
-  static constexpr uint32_t kDepths = 4;       // told apart among equal ranks
-  std::vector<float> density_;                 // of the nodes of one request
+  static constexpr uint32_t kLastRank = 511;  // of value per cost
+  static constexpr uint32_t kDepths = 4;      // told apart among equal ranks
+  std::vector<float> density_;                // of the nodes of one request
   std::vector<int32_t> offsets_;
   std::vector<Entry> entries_;  // as listed
   std::vector<Entry> sorted_;
-  std::vector<size_t> first_;   // of each request in taken_
-  std::vector<uint8_t> taken_;  // per node: whether it is in
-  std::vector<int32_t> count_;  // of each request's nodes that are in
+  // Per node whether it is in, the requests' nodes one after the other, and before them the anchor of all,
+  // which is.
+  std::vector<uint8_t> taken_;
+  // What selection keeps of each request.
+  struct Quota {
+    size_t first = 0;                // place of its first node
+    int32_t room = 0;                // rows that it may still have
+    double own_score_experts = 0.0;  // that a row of it does not share with rows next to it
+  };
+  std::vector<Quota> quotas_;
 
   // Path probabilities of the last two steps, falling: what kTwoStepBudget decides by. step_ counts its
   // calls.

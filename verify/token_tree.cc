@@ -2,28 +2,11 @@
 
 #include <optional>
 
-#include "core/check.h"
-
 namespace ft::verify {
 
 void TokenTree::start(int32_t anchor) {
   nodes.clear();
   nodes.push_back({.token = anchor});
-}
-
-int32_t TokenTree::add(int32_t token, int32_t parent, float probability) {
-  FT_CHECK(parent >= 0 && parent < size(), parent, size());
-  const int32_t added = size();
-  nodes.push_back({.token = token,
-                   .parent = parent,
-                   .depth = (*this)[parent].depth + 1,
-                   .path_probability = probability});
-  // At the end of the list: drafters add the likeliest sibling first, and a walk should meet it first.
-  Node* const all = nodes.data();
-  int32_t* link = &all[parent].first_child;
-  while (*link != -1) link = &all[*link].next_sibling;
-  *link = added;
-  return added;
 }
 
 int32_t TokenTree::child(int32_t node, int32_t token) const {
@@ -76,11 +59,15 @@ Result<void> validate(const TokenTree& tree, int64_t vocab_size) {
     }
   }
   for (int32_t node = 0; node < tree.size(); ++node) {
-    const int32_t child = find_child(tree, node + 1, tree.size(), node);
+    const int32_t first = find_child(tree, node + 1, tree.size(), node);
+    int32_t last = first;
+    for (int32_t next = first; next != -1; next = find_child(tree, next + 1, tree.size(), node)) last = next;
     const int32_t sibling = node == 0 ? -1 : find_child(tree, node + 1, tree.size(), tree[node].parent);
-    if (tree[node].first_child != child || tree[node].next_sibling != sibling) {
-      return fail(kBroken, "tree node {}: links to child {} and sibling {}, by their parents {} and {}", node,
-                  tree[node].first_child, tree[node].next_sibling, child, sibling);
+    const TokenTree::Node& links = tree[node];
+    if (links.first_child != first || links.last_child != last || links.next_sibling != sibling) {
+      return fail(kBroken,
+                  "tree node {}: links to children {} to {} and sibling {}, by their parents {} to {} and {}",
+                  node, links.first_child, links.last_child, links.next_sibling, first, last, sibling);
     }
   }
   return {};

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "core/check.h"
 #include "core/error.h"
 
 namespace ft::verify {
@@ -21,6 +23,7 @@ struct TokenTree {
     float path_probability = 1.0f;
     // The children of a node as a list in the order they were added, kept by add(): node indices, -1 = none.
     int32_t first_child = -1;
+    int32_t last_child = -1;
     int32_t next_sibling = -1;
   };
 
@@ -32,12 +35,45 @@ struct TokenTree {
   // Clears and places the anchor.
   void start(int32_t anchor);
   // Appends a child of `parent`, an existing node, and returns its index.
-  int32_t add(int32_t token, int32_t parent, float probability);
+  int32_t add(int32_t token, int32_t parent, float probability) {
+    const int32_t added = size();
+    nodes.emplace_back();
+    place(added, {token, parent, probability});
+    return added;
+  }
+  struct Child {
+    int32_t token = 0;
+    int32_t parent = 0;
+    float path_probability = 0.0f;
+  };
+  // start() and `count` times add(), of what child(i) says of the i-th.
+  template <class Describe>
+  void assign(int32_t anchor, size_t count, Describe child) {
+    nodes.resize(count + 1);
+    nodes[0] = {.token = anchor};
+    for (size_t i = 0; i < count; ++i) place(static_cast<int32_t>(i + 1), child(i));
+  }
 
   // The child of `node` with this token, or -1. Looks at the node's children only.
   int32_t child(int32_t node, int32_t token) const;
 
-  std::vector<Node> nodes;  // to be changed by start() and add() only
+  std::vector<Node> nodes;  // to be changed by the functions above only
+
+ private:
+  void place(int32_t added, const Child& child) {
+    FT_CHECK(child.parent >= 0 && child.parent < added, child.parent, added);
+    Node* const all = nodes.data();
+    Node& parent = all[child.parent];
+    all[added] = {.token = child.token,
+                  .parent = child.parent,
+                  .depth = parent.depth + 1,
+                  .path_probability = child.path_probability};
+    // At the end of the list: drafters add the likeliest sibling first, and a walk should meet it first.
+    const int32_t before = std::exchange(parent.last_child, added);
+    // Not a branch: whether a node is its parent's first child would be guessed wrong too often.
+    int32_t Node::*const link = before == -1 ? &Node::first_child : &Node::next_sibling;
+    all[before == -1 ? child.parent : before].*link = added;
+  }
 };
 
 // kInvalidArgument with the node and the rule it breaks, for any tree that is not as described above or has

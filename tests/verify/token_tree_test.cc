@@ -87,16 +87,18 @@ TEST(TokenTree, ValidateNamesTheBrokenRule) {
        "tree node 3: path probability -0.1 under a parent's 0.6"},
       {[](auto& t) { t.nodes[2].token = 7; }, "tree node 2: token 7 twice under parent 0"},
       {[](auto& t) { t.nodes[0].first_child = 2; },
-       "tree node 0: links to child 2 and sibling -1, by their parents 1 and -1"},
+       "tree node 0: links to children 2 to 2 and sibling -1, by their parents 1 to 2 and -1"},
+      {[](auto& t) { t.nodes[0].last_child = 1; },
+       "tree node 0: links to children 1 to 1 and sibling -1, by their parents 1 to 2 and -1"},
       {[](auto& t) { t.nodes[1].next_sibling = -1; },
-       "tree node 1: links to child 3 and sibling -1, by their parents 3 and 2"},
+       "tree node 1: links to children 3 to 3 and sibling -1, by their parents 3 to 3 and 2"},
       {[](auto& t) { t.nodes[4].next_sibling = 3; },
-       "tree node 4: links to child -1 and sibling 3, by their parents -1 and -1"},
+       "tree node 4: links to children -1 to -1 and sibling 3, by their parents -1 to -1 and -1"},
       {[](auto& t) {
          t.nodes[4].parent = 1;
          t.nodes[4].token = 6;
        },
-       "tree node 2: links to child 4 and sibling -1, by their parents -1 and -1"},
+       "tree node 1: links to children 3 to 3 and sibling 2, by their parents 3 to 4 and 2"},
   };
   for (const auto& c : cases) {
     TokenTree tree = example();
