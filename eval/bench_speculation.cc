@@ -202,7 +202,7 @@ Result<void> run_bench_speculation(const BenchSpeculationOptions& options) {
     const auto [low, high] = std::minmax_element(level.ratios.begin(), level.ratios.end());
     const Interval mean = mean_ratio(level);
     fmt::print(
-        "{:>11} {:>12.1f} {:>12.1f} {:>8.3f} {:>7.3f} {:.3f}-{:.3f} {:>9.3f}-{:.3f} {:>11.3f} {:>6.2f} "
+        "{:>11} {:>12.1f} {:>12.1f} {:>8.3f} {:>9.3f} {:.3f}-{:.3f} {:>11.3f}-{:.3f} {:>9.3f} {:>6.2f} "
         "{:>8.0f}%\n",
         level.concurrency, median(level.without.tokens_per_second), median(level.with.tokens_per_second),
         median(level.ratios), mean.value, mean.low, mean.high, *low, *high, level.with.mean_accepted_length,

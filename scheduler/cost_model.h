@@ -37,6 +37,7 @@ class CostCurve {
     const auto i = std::min(static_cast<size_t>(std::max(x, 0.0)), last - 1);
     return table_[i] + (table_[i + 1] - table_[i]) * (x - static_cast<double>(i));
   }
+  // At a whole number nothing has to be interpolated.
   double at(int32_t x) const {
     const auto i = static_cast<size_t>(std::max(x, 0));
     return i < table_.size() ? table_[i] : at(static_cast<double>(x));
