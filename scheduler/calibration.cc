@@ -27,6 +27,9 @@ constexpr double kRefitLast = 256.0;
 // Weight in outcomes of its starting point, the identity.
 constexpr double kIdentityWeight = 8.0;
 
+// More than what float32 makes of a line's value: none is below 0.
+constexpr double kRounding = 1e-6;
+
 // Hope that makes no difference any more.
 constexpr float kNoHope = 0.01f;
 
@@ -137,19 +140,18 @@ void OnlineLogistic::observe(double score, bool hit) {
 void Calibration::Correction::start() {
   count.fill(kIdentityWeight);
   for (size_t k = 0; k < kKnots; ++k) {
-    const double middle = 0.5 * (kEdges[k] + kEdges[k + 1]);
+    const double middle = 0.5 * (kEdges[k] + kEdges[k + 1]) / kGrid;
     product[k] = kIdentityWeight * middle;
     hits[k] = kIdentityWeight * middle;
   }
   refit();
 }
 
-void Calibration::Correction::observe(double predicted, bool hit) {
-  size_t knot = kFirstKnot[std::min(static_cast<size_t>(predicted * kGrid), size_t{kGrid})];
-  while (knot + 1 < kKnots && predicted >= kEdges[knot + 1]) ++knot;
-  count[knot] = count[knot] * kFitKeep + 1.0;
-  product[knot] = product[knot] * kFitKeep + predicted;
-  hits[knot] = hits[knot] * kFitKeep + (hit ? 1.0 : 0.0);
+void Calibration::Correction::observe(float predicted, bool hit) {
+  const size_t k = knot(predicted);
+  count[k] = count[k] * kFitKeep + 1.0;
+  product[k] = product[k] * kFitKeep + static_cast<double>(predicted);
+  hits[k] = hits[k] * kFitKeep + (hit ? 1.0 : 0.0);
   observed = std::min(observed + 1.0, kRefitLast / kRefitPart);
   since_refit += 1.0;
   if (since_refit >= std::max(observed * kRefitPart, kRefitFirst)) refit();
@@ -174,24 +176,26 @@ void Calibration::Correction::refit() {
       --pools;
     }
   }
-  std::array<double, kKnots> x_of, y_of;
+  std::array<double, kKnots> x, y;
   for (size_t pool = 0, k = 0; pool < pools; ++pool)
     for (size_t i = 0; i < pool_size[pool]; ++i, ++k) {
-      x_of[k] = product[k] / count[k];
-      y_of[k] = pool_hits[pool] / pool_count[pool];
+      x[k] = product[k] / count[k];
+      y[k] = pool_hits[pool] / pool_count[pool];
     }
-  // Straight lines between the knots' means. Beyond the outermost the product is shifted as it is there: most
-  // predictions of a good draft lie beyond the last one or just before it.
-  size_t next = 0;
-  double slope = 1.0;
-  for (size_t g = 0; g < value.size(); ++g) {
-    const double x = static_cast<double>(g) / kGrid;
-    while (next < kKnots && x_of[next] < x) {
-      ++next;
-      slope = next < kKnots ? (y_of[next] - y_of[next - 1]) / (x_of[next] - x_of[next - 1]) : 1.0;
-    }
-    const size_t from = next > 0 ? next - 1 : 0;
-    value[g] = static_cast<float>(std::clamp(y_of[from] + slope * (x - x_of[from]), 0.0, 1.0));
+  // Through the mean of its interval each line is right on average, whatever its slope; lines from one mean
+  // to the next would be too low wherever they bend down, as near 1. The flatter of the slopes to both
+  // neighbours ends no line above the next one (the "minmod" limiter of finite volume methods).
+  // Before the first comes 0 at 0, behind the last 1 at 1; means may be as close to these as they like.
+  const auto slope_between = [](double x0, double y0, double x1, double y1) {
+    return (y1 - y0) / std::max(x1 - x0, 1e-9);
+  };
+  double before = slope_between(0.0, 0.0, x[0], y[0]);
+  for (size_t k = 0; k < kKnots; ++k) {
+    const double after =
+        k + 1 < kKnots ? slope_between(x[k], y[k], x[k + 1], y[k + 1]) : slope_between(x[k], y[k], 1.0, 1.0);
+    const double slope = std::min(before, after);
+    lines[k] = {static_cast<float>(y[k] - slope * x[k] + kRounding), static_cast<float>(slope)};
+    before = after;
   }
 }
 
@@ -291,7 +295,7 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
     // Behind a node that was not verified a hit could not be seen, so misses there must not count either.
     if (node.parent < 0 || verified_[static_cast<size_t>(node.parent)] != 0) {
       bucket.reliability[depth].add(static_cast<double>(corrected[i]), hit);
-      bucket.correction[depth].observe(static_cast<double>(node.path_probability), hit);
+      bucket.correction[depth].observe(node.path_probability, hit);
     }
     if (parent != Passed::kYes) continue;
     // A share speaks of what is left by the siblings ranked before.

@@ -43,12 +43,14 @@ struct Reliability {
 
   void add(double predicted, bool hit);
   double count() const { return total() / weight; }
-  double ece() const;  // sum_b n_b/N |mean prediction - mean outcome|
-  double noise()
-      const;  // expected ece() of as many predictions that are right: what chance alone makes of it
-  double brier() const;  // mean squared error
-  double auc() const;    // chance that a hit had a higher prediction than a miss, over the bins; 0.5 if there
-                         // is one kind
+  // sum_b n_b/N |mean prediction - mean outcome|
+  double ece() const;
+  // ece() expected of as many predictions that are right: what chance alone makes of it.
+  double noise() const;
+  // Mean squared error.
+  double brier() const;
+  // Chance that a hit had a higher prediction than a miss, over the bins; 0.5 if there is one kind only.
+  double auc() const;
 
  private:
   static constexpr double kGrowth = 1.0 + 1.0 / 20000.0;
@@ -123,35 +125,42 @@ class Calibration {
  private:
   // Predictions by product, and what came of them.
   struct Correction {
-    // Intervals of products, narrow at the ends: most predictions of a good drafter are there, and there
-    // shares that are not independent matter most.
-    static constexpr std::array kEdges = {0.0,    0.03, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375,
-                                          0.4375, 0.5,  0.5625, 0.625, 0.6875, 0.75, 0.8125, 0.875,
-                                          0.92,   0.95, 0.97,   0.985, 0.995,  1.0};
+    static constexpr int kGrid = 256;
+    // Edges of intervals of products, in parts of the grid. Narrow at the ends: most predictions of a good
+    // drafter are there, and there shares that are not independent matter most.
+    static constexpr std::array kEdges = {0,   8,   16,  32,  48,  64,  80,  96,  112, 128, 144,
+                                          160, 176, 192, 208, 224, 236, 243, 248, 252, 255, kGrid};
     static constexpr size_t kKnots = kEdges.size() - 1;
+    static constexpr std::array<uint8_t, kGrid> kKnotOf = [] {
+      std::array<uint8_t, kGrid> knots{};
+      for (size_t part = 0, knot = 0; part < knots.size(); ++part) {
+        if (static_cast<int>(part) == kEdges[knot + 1]) ++knot;
+        knots[part] = static_cast<uint8_t>(knot);
+      }
+      return knots;
+    }();
+    // Of each interval: outcomes, and sums of their products and of hits.
     std::array<double, kKnots> count{};
     std::array<double, kKnots> product{};
     std::array<double, kKnots> hits{};
-    static constexpr int kGrid = 128;
-    // Of each cell of the grid, the interval that its beginning lies in.
-    static constexpr std::array<uint8_t, kGrid + 1> kFirstKnot = [] {
-      std::array<uint8_t, kGrid + 1> first{};
-      for (size_t g = 0, knot = 0; g < first.size(); ++g) {
-        while (knot + 1 < kKnots && static_cast<double>(g) / kGrid >= kEdges[knot + 1]) ++knot;
-        first[g] = static_cast<uint8_t>(knot);
-      }
-      return first;
-    }();
-    std::array<float, kGrid + 1> value{};  // of the map at g / kGrid
-    double observed = 0.0;                 // outcomes, as far as that makes refits rarer
+    double observed = 0.0;  // outcomes, as far as that makes refits rarer
     double since_refit = 0.0;
+    // The map, a straight line per interval.
+    struct Line {
+      float start = 0.0f;  // continued to 0
+      float slope = 1.0f;
+    };
+    std::array<Line, kKnots> lines{};
     void start();
-    void observe(double product, bool hit);
+    void observe(float predicted, bool hit);
     void refit();
+    static size_t knot(float predicted) {
+      const auto part = static_cast<uint32_t>(static_cast<int32_t>(predicted * kGrid));
+      return kKnotOf[std::min(part, uint32_t{kGrid - 1})];
+    }
     float at(float predicted) const {  // in [0, 1]
-      const float x = predicted * kGrid;
-      const size_t g = std::min(static_cast<uint32_t>(static_cast<int32_t>(x)), uint32_t{kGrid - 1});
-      return value[g] + (value[g + 1] - value[g]) * (x - static_cast<float>(g));
+      const Line& line = lines[knot(predicted)];
+      return std::min(line.start + line.slope * predicted, 1.0f);
     }
   };
   struct Bucket {
