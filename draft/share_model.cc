@@ -25,10 +25,9 @@ ShareModel starting_values(bool greedy) {
 }  // namespace
 
 Sigmoid::Sigmoid() {
-  for (size_t cell = 1; cell < cells_.size(); ++cell)
+  for (size_t cell = 0; cell < cells_.size(); ++cell)
     cells_[cell].value =
         static_cast<float>(1.0 / (1.0 + std::exp(kMost - static_cast<double>(cell) / kPerUnit)));
-  cells_.front().value = 0.0f;
   cells_.back().value = 1.0f;
   // Of the rounded values, so that a line ends where the next one begins.
   for (size_t cell = 0; cell + 1 < cells_.size(); ++cell)
@@ -41,9 +40,13 @@ const ShareModel& default_share_model(bool greedy) {
   return greedy ? kGreedy : kSampled;
 }
 
+float bounded_score(float score) {
+  return score > -kScoreMost ? std::min(score, kScoreMost) : -kScoreMost;
+}
+
 float log_odds(float probability) {
-  constexpr float kEdge = 1e-4f;
-  const float p = std::clamp(probability, kEdge, 1.0f - kEdge);
+  constexpr float kEdge = 1e-4f;  // a score of 9.2
+  const float p = probability > kEdge ? std::min(probability, 1.0f - kEdge) : kEdge;
   return std::log(p / (1.0f - p));
 }
 

@@ -28,8 +28,13 @@ enum class DraftSource : uint8_t {
 };
 inline constexpr int kDraftSources = 3;
 
-// 1 / (1 + exp(-x)) for the shares of whole trees, from a table: within 2e-5, rising, 0 from -kMost down
-// and for what is not a number, 1 from kMost on.
+// Scores are within this of 0: nothing that a drafter says is beyond being put right by what is observed.
+inline constexpr float kScoreMost = 10.0f;
+// The nearest score that may be; the lowest for what is not a number.
+float bounded_score(float score);
+
+// 1 / (1 + exp(-x)) for the shares of whole trees, from a table: within 2e-5 and never falling. Never 0, from
+// -kMost down it stays as it is there; 1 from kMost on.
 class Sigmoid {
  public:
   static constexpr int kMost = 16;
@@ -38,7 +43,7 @@ class Sigmoid {
 
   float operator()(float x) const {
     constexpr float kLast = 2 * kMost * kPerUnit;
-    // In this order what is not a number becomes 0.
+    // In this order what is not a number becomes the lowest.
     const float place = std::min(std::max(0.0f, x * kPerUnit + kMost * kPerUnit), kLast);
     const auto cell = static_cast<int32_t>(place);
     const Cell& line = cells_[static_cast<size_t>(cell)];
@@ -53,7 +58,7 @@ class Sigmoid {
   };
   std::array<Cell, 2 * kMost * kPerUnit + 1> cells_;
 };
-inline const Sigmoid sigmoid;
+inline const Sigmoid kSigmoid;
 
 struct ShareParameters {
   float scale = 1.0f;
@@ -69,7 +74,7 @@ class ShareRow {
   // sigmoid(scale * score + offset).
   float share(int rank, float score) const {
     const ShareParameters& own = at(rank);
-    return sigmoid(own.scale * score + own.offset);
+    return kSigmoid(own.scale * score + own.offset);
   }
 
  private:
@@ -99,7 +104,8 @@ struct ShareModel {
 // What holds before anything was observed. `greedy`: temperature 0.
 const ShareModel& default_share_model(bool greedy);
 
-// log(p / (1 - p)) of a probability, which is kept away from 0 and 1 first.
+// log(p / (1 - p)) of a probability, which is kept away from 0 and 1 first: a score. The lowest for what is
+// not a number.
 float log_odds(float probability);
 
 }  // namespace ft::draft

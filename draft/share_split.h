@@ -11,8 +11,7 @@ class ShareSplit {
  public:
   // The share of the next child: its part of what the children before have left. Children of the model, or of
   // both sources, never get more than the one before, whatever their scores say: the order of a source's
-  // children stands. So do n-gram children among themselves, which come behind. None if the score is not a
-  // number, nor any for those behind.
+  // children stands. So do n-gram children among themselves, which come behind.
   float next(const ShareModel& shares, DraftSource source, int depth, int rank, float score) {
     return take(shares.share(source, depth, rank, score), remaining_,
                 source == DraftSource::kNgram ? ngram_bound_ : model_bound_);

@@ -19,7 +19,6 @@ TreeBuilder::TreeBuilder() {
 void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32_t depth_max,
                         int32_t frontier_max) {
   children_max_ = request.draw || request.shape == TreeShape::kChain ? 1 : kChildrenMax;
-  keeps_all_ = request.draw;
   nodes_max_ = request.nodes_max;
   depth_max_ = std::min(depth_max, kDepthMax);
   frontier_max_ = static_cast<size_t>(std::clamp(frontier_max, 1, kFrontierMax));
@@ -45,7 +44,7 @@ TreeBuilder::Added TreeBuilder::expand(int32_t parent, std::span<const Child> ch
   }
   const int32_t first = count_;
   // Where even all of it would not change what is kept, no child needs its share.
-  if (full() && !keeps_all_ && before <= least_) return {first, 0};
+  if (full() && before <= least_) return {first, 0};
   const size_t considered = std::min(children.size(), children_max_);
   // Members are looked up once: what is written below could be any of them.
   DraftNode* const nodes = nodes_.data();
@@ -60,8 +59,7 @@ TreeBuilder::Added TreeBuilder::expand(int32_t parent, std::span<const Child> ch
   for (size_t j = 0; j < considered; ++j) {
     const Child child = children[j];
     ShareSplit::take(row.share(static_cast<int>(j), child.score), remaining, share);
-    // Whether a drawn token is offered must not depend on the token (dspark.md 3.3).
-    if (!(share > 0.0f) && !keeps_all_) break;
+    if (!(share > 0.0f)) break;
     const float probability = before * share;
     if (count >= room && probability <= least) break;
     nodes[count] = {child.token, parent, probability, child.score, static_cast<uint8_t>(j), depth, source};

@@ -61,7 +61,7 @@ class TreeBuilder {
 
   int32_t token(int32_t node) const { return nodes_[static_cast<size_t>(node)].token; }
   int32_t parent(int32_t node) const { return nodes_[static_cast<size_t>(node)].parent; }
-  // A number that the drafter keeps with a node.
+  // A number that the drafter keeps with a node; not to be read before it is set.
   void set_tag(int32_t node, int32_t tag) { tags_[static_cast<size_t>(node)] = tag; }
   int32_t tag(int32_t node) const { return tags_[static_cast<size_t>(node)]; }
 
@@ -92,7 +92,6 @@ class TreeBuilder {
   void sort_kept();
 
   size_t children_max_ = kChildrenMax;  // of a node, in this tree
-  bool keeps_all_ = false;
   int32_t nodes_max_ = 0;
   int32_t depth_max_ = 0;
   size_t frontier_max_ = 1;

@@ -52,7 +52,7 @@ void TreeMerge::merge(const ProposeRequest& request, const DraftTree& model, con
     const float share = split_[static_cast<size_t>(node.parent + 1)].next(shares, node.source, node.depth,
                                                                           node.rank, node.score);
     const float parent = node.parent < 0 ? 1.0f : nodes_[static_cast<size_t>(node.parent)].path_probability;
-    node.path_probability = share > 0.0f ? parent * share : 0.0f;
+    node.path_probability = parent * share;
   }
   order_.resize(nodes_.size());
   std::iota(order_.begin(), order_.end(), 0);

@@ -27,9 +27,6 @@ constexpr double kRefitLast = 256.0;
 // Weight in outcomes of its starting point, the identity.
 constexpr double kIdentityWeight = 8.0;
 
-// More than what float32 makes of a line's value: none is below 0.
-constexpr double kRounding = 1e-6;
-
 // Hope that makes no difference any more.
 constexpr float kNoHope = 0.01f;
 
@@ -116,7 +113,8 @@ void OnlineLogistic::start(draft::ShareParameters prior) {
 }
 
 void OnlineLogistic::observe(double score, bool hit) {
-  const double x = std::clamp(score, -10.0, 10.0);
+  constexpr double kMost = draft::kScoreMost;
+  const double x = std::clamp(score, -kMost, kMost);
   const double probability = 1.0 / (1.0 + std::exp(-(scale_ * x + offset_)));
   const double curvature = std::max(probability * (1.0 - probability), 0.01);
   // Recursive least squares in the parameters: P = (H + w x x')^-1 by the matrix inversion lemma.
@@ -190,11 +188,16 @@ void Calibration::Correction::refit() {
     return (y1 - y0) / std::max(x1 - x0, 1e-9);
   };
   double before = slope_between(0.0, 0.0, x[0], y[0]);
+  float end = 0.0f;  // of the line before, which rounding must not let this one begin below
   for (size_t k = 0; k < kKnots; ++k) {
     const double after =
         k + 1 < kKnots ? slope_between(x[k], y[k], x[k + 1], y[k + 1]) : slope_between(x[k], y[k], 1.0, 1.0);
     const double slope = std::min(before, after);
-    lines[k] = {static_cast<float>(y[k] - slope * x[k] + kRounding), static_cast<float>(slope)};
+    Line& line = lines[k];
+    line.begin = static_cast<float>(kEdges[k]) / kGrid;
+    line.value = std::max(end, static_cast<float>(y[k] - slope * (x[k] - static_cast<double>(line.begin))));
+    line.slope = static_cast<float>(slope);
+    end = line.at(static_cast<float>(kEdges[k + 1]) / kGrid);
     before = after;
   }
 }

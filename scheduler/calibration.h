@@ -147,8 +147,10 @@ class Calibration {
     double since_refit = 0.0;
     // The map, a straight line per interval.
     struct Line {
-      float start = 0.0f;  // continued to 0
-      float slope = 1.0f;
+      float begin = 0.0f;
+      float value = 0.0f;  // at its beginning
+      float slope = 0.0f;
+      float at(float predicted) const { return value + slope * (predicted - begin); }
     };
     std::array<Line, kKnots> lines{};
     void start();
@@ -159,8 +161,7 @@ class Calibration {
       return kKnotOf[std::min(part, uint32_t{kGrid - 1})];
     }
     float at(float predicted) const {  // in [0, 1]
-      const Line& line = lines[knot(predicted)];
-      return std::min(line.start + line.slope * predicted, 1.0f);
+      return std::min(lines[knot(predicted)].at(predicted), 1.0f);
     }
   };
   struct Bucket {

@@ -77,8 +77,8 @@ double DraftGate::catch_up(const Request& request) const {
   return costs_.catch_up_seconds(static_cast<double>(request.catch_up_rows)) / kCatchUpSpread;
 }
 
-inline DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double rate, int depth,
-                                       double draft_seconds) const {
+DraftGate::Gain DraftGate::gain(const Request& request, const Step& step, double rate, int depth,
+                                double draft_seconds) const {
   const DraftOutlook& outlook = known(*request.outlook);
   const auto most = static_cast<size_t>(std::max(request.nodes_max, 0));
   // Nothing is known of anybody's drafts yet: they must be seen first.

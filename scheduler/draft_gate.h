@@ -92,7 +92,9 @@ class DraftGate {
     double seconds = 0.0;  // of the step
   };
   // `draft_seconds`: that one more request adds to a pass.
-  Gain gain(const Request& request, const Step& step, double rate, int depth, double draft_seconds) const;
+  // (Asked for so often that a call would be noticed; used in one place.)
+  inline Gain gain(const Request& request, const Step& step, double rate, int depth,
+                   double draft_seconds) const;
   // Who is to be drafted for in passes `depth` deep, in best_, if that gives more than `rate`.
   BestSet best_set(std::span<const Request> requests, const Step& step, double rate, int depth);
   double draft_seconds(double requests, int depth) const { return costs_.draft_seconds(requests * depth); }

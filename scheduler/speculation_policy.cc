@@ -47,7 +47,7 @@ SpeculationPolicy::SpeculationPolicy(const CostModel& costs, const ExpertLayout&
         hash_ids_.push_back(static_cast<uint16_t>(
             layer * experts_per_layer +
             static_cast<size_t>(experts.hash_tables[layer][token * experts.per_token + k])));
-  offsets_.resize((size_t{kLastRank} + 1) * kDepths + 1);
+  offsets_.resize((size_t{kLastRank} + 1) * kDepths);
 }
 
 double SpeculationPolicy::begin_experts(const StepBase& base, size_t candidates) {
@@ -245,7 +245,7 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
   const Entry* const sorted = sorted_.data();
   Quota* const quotas = quotas_.data();
   uint8_t* const taken = taken_.data();
-  const bool by_token = exact_hash_;
+  const bool looks_up = exact_hash_ && ids_per_token_ > 0;
   const double score_share = score_share_;
   double unused = score_unused_;
   size_t walked = 0;
@@ -261,7 +261,7 @@ double SpeculationPolicy::select(std::span<const Candidates> requests, const Ste
     if (priced) {
       // Of its own experts those that no other row uses are new.
       const double own = quota.own_score_experts;
-      const int32_t token = by_token ? node_of(requests, entry).token : 0;
+      const int32_t token = looks_up ? node_of(requests, entry).token : 0;
       reach.experts += own * unused + new_hash_experts(token);
       unused *= 1.0 - own * score_share;
       use_hash_experts(token);

@@ -21,7 +21,8 @@ struct TokenTree {
     // Estimated probability that the node is on the accepted path; 1 for the anchor, never above the
     // parent's.
     float path_probability = 1.0f;
-    // The children of a node as a list in the order they were added, kept by add(): node indices, -1 = none.
+    // The children of a node as a list in the order they were added: node indices, -1 = none. The next child
+    // is appended to the last.
     int32_t first_child = -1;
     int32_t last_child = -1;
     int32_t next_sibling = -1;

@@ -35,7 +35,7 @@ TEST(Sigmoid, is_near_the_logistic_function_and_never_falls) {
   float before = 0.0f;
   for (int i = -20000; i <= 20000; ++i) {
     const float x = static_cast<float>(i) * 1e-3f;
-    const float got = sigmoid(x);
+    const float got = kSigmoid(x);
     ASSERT_NEAR(got, logistic(static_cast<double>(x)), 2e-5) << x;
     ASSERT_GE(got, before) << x;
     ASSERT_LE(got, 1.0f) << x;
@@ -43,13 +43,19 @@ TEST(Sigmoid, is_near_the_logistic_function_and_never_falls) {
   }
 }
 
-TEST(Sigmoid, has_ends) {
+TEST(Sigmoid, is_never_0) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (float x : {-16.0f, -1e30f, -infinity, std::numeric_limits<float>::quiet_NaN()})
-    EXPECT_EQ(sigmoid(x), 0.0f) << x;
-  for (float x : {16.0f, 1e30f, infinity}) EXPECT_EQ(sigmoid(x), 1.0f) << x;
-  EXPECT_GT(sigmoid(-15.9f), 0.0f);
-  EXPECT_LT(sigmoid(15.5f), 1.0f);
+    EXPECT_NEAR(kSigmoid(x) / logistic(-16.0), 1.0, 1e-6) << x;
+  for (float x : {16.0f, 1e30f, infinity}) EXPECT_EQ(kSigmoid(x), 1.0f) << x;
+  EXPECT_LT(kSigmoid(15.5f), 1.0f);
+}
+
+TEST(ShareModel, a_score_is_bounded) {
+  EXPECT_EQ(bounded_score(1.5f), 1.5f);
+  EXPECT_EQ(bounded_score(99.0f), kScoreMost);
+  EXPECT_EQ(bounded_score(-99.0f), -kScoreMost);
+  EXPECT_EQ(bounded_score(std::numeric_limits<float>::quiet_NaN()), -kScoreMost);
 }
 
 TEST(ShareModel, starts_from_scores_and_above_temperature_0_from_ranks) {
@@ -63,8 +69,9 @@ TEST(ShareModel, starts_from_scores_and_above_temperature_0_from_ranks) {
 }
 
 TEST(ShareModel, log_odds_invert_the_logistic_function_between_its_edges) {
-  for (float p : {0.001f, 0.2f, 0.5f, 0.97f}) EXPECT_NEAR(sigmoid(log_odds(p)), p, kNear);
-  for (float p : {0.0f, -1.0f, 1.0f, 2.0f}) EXPECT_TRUE(std::isfinite(log_odds(p))) << p;
+  for (float p : {0.001f, 0.2f, 0.5f, 0.97f}) EXPECT_NEAR(kSigmoid(log_odds(p)), p, kNear);
+  for (float p : {0.0f, -1.0f, 1.0f, 2.0f}) EXPECT_LT(std::abs(log_odds(p)), kScoreMost) << p;
+  EXPECT_EQ(log_odds(std::numeric_limits<float>::quiet_NaN()), log_odds(0.0f));
   EXPECT_NEAR(log_odds(0.8f), std::log(4.0), 1e-6);
 }
 
@@ -91,14 +98,12 @@ TEST(ShareSplit, keeps_the_order_of_each_source) {
   EXPECT_NEAR(split.next(model, DraftSource::kNgram, 1, 2, 40.0f), 0.0, kNear);
 }
 
-TEST(ShareSplit, behind_a_child_without_a_share_there_is_none_for_its_source) {
+TEST(ShareSplit, what_is_certain_leaves_nothing) {
   const ShareModel model;
-  for (float score : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
-    ShareSplit split;
-    EXPECT_EQ(split.next(model, DraftSource::kModel, 1, 0, score), 0.0f);
-    EXPECT_EQ(split.next(model, DraftSource::kModel, 1, 1, 0.0f), 0.0f);
-    EXPECT_NEAR(split.next(model, DraftSource::kNgram, 1, 0, 0.0f), 0.5, kNear);
-  }
+  ShareSplit split;
+  EXPECT_EQ(split.next(model, DraftSource::kModel, 1, 0, 20.0f), 1.0f);
+  EXPECT_EQ(split.next(model, DraftSource::kModel, 1, 1, 0.0f), 0.0f);
+  EXPECT_EQ(split.next(model, DraftSource::kNgram, 1, 0, 0.0f), 0.0f);
 }
 
 }  // namespace

@@ -125,18 +125,16 @@ TEST(TreeBuilder, equal_probabilities_go_shallower_then_earlier) {
   EXPECT_EQ(text(build(certain, TreeShape::kBestFirst, 3, 4)), "1<-1:0.500 2<-1:0.500 3<0:0.500 ");
 }
 
-TEST(TreeBuilder, a_worthless_child_and_those_behind_it_are_left_out) {
-  const float nothing = std::numeric_limits<float>::quiet_NaN();
+TEST(TreeBuilder, children_that_nothing_is_left_for_are_left_out) {
   struct Case {
     std::vector<TreeBuilder::Child> children;
     const char* want;
   };
   const Case cases[] = {
-      {{{1, nothing}, {2, 2.0f}}, ""},
-      {{{1, -kSure}, {2, kSure}}, ""},
-      {{{1, 0.0f}, {2, nothing}, {3, 0.0f}}, "1<-1:0.500 "},
-      {{{1, kSure}, {2, kSure}}, "1<-1:1.000 "},  // nothing is left
-      {{{1, 0.0f}, {2, 0.0f}, {3, -kSure}}, "1<-1:0.500 2<-1:0.250 "},
+      {{{1, kSure}, {2, kSure}}, "1<-1:1.000 "},
+      {{{1, 0.0f}, {2, kSure}, {3, 0.0f}}, "1<-1:0.500 2<-1:0.500 "},
+      // A low score leaves a chance to be seen, and bounds those behind it.
+      {{{1, -kSure}, {2, kSure}}, "1<-1:0.000 2<-1:0.000 "},
   };
   for (const Case& c : cases) {
     TreeBuilder builder;
@@ -178,7 +176,7 @@ TEST(TreeBuilder, nodes_say_what_they_were_made_of) {
   ShareModel shares;
   shares.row(DraftSource::kNgram, 1).set(0, {0.0f, 0.0f});    // half, whatever the score
   shares.row(DraftSource::kNgram, 1).set(1, {2.0f, -1.0f});   // sigmoid(1) of the rest
-  shares.row(DraftSource::kNgram, 2).set(0, {1.0f, -kSure});  // never
+  shares.row(DraftSource::kNgram, 2).set(0, {0.0f, -kSure});  // hardly ever
   ProposeRequest request = asked(TreeShape::kBestFirst, 9);
   request.shares = &shares;
   TreeBuilder builder;
@@ -190,7 +188,7 @@ TEST(TreeBuilder, nodes_say_what_they_were_made_of) {
   builder.expand(first, std::span(&grandchild, 1));
   DraftTree tree;
   builder.finish(tree);
-  EXPECT_EQ(text(tree), "5<-1:0.500 6<-1:0.366 ");
+  EXPECT_EQ(text(tree), "5<-1:0.500 6<-1:0.366 7<0:0.000 ");
   EXPECT_EQ(tree.nodes[0].score, 3.0f);
   EXPECT_EQ(tree.nodes[1].score, 1.0f);
   EXPECT_EQ(tree.nodes[0].rank, 0);

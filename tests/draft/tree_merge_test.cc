@@ -41,12 +41,11 @@ DraftTree merged(const DraftTree& model, const DraftTree& ngram, int32_t nodes_m
   return out;
 }
 
-// Path probabilities to the next 1 / 4000: what is expected is a multiple of it, and shares come from a
-// table.
+// Path probabilities to the nearest 1 / 4000, further apart than a share from a table may be off.
 std::string text(const DraftTree& tree) {
   std::string out;
   for (const DraftNode& n : tree.nodes)
-    out += fmt::format("{}<{}:{:.4f}{} ", n.token, n.parent, std::round(n.path_probability * 4e3) / 4e3,
+    out += fmt::format("{}<{}:{:.5f}{} ", n.token, n.parent, std::round(n.path_probability * 4e3) / 4e3,
                        "mnb"[static_cast<size_t>(n.source)]);
   return out;
 }
@@ -54,10 +53,10 @@ std::string text(const DraftTree& tree) {
 TEST(TreeMerge, one_source_alone_is_as_it_was) {
   const DraftTree model{
       {of_model(5, -1, 1.0f, 0, 1), of_model(6, -1, 1.0f, 1, 1), of_model(7, 0, 0.25f, 0, 2)}};
-  EXPECT_EQ(text(merged(model, {})), "5<-1:0.5000m 6<-1:0.2500m 7<0:0.1000m ");
+  EXPECT_EQ(text(merged(model, {})), "5<-1:0.50000m 6<-1:0.25000m 7<0:0.10000m ");
   const DraftTree ngram{
       {of_ngram(5, -1, 1.0f, 0, 1), of_ngram(6, -1, 1.0f, 1, 1), of_ngram(7, 0, 0.25f, 0, 2)}};
-  EXPECT_EQ(text(merged({}, ngram)), "5<-1:0.5000n 6<-1:0.2500n 7<0:0.1000n ");
+  EXPECT_EQ(text(merged({}, ngram)), "5<-1:0.50000n 6<-1:0.25000n 7<0:0.10000n ");
   EXPECT_EQ(text(merged({}, {})), "");
 }
 
@@ -67,7 +66,7 @@ TEST(TreeMerge, the_same_path_is_one_node_of_both) {
       {of_ngram(5, -1, 4.0f, 0, 1), of_ngram(7, 0, 9.0f, 0, 2), of_ngram(8, 1, 1.0f, 0, 3)}};
   // 5: odds 3, 7: odds 0.75, and what only n-grams know hangs below.
   const DraftTree tree = merged(model, ngram);
-  EXPECT_EQ(text(tree), "5<-1:0.7500b 7<0:0.3215b 8<1:0.1608n ");
+  EXPECT_EQ(text(tree), "5<-1:0.75000b 7<0:0.32150b 8<1:0.16075n ");
   // The model's score and rank stay.
   EXPECT_FLOAT_EQ(tree.nodes[1].score, std::log(0.25f));
   EXPECT_EQ(tree.nodes[2].depth, 3);
@@ -76,7 +75,7 @@ TEST(TreeMerge, the_same_path_is_one_node_of_both) {
 TEST(TreeMerge, the_same_token_behind_other_parents_is_another_node) {
   const DraftTree model{{of_model(5, -1, 1.0f, 0, 1), of_model(7, 0, 1.0f, 0, 2)}};
   const DraftTree ngram{{of_ngram(6, -1, 1.0f, 0, 1), of_ngram(7, 0, 0.25f, 0, 2)}};
-  EXPECT_EQ(text(merged(model, ngram)), "5<-1:0.5000m 6<-1:0.2500n 7<0:0.2500m 7<1:0.0500n ");
+  EXPECT_EQ(text(merged(model, ngram)), "5<-1:0.50000m 6<-1:0.25000n 7<0:0.25000m 7<1:0.05000n ");
 }
 
 TEST(TreeMerge, ngrams_come_behind_the_models_children_with_what_those_leave) {
@@ -104,7 +103,7 @@ TEST(TreeMerge, is_sorted_again_and_cut_with_parents_first) {
       {of_model(1, -1, 1.0f, 0, 1), of_model(2, 0, 1.0f, 0, 2), of_model(3, 1, 1.0f, 0, 3)}};
   const DraftTree ngram{{of_ngram(9, -1, 9.0f, 0, 1), of_ngram(8, 0, 9.0f, 0, 2)}};
   // 1: 0.5, 9: 0.45, 8: 0.405, 2: 0.25, 3: 0.125.
-  const std::string all = "1<-1:0.5000m 9<-1:0.4500n 8<1:0.4050n 2<0:0.2500m 3<3:0.1250m ";
+  const std::string all = "1<-1:0.50000m 9<-1:0.45000n 8<1:0.40500n 2<0:0.25000m 3<3:0.12500m ";
   EXPECT_EQ(text(merged(model, ngram)), all);
   for (int32_t nodes_max = 1; nodes_max < 5; ++nodes_max)
     EXPECT_TRUE(all.starts_with(text(merged(model, ngram, nodes_max)))) << nodes_max;
@@ -115,7 +114,7 @@ TEST(TreeMerge, equal_nodes_go_shallower_then_the_models_first) {
   constexpr float kSure = std::numeric_limits<float>::infinity();
   const DraftTree model{{of_model(1, -1, 1.0f, 0, 1), of_model(2, 0, kSure, 0, 2)}};
   const DraftTree ngram{{of_ngram(9, -1, kSure, 0, 1), of_ngram(8, 0, kSure, 0, 2)}};
-  EXPECT_EQ(text(merged(model, ngram)), "1<-1:0.5000m 9<-1:0.5000n 2<0:0.5000m 8<1:0.5000n ");
+  EXPECT_EQ(text(merged(model, ngram)), "1<-1:0.50000m 9<-1:0.50000n 2<0:0.50000m 8<1:0.50000n ");
 }
 
 TEST(TreeMerge, a_chain_goes_on_only_where_it_ends) {
@@ -124,9 +123,9 @@ TEST(TreeMerge, a_chain_goes_on_only_where_it_ends) {
       {of_ngram(1, -1, 1.0f, 0, 1), of_ngram(2, 0, 1.0f, 0, 2), of_ngram(3, 1, 1.0f, 0, 3)}};
   const DraftTree parting{
       {of_ngram(1, -1, 1.0f, 0, 1), of_ngram(4, 0, 9.0f, 0, 2), of_ngram(3, 1, 9.0f, 0, 3)}};
-  EXPECT_EQ(text(merged(model, agreeing, 99, TreeShape::kChain)), "1<-1:0.7500b 2<0:0.5625b 3<1:0.2812n ");
-  EXPECT_EQ(text(merged(model, parting, 99, TreeShape::kChain)), "1<-1:0.7500b 2<0:0.3750m ");
-  EXPECT_EQ(text(merged({}, parting, 99, TreeShape::kChain)), "1<-1:0.5000n 4<0:0.4500n 3<1:0.4050n ");
+  EXPECT_EQ(text(merged(model, agreeing, 99, TreeShape::kChain)), "1<-1:0.75000b 2<0:0.56250b 3<1:0.28125n ");
+  EXPECT_EQ(text(merged(model, parting, 99, TreeShape::kChain)), "1<-1:0.75000b 2<0:0.37500m ");
+  EXPECT_EQ(text(merged({}, parting, 99, TreeShape::kChain)), "1<-1:0.50000n 4<0:0.45000n 3<1:0.40500n ");
 }
 
 }  // namespace

@@ -35,6 +35,25 @@ TEST(KeptTree, has_the_anchor_and_the_kept_nodes_behind_their_parents) {
   }
 }
 
+// Nothing of an earlier tree stays in its memory, whatever its shape was.
+TEST(KeptTree, is_the_same_in_memory_that_held_another) {
+  const std::vector<std::vector<int32_t>> choices = {{0, 1, 2, 3, 4}, {1},       {0, 2},
+                                                     {0, 1, 3, 4},    {0, 3, 4}, {}};
+  for (const std::vector<int32_t>& before : choices)
+    for (const std::vector<int32_t>& kept : choices) {
+      std::vector<int32_t> places;
+      verify::TokenTree tree;
+      plant(4, kNodes, kProbability, before, places, tree);
+      plant(5, kNodes, kProbability, kept, places, tree);
+      ASSERT_EQ(tree.size(), static_cast<int32_t>(kept.size()) + 1);
+      const auto valid = verify::validate(tree, 100);
+      ASSERT_TRUE(valid.has_value()) << valid.error().message;
+      EXPECT_EQ(tree[0].token, 5);
+      for (size_t i = 0; i < kept.size(); ++i)
+        EXPECT_EQ(tree[static_cast<int64_t>(i) + 1].token, kNodes[static_cast<size_t>(kept[i])].token);
+    }
+}
+
 TEST(KeptTree, is_the_anchor_alone_where_nothing_is_kept_and_forgets_what_it_held) {
   std::vector<int32_t> places;
   verify::TokenTree tree;
