@@ -50,7 +50,7 @@ class Bench {
         kept_(requests()),
         token_trees_(requests()),
         targets_(requests()),
-        children_(requests()),
+        invented_(requests()),
         anchors_(requests()),
         inputs_(requests()) {
     // Rows that choose by themselves, and rows that share half of their experts.
@@ -70,7 +70,7 @@ class Bench {
     // What the drafter and the target say is not the scheduler's work.
     plan();
     for (size_t r = 0; r < requests(); ++r) {
-      drafts_.invent(builder_, asked(r), number, static_cast<int32_t>(r), children_[r]);
+      drafts_.invent(builder_, asked(r), number, static_cast<int32_t>(r), invented_[r]);
       drafts_.target(number, static_cast<int32_t>(r), targets_[r]);
     }
     const auto start = Clock::now();
@@ -129,7 +129,7 @@ class Bench {
   void build() {
     for (size_t r = 0; r < requests(); ++r) {
       const draft::ProposeRequest request = asked(r);
-      SyntheticDrafts::build(builder_, request, children_[r], trees_[r]);
+      SyntheticDrafts::build(builder_, request, invented_[r], trees_[r]);
       calibration_.correct(request.temperature, trees_[r].nodes, probability_[r]);
       calibration_.hope(request.temperature, trees_[r].nodes, probability_[r], hoped_[r]);
     }
@@ -188,7 +188,7 @@ class Bench {
   std::vector<std::vector<int32_t>> kept_;
   std::vector<verify::TokenTree> token_trees_;
   std::vector<std::vector<int32_t>> targets_;
-  std::vector<std::vector<SyntheticDrafts::Child>> children_;
+  std::vector<SyntheticDrafts::Draft> invented_;
   std::vector<int32_t> anchors_;
   std::vector<scheduler::PlanInput> inputs_;
   std::vector<scheduler::PlanEntry> entries_;

@@ -37,49 +37,45 @@ int32_t SyntheticDrafts::anchor(int64_t step, int32_t request) const {
   return child(bits(step, request, 0, 0), 0);
 }
 
-// next(node, depth, count): the children of a node.
-template <class Next>
-void SyntheticDrafts::grow(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, Next next) {
+void SyntheticDrafts::invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
+                             int32_t request, Draft& draft) const {
+  draft.expansions.clear();
+  draft.children.clear();
   builder.start(asked, draft::DraftSource::kModel, kDepth);
   int32_t left = asked.nodes_max;
   for (; !builder.frontier().empty() && left > 0; builder.descend()) {
     const int32_t depth = builder.depth();
     // What is left is spread over the levels that are left.
     int32_t level = (left + kDepth - depth - 1) / (kDepth - depth);
-    left -= level;
-    for (int32_t node : builder.frontier()) {
+    for (size_t place = 0; place < builder.frontier().size() && level > 0; ++place) {
+      const int32_t node = builder.frontier()[place];
       const int32_t count = std::min(level, draft::kBranchMax);
-      builder.expand(node, next(node, depth, count));
+      const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
+      const uint64_t random = bits(step, request, token, depth);
+      for (int32_t rank = 0; rank < count; ++rank) {
+        // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
+        const float score =
+            (rank == 0 ? 2.0f - 0.4f * static_cast<float>(depth) : -1.0f) + unit(random << (20 * rank));
+        draft.children.push_back({child(random, rank), score});
+      }
+      draft.expansions.push_back({depth, static_cast<int32_t>(place), count});
+      builder.expand(node, std::span(draft.children).last(static_cast<size_t>(count)));
       level -= count;
-      if (level == 0) break;
+      left -= count;
     }
   }
 }
 
-void SyntheticDrafts::invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
-                             int32_t request, std::vector<Child>& children) const {
-  children.clear();
-  grow(builder, asked, [&](int32_t node, int32_t depth, int32_t count) {
-    const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
-    const uint64_t random = bits(step, request, token, depth);
-    for (int32_t rank = 0; rank < count; ++rank) {
-      // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
-      const float score =
-          (rank == 0 ? 2.0f - 0.4f * static_cast<float>(depth) : -1.0f) + unit(random << (20 * rank));
-      children.push_back({child(random, rank), score});
-    }
-    return std::span<const Child>(children).last(static_cast<size_t>(count));
-  });
-}
-
 void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked,
-                            const std::vector<Child>& children, draft::DraftTree& tree) {
-  const Child* next = children.data();
-  grow(builder, asked, [&](int32_t, int32_t, int32_t count) {
-    const std::span<const Child> own(next, static_cast<size_t>(count));
-    next += count;
-    return own;
-  });
+                            const Draft& draft, draft::DraftTree& tree) {
+  builder.start(asked, draft::DraftSource::kModel, kDepth);
+  std::span<const draft::TreeBuilder::Child> children = draft.children;
+  for (const Draft::Expansion& expansion : draft.expansions) {
+    while (builder.depth() < expansion.depth) builder.descend();
+    const auto count = static_cast<size_t>(expansion.count);
+    builder.expand(builder.frontier()[static_cast<size_t>(expansion.place)], children.first(count));
+    children = children.subspan(count);
+  }
   builder.finish(tree);
 }
 

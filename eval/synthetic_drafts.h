@@ -18,14 +18,23 @@ class SyntheticDrafts {
   explicit SyntheticDrafts(uint64_t seed) : seed_(seed) {}
 
   int32_t anchor(int64_t step, int32_t request) const;
-  using Child = draft::TreeBuilder::Child;
-  // Writes asked.nodes_max children for `request` to `children`, spread over the depths, the best node of a
-  // level expanded first, in the order in which build() asks for them. Scores fall with depth and rank.
+  // What a drafter says of one request: the nodes that it expands, in order, and their children.
+  struct Draft {
+    struct Expansion {
+      int32_t depth = 0;  // of the node
+      int32_t place = 0;  // in the frontier
+      int32_t count = 0;  // of its children
+    };
+    std::vector<Expansion> expansions;
+    std::vector<draft::TreeBuilder::Child> children;
+  };
+  // asked.nodes_max children for `request`, spread over the depths, the best node of a level expanded first.
+  // Scores fall with depth and rank.
   void invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step, int32_t request,
-              std::vector<Child>& children) const;
-  // Grows the tree of these children.
-  static void build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked,
-                    const std::vector<Child>& children, draft::DraftTree& tree);
+              Draft& draft) const;
+  // Grows the tree of it.
+  static void build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, const Draft& draft,
+                    draft::DraftTree& tree);
   // The target's tokens of a step: the likeliest child while it agrees with the draft, then something else.
   // kDepth + 1 tokens are written to `emitted`; how many of them the tree holds decides how many stand.
   void target(int64_t step, int32_t request, std::vector<int32_t>& emitted) const;
@@ -34,9 +43,6 @@ class SyntheticDrafts {
   // A hash of the step, the request, a token and a depth.
   uint64_t bits(int64_t step, int32_t request, int32_t token, int32_t depth) const;
   static int32_t child(uint64_t bits, int32_t rank);
-  template <class Next>
-  static void grow(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, Next next);
-
   uint64_t seed_;
 };
 

@@ -268,8 +268,7 @@ void Calibration::Bucket::refresh_hope() {
 }
 
 bool Calibration::learns_from(int64_t step, size_t tree, size_t trees) {
-  const size_t turns = (trees + kTreesPerStep - 1) / kTreesPerStep;
-  return turns <= 1 || (tree + static_cast<size_t>(step)) % turns == 0;
+  return trees <= kFewTrees || (tree + static_cast<size_t>(step)) % (trees / kTreesPerStep) == 0;
 }
 
 void Calibration::observe(double temperature, std::span<const draft::DraftNode> nodes,

@@ -98,9 +98,10 @@ class Calibration {
   void hope(double temperature, std::span<const draft::DraftNode> nodes, std::span<const float> corrected,
             std::vector<float>& hoped) const;
 
-  // Whether to learn from a step's `tree`-th tree of `trees`: from all of a few, in turns from many, where
-  // there is more than enough to learn from and a step has no time to lose.
-  static constexpr size_t kTreesPerStep = 8;
+  // Whether to learn from a step's `tree`-th tree of `trees`: from all of a few, in turns from about
+  // kTreesPerStep of many, where there is more than enough to learn from and a step has no time to lose.
+  static constexpr size_t kFewTrees = 8;
+  static constexpr size_t kTreesPerStep = 4;
   static bool learns_from(int64_t step, size_t tree, size_t trees);
 
   // Learns from a tree and the estimates that correct() gave for it. `verified`: the nodes that were
