@@ -10,6 +10,7 @@ namespace ft::draft {
 void ChildProposer::propose(const ProposeRequest& request, std::span<const float> logits,
                             std::optional<float> first_score, int32_t node, TreeBuilder& builder,
                             DraftTree& tree) {
+  if (first_score.has_value()) first_score = bounded_score(*first_score);
   if (request.draw) return draw_child(request, logits, first_score, node, builder, tree);
   std::array<RankedChild, kBranchMax> ranked;
   const size_t wanted = request.shape == TreeShape::kChain ? 1 : ranked.size();
@@ -18,7 +19,7 @@ void ChildProposer::propose(const ProposeRequest& request, std::span<const float
       std::span(ranked).first(ranking_.rank(logits, ranking, std::span(ranked).first(wanted)));
   std::array<float, kBranchMax> scores;
   conditional_scores(children, scores);
-  if (first_score.has_value()) scores[0] = bounded_score(*first_score);
+  if (first_score.has_value()) scores[0] = *first_score;
   std::array<TreeBuilder::Child, kBranchMax> scored;
   for (size_t j = 0; j < children.size(); ++j) scored[j] = {children[j].token, scores[j]};
   builder.expand(node, std::span(scored).first(children.size()));
@@ -41,9 +42,7 @@ void ChildProposer::draw_child(const ProposeRequest& request, std::span<const fl
   const NoiseKey anchor{request.seed, request.position};
   const auto depth = static_cast<uint32_t>(builder.depth() + 1);
   const int32_t token = draw(probability, uniform(anchor, NoiseStream::kDraft, depth));
-  const float score =
-      first_score.has_value() ? bounded_score(*first_score) : log_odds(static_cast<float>(largest));
-  const TreeBuilder::Child drawn{token, score};
+  const TreeBuilder::Child drawn{token, first_score.value_or(log_odds(static_cast<float>(largest)))};
   builder.expand(node, std::span(&drawn, 1));
 }
 

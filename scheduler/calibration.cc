@@ -112,9 +112,8 @@ void OnlineLogistic::start(draft::ShareParameters prior) {
   p11_ = kOffsetSpread * kOffsetSpread;
 }
 
-void OnlineLogistic::observe(double score, bool hit) {
-  constexpr double kMost = draft::kScoreMost;
-  const double x = std::clamp(score, -kMost, kMost);
+void OnlineLogistic::observe(float score, bool hit) {
+  const auto x = static_cast<double>(draft::bounded_score(score));
   const double probability = 1.0 / (1.0 + std::exp(-(scale_ * x + offset_)));
   const double curvature = std::max(probability * (1.0 - probability), 0.01);
   // Recursive least squares in the parameters: P = (H + w x x')^-1 by the matrix inversion lemma.
@@ -230,15 +229,10 @@ void Calibration::correct(double temperature, std::span<const draft::DraftNode> 
   const Bucket& bucket = buckets_[static_cast<size_t>(temperature_bucket(temperature))];
   corrected.resize(nodes.size());
   float* const out = corrected.data();
-  size_t depth = 0;
-  const Correction* correction = nullptr;  // of that depth
   for (size_t i = 0; i < nodes.size(); ++i) {
     const draft::DraftNode& node = nodes[i];
-    if (node.depth != depth) {
-      depth = node.depth;
-      correction = &bucket.correction[std::min<size_t>(depth, kDepths) - 1];
-    }
-    const float own = correction->at(node.path_probability);
+    const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
+    const float own = bucket.correction[depth].at(node.path_probability);
     out[i] = node.parent < 0 ? own : std::min(own, out[node.parent]);
   }
 }
@@ -306,7 +300,7 @@ void Calibration::observe(double temperature, std::span<const draft::DraftNode> 
     went_on = hit ? 1 : 0;
     const size_t rank = std::min<size_t>(node.rank, draft::kBranchMax - 1);
     OnlineLogistic& logistic = bucket.logistic[static_cast<size_t>(node.source)][depth][rank];
-    logistic.observe(static_cast<double>(node.score), hit);
+    logistic.observe(node.score, hit);
     bucket.shares.row(node.source, node.depth).set(static_cast<int>(rank), logistic.parameters());
     if (rank == 0 && node.source == draft::DraftSource::kModel) bucket.outcomes[depth] += 1.0;
     if (rank == 1) {

@@ -62,7 +62,7 @@ struct Reliability {
 class OnlineLogistic {
  public:
   void start(draft::ShareParameters prior);
-  void observe(double score, bool hit);
+  void observe(float score, bool hit);
   draft::ShareParameters parameters() const {
     return {static_cast<float>(scale_), static_cast<float>(offset_)};
   }

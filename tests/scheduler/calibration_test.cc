@@ -502,21 +502,12 @@ TEST(Calibration, follows_a_bend_close_to_certainty) {
   Calibration calibration;
   std::mt19937_64 random(31);
   std::uniform_real_distribution<float> uniform(0.0f, 1.0f);
-  draft::DraftNode node;
-  node.token = 1;
-  std::vector<float> corrected;
   for (int i = 0; i < 20000; ++i) {
-    node.path_probability = 0.9f + 0.1f * uniform(random);
-    const float truth = node.path_probability < 0.97f ? 0.85f : 0.995f;
-    const int32_t target[] = {uniform(random) < truth ? 1 : 2};
-    calibration.correct(1.0, std::span(&node, 1), corrected);
-    calibration.observe(1.0, std::span(&node, 1), corrected, {}, target);
+    const float product = 0.9f + 0.1f * uniform(random);
+    observe_product(calibration, product, uniform(random) < (product < 0.97f ? 0.85f : 0.995f));
   }
-  for (const auto& [product, truth] : {std::pair(0.94f, 0.85f), std::pair(0.99f, 0.995f)}) {
-    node.path_probability = product;
-    calibration.correct(1.0, std::span(&node, 1), corrected);
-    EXPECT_NEAR(corrected[0], truth, 0.02f) << product;
-  }
+  for (const auto& [product, truth] : {std::pair(0.94f, 0.85f), std::pair(0.99f, 0.995f)})
+    EXPECT_NEAR(corrected_at(calibration, product), truth, 0.02f) << product;
 }
 
 TEST(Calibration, is_the_same_after_saving_and_restoring) {
