@@ -14,7 +14,7 @@
 
 namespace ft::encoding {
 
-// Source: reference/tokenizer.md. Added tokens are cut out first, the texts between are cut into pieces
+// Source: tokenizer.md section 2. Added tokens are cut out first, the texts between are cut into pieces
 // (pretokenizer.h), and each piece is merged from its bytes.
 class BpeTokenizer : public Tokenizer {
  public:

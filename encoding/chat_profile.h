@@ -1,6 +1,6 @@
 // The strings of the DeepSeek-V4 wire format, and what differs between revisions of it.
 //
-// Source: reference/encoding.md sections 7, 9 and appendices A, B.
+// Source: encoding.md sections 7, 9 and appendices A, B.
 #pragma once
 
 #include <optional>

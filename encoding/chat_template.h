@@ -1,7 +1,7 @@
 // Chat messages to prompt text: the dsv4 encoder, with the parts of the text that came from the client
 // marked.
 //
-// Source: reference/encoding.md sections 1-7 and 9. There is no Jinja template for this model; this is the
+// Source: encoding.md sections 1-7 and 9. There is no Jinja template for this model; this is the
 // template.
 #pragma once
 

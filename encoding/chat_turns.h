@@ -1,7 +1,7 @@
 // Messages as turns of the V4 format: tool results and user texts merged, results in call order, old
 // reasoning dropped.
 //
-// Source: reference/encoding.md sections 3, 4 and 5.
+// Source: encoding.md sections 3, 4 and 5.
 #pragma once
 
 #include <cstddef>

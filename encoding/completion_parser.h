@@ -1,6 +1,6 @@
 // The text of one assistant turn to reasoning, content and tool calls, as it streams.
 //
-// Source: reference/encoding.md sections 10 and 10a. The text begins right after "<think>" (thinking) or
+// Source: encoding.md sections 10 and 10a. The text begins right after "<think>" (thinking) or
 // "</think>" (chat). The parser acts on text, so that any way of cutting it gives the same result: the
 // concatenated deltas of the events are equal whether fed at once, per token or per byte of complete
 // characters.

@@ -8,7 +8,7 @@
 
 namespace ft::encoding {
 
-// Source: reference/tokenizer.md section 3. The concatenation of all fed pieces and the flush equals
+// Source: tokenizer.md section 3. The concatenation of all fed pieces and the flush equals
 // Tokenizer::decode. One per output sequence; not shared between threads. The tokenizer must outlive it.
 class Detokenizer {
  public:

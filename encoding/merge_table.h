@@ -39,7 +39,7 @@ class MergeTable {
   int shift_ = 0;
 };
 
-// Repeatedly merges the adjacent pair of lowest rank, leftmost on a tie (reference/tokenizer.md section 2
+// Repeatedly merges the adjacent pair of lowest rank, leftmost on a tie (tokenizer.md section 2
 // step 4), in O(n log n): a heap of candidates over a linked list of symbols. One per thread; keeps its
 // memory between pieces.
 class PieceMerger {

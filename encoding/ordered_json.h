@@ -1,7 +1,7 @@
 // JSON values that keep the order of keys and the exact integers of their source, printed as Python prints
 // them.
 //
-// Source: reference/encoding.md section 8. The chat format prints schemas and arguments into the prompt, so
+// Source: encoding.md section 8. The chat format prints schemas and arguments into the prompt, so
 // the bytes matter: `{"a": 1.0, "b": [1, 2]}` with ", " and ": ", key order as received, integers of any
 // length, doubles in Python's repr layout, non-ASCII text unescaped.
 #pragma once
@@ -69,7 +69,7 @@ class Json {
   // Name of the type for messages: "null", "boolean", "integer", "number", "string", "array", "object".
   std::string_view type_name() const;
 
-  // False for null, false, 0, 0.0, "", [] and {} ("falsy" in encoding.md).
+  // False for null, false, 0, 0.0, "", [] and {} ("falsy" in encoding.md section 1).
   bool truthy() const;
 
   // Unchecked access: the caller has tested the type; any other type is a programmer error (throws

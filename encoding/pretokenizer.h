@@ -11,7 +11,7 @@ namespace ft::encoding {
 extern const std::string_view kPretokenizerPatterns[3];
 
 // Pieces of `text` in order; they concatenate to it. `text` must be well-formed UTF-8; the views point into
-// it. Linear time, no backtracking. Source: reference/tokenizer.md section 2 step 3.
+// it. Linear time, no backtracking. Source: tokenizer.md section 2 step 3.
 std::vector<std::string_view> split_pieces(std::string_view text);
 
 }  // namespace ft::encoding

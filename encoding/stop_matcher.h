@@ -9,7 +9,7 @@
 
 namespace ft::encoding {
 
-// To be fed with content deltas only, never with reasoning or markup (reference/encoding.md section 11). At
+// To be fed with content deltas only, never with reasoning or markup (encoding.md section 11). At
 // most (longest stop) - 1 bytes are held back, and only while they are a prefix of a stop string.
 class StopMatcher {
  public:

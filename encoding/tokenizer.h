@@ -33,7 +33,7 @@ class Tokenizer {
   // Ids of `text`. Nothing is added at either end (BOS is part of the prompt text). Added tokens (control
   // strings such as "<｜User｜>", "<think>", "｜DSML｜") are matched leftmost-longest, except where a match
   // would touch a byte of a `client` range: such text becomes ordinary tokens that decode to the same text.
-  // Without forged text the ids do not depend on the ranges (reference/encoding.md section 11, "Injection").
+  // Without forged text the ids do not depend on the ranges (encoding.md section 11, "Injection").
   // `client` must be ascending and disjoint. Each maximal ill-formed subpart of invalid UTF-8 becomes U+FFFD.
   // `text` must be shorter than 2 GiB.
   virtual std::vector<TokenId> encode(std::string_view text, std::span<const ByteRange> client) const = 0;

@@ -12,7 +12,7 @@
 namespace ft::eval {
 
 // Case {id, messages | messages_raw, kwargs {thinking_mode, context, drop_thinking, add_default_bos_token,
-// reasoning_effort}, profile?} (reference/encoding.md section 12; profile "preview" or "0731") -> {"id",
+// reasoning_effort}, profile?} (encoding.md section 12; profile "preview" or "0731") -> {"id",
 // "prompt"}.
 int run_encode(const std::string& cases_path, std::ostream& out, std::ostream& err);
 

@@ -1,6 +1,6 @@
 // The messages of a chat request, checked and reduced to what the prompt encoder reads.
 //
-// Source: reference/encoding.md section 11. A client's members that mean something to the encoder but are not
+// Source: encoding.md section 11. A client's members that mean something to the encoder but are not
 // part of the API (task, wo_eos, content_blocks, ...) are dropped here.
 #pragma once
 

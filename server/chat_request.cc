@@ -7,7 +7,7 @@ namespace {
 
 using encoding::Json;
 
-// The level names of DeepSeek's and OpenAI's APIs (reference/encoding.md section 11).
+// The level names of DeepSeek's and OpenAI's APIs (encoding.md section 11).
 std::optional<std::string> canonical_effort(const std::string& effort) {
   if (effort == "minimal" || effort == "low") return "low";
   if (effort == "medium" || effort == "high" || effort == "xhigh") return "high";
