@@ -207,10 +207,10 @@ Result<AcceptReport> run_accept_arms(const AcceptOptions& options) {
   return report;
 }
 
-Result<void> run_accept(const AcceptOptions& options) {
+Result<void> run_accept(const AcceptOptions& options, std::FILE* out) {
   const auto report = run_accept_arms(options);
   if (!report) return tl::make_unexpected(report.error());
-  fmt::print("{}", accept_markdown(*report));
+  fmt::print(out, "{}", accept_markdown(*report));
   if (auto written = write_report(options.json, accept_json(*report)); !written) return written;
   return write_report(options.csv, accept_csv(*report));
 }

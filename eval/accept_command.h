@@ -2,6 +2,7 @@
 // same prompts and seeds.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,7 @@ std::vector<AcceptArm> accept_arms(int32_t block);
 // temperature 0 all arms: kInternal otherwise.
 Result<AcceptReport> run_accept_arms(const AcceptOptions& options);
 
-// The whole command: a Markdown report on stdout, progress on stderr.
-Result<void> run_accept(const AcceptOptions& options);
+// The whole command: a Markdown report on `out`, progress on stderr.
+Result<void> run_accept(const AcceptOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

@@ -25,7 +25,7 @@ double tokens_per_second(const RunTotals& total, int32_t concurrency) {
 
 }  // namespace
 
-Result<void> run_bench_decode(const BenchDecodeOptions& options) {
+Result<void> run_bench_decode(const BenchDecodeOptions& options, std::FILE* out) {
   std::vector<std::vector<int32_t>> prompts;
   GenerateOptions base;
   base.session = {options.model, "auto", options.mode, options.threads};
@@ -63,13 +63,13 @@ Result<void> run_bench_decode(const BenchDecodeOptions& options) {
     fmt::print(stderr, "round {} of {}\n", round, options.rounds);
   }
   nlohmann::ordered_json report = nlohmann::ordered_json::array();
-  fmt::print("{:<24} {:>10} {:>8} {:>17} {:>10}\n", "arm", "tokens/s", "ratio", "range", "accepted");
+  fmt::print(out, "{:<24} {:>10} {:>8} {:>17} {:>10}\n", "arm", "tokens/s", "ratio", "range", "accepted");
   for (const MeasuredArm& arm : arms) {
     std::vector<double> ratios;
     for (size_t i = 0; i < arm.tokens_per_second.size(); ++i)
       ratios.push_back(arm.tokens_per_second[i] / arms[0].tokens_per_second[i]);
     const auto [low, high] = std::minmax_element(ratios.begin(), ratios.end());
-    fmt::print("{:<24} {:>10.1f} {:>8.3f} {:>8.3f}-{:<8.3f} {:>10.3f}\n", arm.arm->name,
+    fmt::print(out, "{:<24} {:>10.1f} {:>8.3f} {:>8.3f}-{:<8.3f} {:>10.3f}\n", arm.arm->name,
                median(arm.tokens_per_second), median(ratios), *low, *high, arm.last.mean_accepted_length());
     report.push_back({{"arm", arm.arm->name},
                       {"tokens_per_second", arm.tokens_per_second},

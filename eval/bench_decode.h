@@ -2,6 +2,7 @@
 // one run.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ struct BenchDecodeOptions {
   std::string json;  // also written here when set
 };
 
-// Prints a table on stdout: median tokens/s over the rounds, and the median and range of the per-round ratio
+// Prints a table on `out`: median tokens/s over the rounds, and the median and range of the per-round ratio
 // to the baseline. Every arm must produce the same tokens: kInternal otherwise.
-Result<void> run_bench_decode(const BenchDecodeOptions& options);
+Result<void> run_bench_decode(const BenchDecodeOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

@@ -47,7 +47,7 @@ int complain(const std::string& message) {
 
 }  // namespace
 
-int run_bench_kernels(const BenchKernelOptions& options) {
+int run_bench_kernels(const BenchKernelOptions& options, std::FILE* out) {
   const auto choice = parse_backend_choice(options.backend);
   if (!choice) return complain(choice.error().message);
   std::string why;
@@ -63,9 +63,10 @@ int run_bench_kernels(const BenchKernelOptions& options) {
   const bool on_host = backend.name() != "cuda";
   const MemorySpeed memory = on_host ? measure_host_memory(options.threads, options.seconds_per_case)
                                      : measure_device_memory(backend, options.seconds_per_case);
-  fmt::print("backend {}\nmemory: read {:.1f} GB/s, copy {:.1f} GB/s (bytes read and written)\n", why,
+  fmt::print(out, "backend {}\nmemory: read {:.1f} GB/s, copy {:.1f} GB/s (bytes read and written)\n", why,
              memory.read_bytes_per_s * 1e-9, memory.copy_bytes_per_s * 1e-9);
-  fmt::print("{:<34}{:>6}{:>12}{:>10}{:>10}{:>12}\n", "case", "rows", "us", "GB/s", "of read", "of 1 row");
+  fmt::print(out, "{:<34}{:>6}{:>12}{:>10}{:>10}{:>12}\n", "case", "rows", "us", "GB/s", "of read",
+             "of 1 row");
   nlohmann::json report = {{"backend", why},
                            {"read_bytes_per_s", memory.read_bytes_per_s},
                            {"copy_bytes_per_s", memory.copy_bytes_per_s},
@@ -87,9 +88,9 @@ int run_bench_kernels(const BenchKernelOptions& options) {
       if (rows == 1) one_row = seconds;
       const int64_t bytes = prepared.bytes(rows);
       const double speed = static_cast<double>(bytes) / seconds;
-      fmt::print("{:<34}{:>6}{:>12.1f}{:>10.2f}{:>9.0f}%{:>12.2f}\n", bench_case.name, rows, seconds * 1e6,
-                 speed * 1e-9, 100.0 * speed / memory.read_bytes_per_s, seconds / one_row);
-      std::fflush(stdout);
+      fmt::print(out, "{:<34}{:>6}{:>12.1f}{:>10.2f}{:>9.0f}%{:>12.2f}\n", bench_case.name, rows,
+                 seconds * 1e6, speed * 1e-9, 100.0 * speed / memory.read_bytes_per_s, seconds / one_row);
+      std::fflush(out);
       report["cases"].push_back({{"name", bench_case.name},
                                  {"rows", rows},
                                  {"seconds", seconds},

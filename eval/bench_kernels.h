@@ -1,6 +1,7 @@
 // Times the ops of a backend at the shapes of V4-Flash, against the memory bandwidth of the machine.
 #pragma once
 
+#include <cstdio>
 #include <string>
 
 namespace ft::eval {
@@ -18,8 +19,8 @@ struct BenchKernelOptions {
 // 4, 8 and 16 rows in official numerics: median time of a call, bytes of weights (or keys) it has to read,
 // GB/s (1e9), the fraction of the measured read bandwidth, and the time relative to one row. On a device,
 // whose memory the host cannot walk, the copy by copy_rows (bytes read and written) stands for both. Prints a
-// table to stdout. Returns the exit code: 0, or 2 after a message on stderr for an unknown or unavailable
+// table to `out`. Returns the exit code: 0, or 2 after a message on stderr for an unknown or unavailable
 // backend or an unwritable file.
-int run_bench_kernels(const BenchKernelOptions& options);
+int run_bench_kernels(const BenchKernelOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

@@ -117,7 +117,7 @@ Result<PrefixFigures> bench_prefix(const BenchPrefixOptions& options) {
   return figures;
 }
 
-Result<void> run_bench_prefix(const BenchPrefixOptions& options) {
+Result<void> run_bench_prefix(const BenchPrefixOptions& options, std::FILE* out) {
   const auto figures = bench_prefix(options);
   if (!figures) return tl::make_unexpected(figures.error());
   std::vector<double> to_first;
@@ -136,11 +136,12 @@ Result<void> run_bench_prefix(const BenchPrefixOptions& options) {
     return nlohmann::ordered_json{{"value", interval.value}, {"low", interval.low}, {"high", interval.high}};
   };
   const PrefixRound& last = figures->rounds.back();
-  fmt::print("time to first token, second / first: {}; hit / miss of the second: {} (median and range)\n",
+  fmt::print(out,
+             "time to first token, second / first: {}; hit / miss of the second: {} (median and range)\n",
              text(range(to_first)), text(range(to_missed)));
-  fmt::print("second prompt: {} tokens, {} cached, {} rows computed\n", last.prompt_tokens,
+  fmt::print(out, "second prompt: {} tokens, {} cached, {} rows computed\n", last.prompt_tokens,
              last.cached_tokens, last.prompt_tokens - last.cached_tokens);
-  fmt::print("tokens per step after a hit {}, after a miss {}, ratio {} (95 % intervals); same tokens\n",
+  fmt::print(out, "tokens per step after a hit {}, after a miss {}, ratio {} (95 % intervals); same tokens\n",
              text(figures->hit.token_weighted), text(figures->miss.token_weighted),
              text(figures->hit_to_miss.token_weighted));
   const nlohmann::ordered_json report = {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -44,7 +45,7 @@ struct PrefixFigures {
 // prefix spans a page.
 Result<PrefixFigures> bench_prefix(const BenchPrefixOptions& options);
 
-// The whole command, with a table on stdout.
-Result<void> run_bench_prefix(const BenchPrefixOptions& options);
+// The whole command, with a table on `out`.
+Result<void> run_bench_prefix(const BenchPrefixOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

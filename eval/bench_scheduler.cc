@@ -253,16 +253,16 @@ std::string bench_scheduler_json(const BenchSchedulerOptions& options, const Ben
   return report.dump(2) + "\n";
 }
 
-Result<void> run_bench_scheduler(const BenchSchedulerOptions& options) {
+Result<void> run_bench_scheduler(const BenchSchedulerOptions& options, std::FILE* out) {
   const auto result = bench_scheduler(options);
   if (!result) return tl::make_unexpected(result.error());
-  fmt::print("{} requests, {} candidates each, {} steps: {:.1f} us per step (p50), {:.1f} us (p99)\n",
+  fmt::print(out, "{} requests, {} candidates each, {} steps: {:.1f} us per step (p50), {:.1f} us (p99)\n",
              options.requests, options.candidates, options.steps, result->p50_us, result->p99_us);
   for (size_t part = 0; part < kSchedulerParts.size(); ++part)
-    fmt::print("  {:<8} {:>8.1f} us\n", kSchedulerParts[part], result->part_p50_us[part]);
+    fmt::print(out, "  {:<8} {:>8.1f} us\n", kSchedulerParts[part], result->part_p50_us[part]);
   if (result->allocations_per_step >= 0.0)
-    fmt::print("allocations per step: {:.3f}\n", result->allocations_per_step);
-  fmt::print("per request and step: {:.2f} nodes kept, {:.2f} accepted\n", result->kept_per_request,
+    fmt::print(out, "allocations per step: {:.3f}\n", result->allocations_per_step);
+  fmt::print(out, "per request and step: {:.2f} nodes kept, {:.2f} accepted\n", result->kept_per_request,
              result->accepted_per_request);
   return write_report(options.json, bench_scheduler_json(options, *result));
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "core/error.h"
@@ -44,7 +45,7 @@ Result<BenchSchedulerResult> bench_scheduler(const BenchSchedulerOptions& option
 // {"us_per_step_p50", "us_per_step_p99", "allocations_per_step", "requests", "candidates", "steps", ...}
 std::string bench_scheduler_json(const BenchSchedulerOptions& options, const BenchSchedulerResult& result);
 
-// The whole command, with a table on stdout.
-Result<void> run_bench_scheduler(const BenchSchedulerOptions& options);
+// The whole command, with a table on `out`.
+Result<void> run_bench_scheduler(const BenchSchedulerOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

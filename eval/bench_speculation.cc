@@ -188,7 +188,7 @@ Result<std::vector<SpeculationLevel>> bench_speculation(const BenchSpeculationOp
   return levels;
 }
 
-Result<void> run_bench_speculation(const BenchSpeculationOptions& options) {
+Result<void> run_bench_speculation(const BenchSpeculationOptions& options, std::FILE* out) {
   const auto levels = bench_speculation(options);
   if (!levels) return tl::make_unexpected(levels.error());
   nlohmann::ordered_json report = {{"model", options.session.model},
@@ -196,12 +196,13 @@ Result<void> run_bench_speculation(const BenchSpeculationOptions& options) {
                                    {"temperature", options.temperature},
                                    {"scripted_rate", options.scripted_rate},
                                    {"levels", nlohmann::ordered_json::array()}};
-  fmt::print("{:>11} {:>12} {:>12} {:>8} {:>21} {:>17} {:>9} {:>6} {:>9}\n", "concurrency", "without/s",
+  fmt::print(out, "{:>11} {:>12} {:>12} {:>8} {:>21} {:>17} {:>9} {:>6} {:>9}\n", "concurrency", "without/s",
              "with/s", "median", "mean (95 %)", "range", "accepted", "rows", "drafting");
   for (const SpeculationLevel& level : *levels) {
     const auto [low, high] = std::minmax_element(level.ratios.begin(), level.ratios.end());
     const Interval mean = mean_ratio(level);
     fmt::print(
+        out,
         "{:>11} {:>12.1f} {:>12.1f} {:>8.3f} {:>9.3f} {:.3f}-{:.3f} {:>11.3f}-{:.3f} {:>9.3f} {:>6.2f} "
         "{:>8.0f}%\n",
         level.concurrency, median(level.without.tokens_per_second), median(level.with.tokens_per_second),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,7 @@ struct SpeculationLevel {
 // not cached.
 Result<std::vector<SpeculationLevel>> bench_speculation(const BenchSpeculationOptions& options);
 
-// The whole command, with a table on stdout.
-Result<void> run_bench_speculation(const BenchSpeculationOptions& options);
+// The whole command, with a table on `out`.
+Result<void> run_bench_speculation(const BenchSpeculationOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <functional>
 #include <iosfwd>
 
@@ -10,8 +11,8 @@
 
 namespace ft::eval {
 
-// What the chosen command does; returns the exit code.
-using Run = std::function<int()>;
+// What the chosen command does, with its report on `out`; returns the exit code.
+using Run = std::function<int(std::FILE* out)>;
 
 inline constexpr int kDifferent = 1;  // a check has found what must not be
 inline constexpr int kBadInput = 2;

@@ -31,7 +31,9 @@ void add_decode(CLI::App& bench, Run& run) {
   command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
   command->add_option("--rounds", options->rounds, "every arm once per round")->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
-  command->callback([&run, options] { run = [options] { return report(run_bench_decode(*options)); }; });
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_decode(*options, out)); };
+  });
 }
 
 void add_kernels(CLI::App& bench, Run& run) {
@@ -45,7 +47,8 @@ void add_kernels(CLI::App& bench, Run& run) {
       ->capture_default_str();
   command->add_option("--filter", options->filter, "only cases whose name contains this");
   command->add_option("--json", options->json_path, "also write the figures here");
-  command->callback([&run, options] { run = [options] { return run_bench_kernels(*options); }; });
+  command->callback(
+      [&run, options] { run = [options](std::FILE* out) { return run_bench_kernels(*options, out); }; });
 }
 
 void add_engine(CLI::App& bench, Run& run) {
@@ -68,10 +71,10 @@ void add_engine(CLI::App& bench, Run& run) {
       ->capture_default_str();
   command->add_option("--repeats", options->slice.repeats, "steps timed per figure")->capture_default_str();
   command->callback([&run, options] {
-    run = [options]() -> int {
+    run = [options](std::FILE* out) -> int {
       const auto backend = open_backend(options->session);
       if (!backend) return report(tl::make_unexpected(backend.error()));
-      return report(bench_flash_slice(**backend, options->slice, stdout));
+      return report(bench_flash_slice(**backend, options->slice, out));
     };
   });
 }
@@ -87,7 +90,9 @@ void add_scheduler(CLI::App& bench, Run& run) {
   command->add_option("--steps", options->steps, "timed")->capture_default_str();
   command->add_option("--seed", options->seed, "of the synthetic drafts")->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
-  command->callback([&run, options] { run = [options] { return report(run_bench_scheduler(*options)); }; });
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_scheduler(*options, out)); };
+  });
 }
 
 void add_speculation(CLI::App& bench, Run& run) {
@@ -118,7 +123,9 @@ void add_speculation(CLI::App& bench, Run& run) {
   command->add_option("--oracle-draft", options->scripted_rate,
                       "drafts that are right with this chance per depth, at the drafter's own cost");
   command->add_option("--json", options->json, "also write the figures here");
-  command->callback([&run, options] { run = [options] { return report(run_bench_speculation(*options)); }; });
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_speculation(*options, out)); };
+  });
 }
 
 void add_prefix(CLI::App& bench, Run& run) {
@@ -137,7 +144,9 @@ void add_prefix(CLI::App& bench, Run& run) {
   command->add_option("--tree-nodes", options->tree_nodes, "rows per step, fixed")->capture_default_str();
   command->add_option("--rounds", options->rounds, "each with fresh engines")->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
-  command->callback([&run, options] { run = [options] { return report(run_bench_prefix(*options)); }; });
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_prefix(*options, out)); };
+  });
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ void add_accept(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
   command->add_option("--csv", options->csv, "and here");
-  command->callback([&run, options] { run = [options] { return report(run_accept(*options)); }; });
+  command->callback(
+      [&run, options] { run = [options](std::FILE* out) { return report(run_accept(*options, out)); }; });
 }
 
 void add_identity(CLI::App& app, Run& run) {
@@ -56,9 +57,9 @@ void add_identity(CLI::App& app, Run& run) {
   command->add_option("--cells", options->cells, "only cells whose name contains this");
   command->add_option("--json", options->json, "also write the counts here");
   command->callback([&run, options] {
-    run = [options] {
+    run = [options](std::FILE* out) {
       bool clean = false;
-      const int code = report(run_identity(*options, &clean));
+      const int code = report(run_identity(*options, out, &clean));
       return code == 0 && !clean ? kDifferent : code;
     };
   });

@@ -17,7 +17,8 @@ void add_logits(CLI::App& app, Run& run) {
   command->add_option("--tokens", options->tokens, "JSON file: a list of token-id lists")->required();
   command->add_option("--out", options->out, "safetensors file: logits.0, logits.1, ...")->required();
   command->add_option("--chunk", options->chunk, "rows of one forward call")->capture_default_str();
-  command->callback([&run, options] { run = [options] { return report(run_logits(*options)); }; });
+  command->callback(
+      [&run, options] { run = [options](std::FILE*) { return report(run_logits(*options)); }; });
 }
 
 void add_generate(CLI::App& app, Run& run) {
@@ -69,7 +70,7 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--state-dir", options->state_dir,
                       "keeps measured costs and calibration here for the next start");
   command->callback([&run, options] {
-    run = [options] {
+    run = [options](std::FILE*) {
       GenerateSummary summary;
       const Result<void> done = run_generate(*options, &summary);
       if (summary.totals.requests > 0) fmt::print(stderr, "{}", summary_text(*options, summary));
@@ -91,7 +92,7 @@ void add_draft(CLI::App& app, Run& run) {
   command->add_option("--tokens", options->tokens, "JSON file: a list of token-id lists")->required();
   command->add_option("--out", options->out, "safetensors file")->required();
   command->callback([&run, options] {
-    run = [options]() -> int {
+    run = [options](std::FILE*) -> int {
       const auto sequences = read_token_lists(options->tokens);
       if (!sequences) return report(tl::make_unexpected(sequences.error()));
       auto session = open_session(options->session);
@@ -116,7 +117,7 @@ void add_make_random(CLI::App& app, Run& run) {
     fmt::print(stderr, "{} of {} MiB written\n", done >> 20, total >> 20);
   };
   command->callback(
-      [&run, options] { run = [options] { return report(make_random_checkpoint(*options)); }; });
+      [&run, options] { run = [options](std::FILE*) { return report(make_random_checkpoint(*options)); }; });
 }
 
 }  // namespace

@@ -254,11 +254,11 @@ class StateFolder {
   std::string path_;
 };
 
-void print_result(const IdentityResult& result) {
-  fmt::print("{:<44} {:>5} {:>7} {:>6} {:>8} {:>8} {:>5} {:>7} {:>8}\n", result.cell, result.requests,
+void print_result(const IdentityResult& result, std::FILE* out) {
+  fmt::print(out, "{:<44} {:>5} {:>7} {:>6} {:>8} {:>8} {:>5} {:>7} {:>8}\n", result.cell, result.requests,
              result.tokens, result.mismatches, result.drafted, result.accepted, result.prefix_hits,
              result.preemptions, result.canary_checks);
-  std::fflush(stdout);
+  std::fflush(out);
 }
 
 nlohmann::ordered_json to_json(const IdentityResult& result) {
@@ -312,14 +312,14 @@ Result<std::vector<IdentityResult>> run_identity_grid(
   return results;
 }
 
-Result<void> run_identity(const IdentityOptions& options, bool* clean) {
+Result<void> run_identity(const IdentityOptions& options, std::FILE* out, bool* clean) {
   *clean = true;
   std::string model;
-  fmt::print("{:<44} {:>5} {:>7} {:>6} {:>8} {:>8} {:>5} {:>7} {:>8}\n", "cell", "reqs", "tokens", "differ",
-             "drafted", "accepted", "hits", "preempt", "canary");
+  fmt::print(out, "{:<44} {:>5} {:>7} {:>6} {:>8} {:>8} {:>5} {:>7} {:>8}\n", "cell", "reqs", "tokens",
+             "differ", "drafted", "accepted", "hits", "preempt", "canary");
   const auto results = run_identity_grid(options, [&](const IdentityResult& result) {
-    if (result.model != model) fmt::print("{}\n", model = result.model);
-    print_result(result);
+    if (result.model != model) fmt::print(out, "{}\n", model = result.model);
+    print_result(result, out);
   });
   if (!results) return tl::make_unexpected(results.error());
   IdentityResult total;
@@ -341,9 +341,9 @@ Result<void> run_identity(const IdentityOptions& options, bool* clean) {
     total.canary_checks += result.canary_checks;
     total.canary_mismatches += result.canary_mismatches;
   }
-  print_result(total);
-  fmt::print("{} cells, {} tokens compared, {} differ; canary: {} rows checked, {} differ\n", results->size(),
-             total.tokens, total.mismatches, total.canary_checks, total.canary_mismatches);
+  print_result(total, out);
+  fmt::print(out, "{} cells, {} tokens compared, {} differ; canary: {} rows checked, {} differ\n",
+             results->size(), total.tokens, total.mismatches, total.canary_checks, total.canary_mismatches);
   report["total"] = to_json(total);
   return write_report(options.json, report.dump(2) + "\n");
 }

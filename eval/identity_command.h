@@ -2,6 +2,7 @@
 // decoding. The answer has to be none.
 #pragma once
 
+#include <cstdio>
 #include <functional>
 #include <string>
 #include <vector>
@@ -45,7 +46,7 @@ struct IdentityResult {
 Result<std::vector<IdentityResult>> run_identity_grid(
     const IdentityOptions& options, const std::function<void(const IdentityResult&)>& on_result);
 
-// The whole command: a line per cell and the total on stdout. `clean`: whether nothing differed.
-Result<void> run_identity(const IdentityOptions& options, bool* clean);
+// The whole command: a line per cell and the total on `out`. `clean`: whether nothing differed.
+Result<void> run_identity(const IdentityOptions& options, std::FILE* out, bool* clean);
 
 }  // namespace ft::eval

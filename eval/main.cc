@@ -19,5 +19,5 @@ int main(int argc, char** argv) {
     const int code = app.exit(error);
     return code == 0 ? 0 : ft::eval::kBadInput;
   }
-  return run();
+  return run(stdout);
 }

@@ -9,7 +9,7 @@
 namespace ft {
 namespace {
 
-TEST(Softmax, is_the_definition) {
+TEST(Softmax, IsTheDefinition) {
   const std::vector<float> logits = {0.5f, -2.0f, 3.25f, 3.0f, -40.0f};
   for (double temperature : {0.1, 0.7, 1.0, 5.0}) {
     std::vector<double> got(logits.size());
@@ -24,7 +24,7 @@ TEST(Softmax, is_the_definition) {
   }
 }
 
-TEST(Softmax, passes_over_what_is_not_a_number) {
+TEST(Softmax, PassesOverWhatIsNotANumber) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   std::vector<double> got(4);

@@ -8,7 +8,7 @@
 namespace ft {
 namespace {
 
-TEST(Exp, is_near_the_librarys_down_to_the_smallest_normal_number) {
+TEST(Exp, IsNearTheLibrarysDownToTheSmallestNormalNumber) {
   for (int i = 0; i <= 87000; ++i) {
     const float x = -static_cast<float>(i) / 1000.0f;
     const double want = std::exp(static_cast<double>(x));
@@ -18,7 +18,7 @@ TEST(Exp, is_near_the_librarys_down_to_the_smallest_normal_number) {
   }
 }
 
-TEST(Exp, is_1_at_0_and_0_for_what_is_too_low_or_not_a_number) {
+TEST(Exp, Is1At0And0ForWhatIsTooLowOrNotANumber) {
   const float infinity = std::numeric_limits<float>::infinity();
   const Float4 got =
       exp_nonpositive(Float4{0.0f, -87.1f, -infinity, std::numeric_limits<float>::quiet_NaN()});

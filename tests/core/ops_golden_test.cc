@@ -125,7 +125,7 @@ TEST_F(OpGoldens, ActivationsQuantiseBitExactly) {
   });
 }
 
-TEST_F(OpGoldens, Hadamard) {
+TEST_F(OpGoldens, HadamardIsTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const Matrix x = memory.matrix(goldens().floats("hadamard.x"), 128);
     memory.backend().index_query(x, 128, memory.no_rotation(64, x.rows));
@@ -140,7 +140,7 @@ TEST_F(OpGoldens, Hadamard) {
 }
 
 // Streams with one non-zero element per row, so that the projection returns the golden mixes.
-TEST_F(OpGoldens, Sinkhorn) {
+TEST_F(OpGoldens, SinkhornIsTheReferences) {
   const int64_t d = tiny().config().hidden_size;
   const auto mixes = goldens().floats("sinkhorn.mixes");
   const int64_t rows = goldens().shape("sinkhorn.mixes")[0];
@@ -237,7 +237,7 @@ TEST(RopeGoldens, FrequenciesAndAngles) {
 }
 
 // Attention over a single key without a sink returns the key, turned back.
-TEST_F(OpGoldens, Rotation) {
+TEST_F(OpGoldens, RotationIsTheReferences) {
   for (const std::string kind : {"plain", "yarn_tiny", "yarn_real"}) {
     for_each([&](BackendMemory& memory, const std::string& mode) {
       if (mode == "official") return;  // the goldens are float32
@@ -275,7 +275,7 @@ TEST_F(OpGoldens, Rotation) {
   }
 }
 
-TEST_F(OpGoldens, Compressor) {
+TEST_F(OpGoldens, CompressorIsTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const ModelConfig& config = tiny().config();
     const Matrix x = memory.matrix(goldens().floats("compressor.x"), config.hidden_size);
@@ -301,7 +301,7 @@ TEST_F(OpGoldens, Compressor) {
   });
 }
 
-TEST_F(OpGoldens, Indexer) {
+TEST_F(OpGoldens, IndexerIsTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const ModelConfig& config = tiny().config();
     const Matrix x = memory.matrix(goldens().floats("compressor.x"), config.hidden_size);
@@ -343,7 +343,7 @@ TEST_F(OpGoldens, Indexer) {
   });
 }
 
-TEST_F(OpGoldens, Router) {
+TEST_F(OpGoldens, RouterIsTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const ModelConfig& config = tiny().config();
     const auto x = goldens().floats("compressor.x");
@@ -365,7 +365,7 @@ TEST_F(OpGoldens, Router) {
   });
 }
 
-TEST_F(OpGoldens, Experts) {
+TEST_F(OpGoldens, ExpertsAreTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const ModelConfig& config = tiny().config();
     const int64_t d = config.hidden_size;
@@ -437,7 +437,7 @@ TEST_F(OpGoldens, SwiGlu) {
       config);
 }
 
-TEST_F(OpGoldens, Linears) {
+TEST_F(OpGoldens, LinearsAreTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const Matrix x = memory.matrix(goldens().floats("linear.x"), tiny().config().hidden_size);
     for (const auto& [golden, name] :
@@ -450,7 +450,7 @@ TEST_F(OpGoldens, Linears) {
   });
 }
 
-TEST_F(OpGoldens, Norms) {
+TEST_F(OpGoldens, NormsAreTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const auto values = goldens().floats("linear.x");
     const Matrix x = memory.matrix(values, 256);

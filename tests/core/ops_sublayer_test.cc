@@ -51,7 +51,7 @@ testing::AssertionResult matches(const std::string& mode, const std::vector<floa
   return result ? result : testing::AssertionFailure() << name << ": " << result.message();
 }
 
-TEST(SublayerGoldens, Embedding) {
+TEST(SublayerGoldens, EmbeddingIsTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     if (mode == "official") return;
     const auto tokens = goldens().ints("detail.tokens");
@@ -113,7 +113,7 @@ TEST(SublayerGoldens, StreamsOfALayer) {
   });
 }
 
-TEST(SublayerGoldens, Attention) {
+TEST(SublayerGoldens, AttentionIsTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const ModelConfig& config = tiny().config();
     for (const int layer : {0, 1, 2, 4}) {
@@ -175,7 +175,7 @@ TEST(SublayerGoldens, MixtureOfExperts) {
   });
 }
 
-TEST(SublayerGoldens, Head) {
+TEST(SublayerGoldens, HeadIsTheReferences) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     if (mode == "official") return;
     const int64_t d = tiny().config().hidden_size;

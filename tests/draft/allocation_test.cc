@@ -15,7 +15,7 @@ struct AllocationCase {
 
 class DrafterAllocation : public ::testing::TestWithParam<AllocationCase> {};
 
-TEST_P(DrafterAllocation, none_in_a_step_after_the_first) {
+TEST_P(DrafterAllocation, NoneInAStepAfterTheFirst) {
   DraftHarness harness(std::string(FT_TEST_DATA "/goldens/") + GetParam().model, "cpu1", Numerics::kExact,
                        GetParam().kind);
   Model& model = *harness.loaded.model;

@@ -10,7 +10,7 @@ namespace {
 
 // What a network says of its first child is taken as far as scores go: a draft that it finds hopeless can
 // still be seen, and be found better than that.
-TEST(ChildProposer, bounds_what_the_draft_says_of_the_first_child) {
+TEST(ChildProposer, BoundsWhatTheDraftSaysOfTheFirstChild) {
   const std::vector<float> logits = {0.0f, 3.0f, 1.0f, 2.0f};
   for (const bool draws : {false, true})
     for (const auto& [said, taken] : {std::pair(1.25f, 1.25f), std::pair(-100.0f, -kScoreMost),

@@ -44,7 +44,7 @@ std::vector<float> random_logits(size_t count, float deviation, uint32_t seed) {
   return logits;
 }
 
-TEST(ChildRanking, equals_the_sorted_scores) {
+TEST(ChildRanking, EqualsTheSortedScores) {
   for (size_t vocabulary : {1, 2, 7, 512, 20001})
     for (float deviation : {0.0f, 0.5f, 4.0f, 30.0f})
       for (double temperature : {0.0, 0.1, 0.7, 1.0, 3.0})
@@ -58,12 +58,12 @@ TEST(ChildRanking, equals_the_sorted_scores) {
         }
 }
 
-TEST(ChildRanking, ties_go_to_the_lower_id) {
+TEST(ChildRanking, TiesGoToTheLowerId) {
   const std::vector<float> logits = {1.0f, 2.0f, 2.0f, 0.0f, 2.0f};
   EXPECT_EQ(ranked(logits, {}, 4), (std::vector<int32_t>{1, 2, 4, 0}));
 }
 
-TEST(ChildRanking, noise_is_of_the_seed_and_the_position) {
+TEST(ChildRanking, NoiseIsOfTheSeedAndThePosition) {
   const std::vector<float> flat(1000, 0.0f);
   const auto base = ranked(flat, {1.0, {5, 10}}, 3);
   EXPECT_EQ(base, ranked(flat, {1.0, {5, 10}}, 3));
@@ -71,7 +71,7 @@ TEST(ChildRanking, noise_is_of_the_seed_and_the_position) {
   EXPECT_NE(base, ranked(flat, {1.0, {5, 11}}, 3));
 }
 
-TEST(ChildRanking, passes_over_what_is_not_a_number) {
+TEST(ChildRanking, PassesOverWhatIsNotANumber) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float infinity = std::numeric_limits<float>::infinity();
   const std::vector<float> logits = {nan, -infinity, 1.0f, nan, 3.0f, -infinity, 2.0f};
@@ -84,7 +84,7 @@ TEST(ChildRanking, passes_over_what_is_not_a_number) {
   EXPECT_TRUE(ranked({}, {}, 2).empty());
 }
 
-TEST(ChildRanking, probabilities_are_the_softmax_at_the_temperature) {
+TEST(ChildRanking, ProbabilitiesAreTheSoftmaxAtTheTemperature) {
   for (double temperature : {0.0, 0.5, 1.0, 2.0}) {
     const auto logits = random_logits(5003, 3.0f, 17);
     const double t = temperature == 0.0 ? 1.0 : temperature;
@@ -98,7 +98,7 @@ TEST(ChildRanking, probabilities_are_the_softmax_at_the_temperature) {
   }
 }
 
-TEST(ConditionalScores, are_the_odds_among_what_the_children_before_leave) {
+TEST(ConditionalScores, AreTheOddsAmongWhatTheChildrenBeforeLeave) {
   const std::vector<RankedChild> children = {{5, 0.6f}, {6, 0.3f}, {7, 0.05f}};
   std::vector<float> scores(3);
   conditional_scores(children, scores);

@@ -40,7 +40,7 @@ class CombinedDrafter : public ::testing::TestWithParam<CombinedCase> {
   std::vector<int32_t> tokens_;
 };
 
-TEST_P(CombinedDrafter, each_request_chooses_its_sources) {
+TEST_P(CombinedDrafter, EachRequestChoosesItsSources) {
   Growing growing = harness_.open(tokens_);
   harness_.advance_all_but_anchor(growing, 8);
   Ngram ngram(4, 512);
@@ -64,7 +64,7 @@ TEST_P(CombinedDrafter, each_request_chooses_its_sources) {
   }
 }
 
-TEST_P(CombinedDrafter, requests_of_one_call_may_differ) {
+TEST_P(CombinedDrafter, RequestsOfOneCallMayDiffer) {
   std::vector<Growing> growing;
   for (int i = 0; i < 4; ++i) {
     tokens_.push_back(100 + (31 + i) % 7);
@@ -88,7 +88,7 @@ TEST_P(CombinedDrafter, requests_of_one_call_may_differ) {
   EXPECT_TRUE(trees[3].probability.empty());
 }
 
-TEST_P(CombinedDrafter, a_drawn_chain_is_of_one_source) {
+TEST_P(CombinedDrafter, ADrawnChainIsOfOneSource) {
   Growing growing = harness_.open(tokens_);
   harness_.advance_all_but_anchor(growing, 8);
   ProposeRequest drawn = request(growing, true, true, 1.0);
@@ -103,7 +103,7 @@ TEST_P(CombinedDrafter, a_drawn_chain_is_of_one_source) {
   EXPECT_EQ(of_ngram.probability.size(), of_ngram.nodes.size() * 512);
 }
 
-TEST_P(CombinedDrafter, ngrams_speak_before_the_model_has_seen_anything) {
+TEST_P(CombinedDrafter, NgramsSpeakBeforeTheModelHasSeenAnything) {
   Growing growing = harness_.open(tokens_);
   growing.watched = false;
   harness_.advance_all_but_anchor(growing, 30);

@@ -41,7 +41,7 @@ class DrafterInvariance : public ::testing::TestWithParam<InvarianceCase> {
                         GetParam().numerics, GetParam().kind};
 };
 
-TEST_P(DrafterInvariance, of_the_chunks_observed) {
+TEST_P(DrafterInvariance, OfTheChunksObserved) {
   // Beyond the window of 16, across blocks of 4 and 16.
   const auto tokens = random_tokens(46, 1);
   std::string want;
@@ -56,7 +56,7 @@ TEST_P(DrafterInvariance, of_the_chunks_observed) {
   }
 }
 
-TEST_P(DrafterInvariance, of_when_it_was_asked) {
+TEST_P(DrafterInvariance, OfWhenItWasAsked) {
   // Gaps without a question are shorter and longer than the window of 16, at the beginning and later.
   const auto tokens = random_tokens(60, 9);
   std::string want;
@@ -80,7 +80,7 @@ TEST_P(DrafterInvariance, of_when_it_was_asked) {
   }
 }
 
-TEST_P(DrafterInvariance, of_how_much_there_is_to_catch_up) {
+TEST_P(DrafterInvariance, OfHowMuchThereIsToCatchUp) {
   // Four windows of 16 rows at once, in calls of at most 28 and 24 rows.
   DraftHarness narrow(std::string(FT_TEST_DATA "/goldens/") + GetParam().model, GetParam().backend,
                       GetParam().numerics, GetParam().kind, 24);
@@ -105,7 +105,7 @@ TEST_P(DrafterInvariance, of_how_much_there_is_to_catch_up) {
   }
 }
 
-TEST_P(DrafterInvariance, of_the_tokens_before_what_was_observed) {
+TEST_P(DrafterInvariance, OfTheTokensBeforeWhatWasObserved) {
   // Observed from position 20 on: a context of the rows since then, whoever had the slot before.
   std::string want;
   for (uint32_t others = 0; others < 3; ++others) {
@@ -132,7 +132,7 @@ TEST_P(DrafterInvariance, of_the_tokens_before_what_was_observed) {
   }
 }
 
-TEST_P(DrafterInvariance, of_the_next_token_that_was_foretold) {
+TEST_P(DrafterInvariance, OfTheNextTokenThatWasForetold) {
   // The anchor is the one of the request, whatever the last observation said would come.
   const auto tokens = random_tokens(31, 11);
   Growing growing = harness_.open(tokens);
@@ -149,7 +149,7 @@ TEST_P(DrafterInvariance, of_the_next_token_that_was_foretold) {
   EXPECT_EQ(harness_.opinion(other), want);
 }
 
-TEST_P(DrafterInvariance, of_rejected_rows) {
+TEST_P(DrafterInvariance, OfRejectedRows) {
   const auto tokens = random_tokens(40, 2);
   Growing plain = harness_.open(tokens);
   harness_.advance_all_but_anchor(plain, 5);
@@ -158,14 +158,14 @@ TEST_P(DrafterInvariance, of_rejected_rows) {
   EXPECT_EQ(harness_.opinion(among_decoys), harness_.opinion(plain));
 }
 
-TEST_P(DrafterInvariance, of_asking_twice) {
+TEST_P(DrafterInvariance, OfAskingTwice) {
   Growing growing = harness_.open(random_tokens(30, 3));
   harness_.advance_all_but_anchor(growing, 64);
   const std::string first = harness_.opinion(growing);
   EXPECT_EQ(harness_.opinion(growing), first);
 }
 
-TEST_P(DrafterInvariance, of_the_other_sequences) {
+TEST_P(DrafterInvariance, OfTheOtherSequences) {
   Growing a = harness_.open(random_tokens(41, 4));
   Growing b = harness_.open(random_tokens(12, 5));
   Growing c = harness_.open(random_tokens(23, 6));
@@ -193,7 +193,7 @@ TEST_P(DrafterInvariance, of_the_other_sequences) {
   }
 }
 
-TEST_P(DrafterInvariance, of_who_had_the_slot_before) {
+TEST_P(DrafterInvariance, OfWhoHadTheSlotBefore) {
   const auto tokens = random_tokens(20, 7);
   Growing first = harness_.open(tokens);
   harness_.advance_all_but_anchor(first, 64);
@@ -211,7 +211,7 @@ TEST_P(DrafterInvariance, of_who_had_the_slot_before) {
 
 // Rotary positions are relative: once a window of rows is observed, what came before makes no difference but
 // for rounding.
-TEST(DrafterContext, a_window_is_all_that_counts) {
+TEST(DrafterContext, AWindowIsAllThatCounts) {
   for (const auto& [model, kind] :
        {std::pair{"tiny-v4-dspark", DrafterKind::kDspark}, std::pair{"tiny-v4", DrafterKind::kMtp}}) {
     DraftHarness harness(std::string(FT_TEST_DATA "/goldens/") + model, "cpu1", Numerics::kExact, kind);

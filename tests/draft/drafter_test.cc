@@ -8,7 +8,7 @@
 namespace ft::draft {
 namespace {
 
-TEST(DrafterKind, parses_the_names_of_the_flag) {
+TEST(DrafterKind, ParsesTheNamesOfTheFlag) {
   EXPECT_EQ(*parse_drafter_kind("auto"), DrafterKind::kAuto);
   EXPECT_EQ(*parse_drafter_kind("dspark"), DrafterKind::kDspark);
   EXPECT_EQ(*parse_drafter_kind("mtp"), DrafterKind::kMtp);
@@ -27,7 +27,7 @@ TEST(DrafterKind, parses_the_names_of_the_flag) {
   }
 }
 
-TEST(MakeDrafter, takes_what_the_checkpoint_carries_or_says_what_is_missing) {
+TEST(MakeDrafter, TakesWhatTheCheckpointCarriesOrSaysWhatIsMissing) {
   struct Case {
     const char* model;
     DrafterKind kind;
@@ -72,13 +72,13 @@ TEST(MakeDrafter, takes_what_the_checkpoint_carries_or_says_what_is_missing) {
   }
 }
 
-TEST(MakeDrafter, auto_without_a_draft_in_the_checkpoint_looks_up_ngrams) {
+TEST(MakeDrafter, AutoWithoutADraftInTheCheckpointLooksUpNgrams) {
   Ngram ngram(1, 10);
   EXPECT_FALSE(default_sources(DrafterKind::kAuto, ngram).use_model);
   EXPECT_TRUE(default_sources(DrafterKind::kAuto, ngram).use_ngram);
 }
 
-TEST(None, proposes_nothing) {
+TEST(None, ProposesNothing) {
   const auto backend = make_reference_backend(Numerics::kExact);
   const auto checkpoint = Checkpoint::load(FT_TEST_DATA "/goldens/tiny-v4", *backend);
   ASSERT_TRUE(checkpoint) << checkpoint.error().message;

@@ -69,7 +69,7 @@ std::vector<float> some_logits(size_t count) {
   return logits;
 }
 
-TEST(DrawnChild, frequencies_are_the_softmax_at_the_temperature) {
+TEST(DrawnChild, FrequenciesAreTheSoftmaxAtTheTemperature) {
   ChildProposer proposer;
   const auto logits = some_logits(12);
   constexpr int kDraws = 20000;
@@ -89,7 +89,7 @@ TEST(DrawnChild, frequencies_are_the_softmax_at_the_temperature) {
   }
 }
 
-TEST(DrawnChild, does_not_know_the_noise_of_the_target) {
+TEST(DrawnChild, DoesNotKnowTheNoiseOfTheTarget) {
   // Two independent tokens of q are equal with probability sum q^2; with the same noise they would always be.
   ChildProposer proposer;
   const auto logits = some_logits(12);
@@ -107,7 +107,7 @@ TEST(DrawnChild, does_not_know_the_noise_of_the_target) {
   EXPECT_LE(std::abs(equal - kDraws * expected), kZ * std::sqrt(kDraws * expected * (1.0 - expected)));
 }
 
-TEST(DrawnChild, ends_the_chain_where_no_token_can_be_chosen) {
+TEST(DrawnChild, EndsTheChainWhereNoTokenCanBeChosen) {
   ChildProposer proposer;
   const std::vector<float> logits(5, std::numeric_limits<float>::quiet_NaN());
   const DraftTree tree = propose_once(proposer, drawn_request(1, 1.0), logits);
@@ -143,7 +143,7 @@ class DrawnChain : public ::testing::TestWithParam<DrawCase> {
                         GetParam().kind};
 };
 
-TEST_P(DrawnChain, tokens_follow_from_the_rows_and_the_drafts_noise) {
+TEST_P(DrawnChain, TokensFollowFromTheRowsAndTheDraftsNoise) {
   Growing growing = harness_.open({5, 17, 80, 3, 44, 200, 17, 80, 91});
   harness_.advance_all_but_anchor(growing, 4);
   const int32_t depth_max = GetParam().depth_max;
@@ -167,7 +167,7 @@ TEST_P(DrawnChain, tokens_follow_from_the_rows_and_the_drafts_noise) {
   }
 }
 
-TEST_P(DrawnChain, rows_are_the_drafts_distribution_after_the_tokens_before) {
+TEST_P(DrawnChain, RowsAreTheDraftsDistributionAfterTheTokensBefore) {
   Growing growing = harness_.open({5, 17, 80, 3, 44, 200, 17, 80, 91});
   harness_.advance_all_but_anchor(growing, 4);
   const DraftTree warm = draw(growing, 6, 1.0, 1);
@@ -199,7 +199,7 @@ TEST_P(DrawnChain, rows_are_the_drafts_distribution_after_the_tokens_before) {
   EXPECT_GT(other_tokens, 0);
 }
 
-TEST_P(DrawnChain, whether_a_token_is_offered_does_not_depend_on_it) {
+TEST_P(DrawnChain, WhetherATokenIsOfferedDoesNotDependOnIt) {
   Growing growing = harness_.open({5, 17, 80, 3, 44, 200, 17, 80, 91});
   harness_.advance_all_but_anchor(growing, 4);
   // The score of a node is a function of the tokens before it.

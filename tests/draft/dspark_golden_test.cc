@@ -90,7 +90,7 @@ class DsparkGolden : public ::testing::TestWithParam<const char*> {
   std::vector<float> taps_;  // of the last forward call
 };
 
-TEST_P(DsparkGolden, drafts_after_the_prefill_and_after_every_step) {
+TEST_P(DsparkGolden, DraftsAfterThePrefillAndAfterEveryStep) {
   int prefills = 0;
   int steps = 0;
   for (const std::string& name : goldens_.names("tokens.L")) {
@@ -144,7 +144,7 @@ TEST_P(DsparkGolden, drafts_after_the_prefill_and_after_every_step) {
   EXPECT_EQ(steps, 28);
 }
 
-TEST_P(DsparkGolden, a_block_of_several_sequences_is_each_alone) {
+TEST_P(DsparkGolden, ABlockOfSeveralSequencesIsEachAlone) {
   const auto first = goldens_.i32("tokens.L37");
   const auto second = goldens_.i32("tokens.L7");
   const SequenceId targets[] = {*loaded_.model->cache().open(512), *loaded_.model->cache().open(512)};
@@ -167,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, DsparkGolden, ::testing::Values("reference", 
                          [](const auto& case_info) { return case_info.param; });
 
 // The drafter on top: the same tokens as a chain, and probabilities from the confidence.
-TEST(Dspark, a_greedy_chain_is_the_golden_draft) {
+TEST(Dspark, AGreedyChainIsTheGoldenDraft) {
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
   DraftHarness harness(kTiny, "reference", Numerics::kExact, DrafterKind::kDspark);
   EXPECT_EQ(harness.drafter->name(), "dspark");

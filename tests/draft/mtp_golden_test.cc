@@ -35,7 +35,7 @@ std::vector<int32_t> in_order(size_t count) {
 
 class MtpGolden : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(MtpGolden, block_and_logits_match_in_prefill_and_decode) {
+TEST_P(MtpGolden, BlockAndLogitsMatchInPrefillAndDecode) {
   support::LoadedModel loaded(kTiny, GetParam(), Numerics::kExact, 64);
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
   MtpBlock block(*loaded.backend, *loaded.checkpoint, 0, mtp_limits());
@@ -84,7 +84,7 @@ TEST_P(MtpGolden, block_and_logits_match_in_prefill_and_decode) {
 
 // Every node of a tree, recomputed alone: its path run through the block one row after the other, each fed
 // the streams that the row before gave.
-TEST_P(MtpGolden, every_node_follows_from_its_own_path) {
+TEST_P(MtpGolden, EveryNodeFollowsFromItsOwnPath) {
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
   DraftHarness harness(kTiny, GetParam(), Numerics::kExact, DrafterKind::kMtp);
   EXPECT_EQ(harness.drafter->name(), "mtp");

@@ -125,22 +125,22 @@ void expect_mtp_items(const std::string& backend_name, size_t stride) {
   }
 }
 
-TEST(NanoDraft, dspark_equals_the_reference_on_the_cpu) {
+TEST(NanoDraft, DsparkEqualsTheReferenceOnTheCpu) {
   expect_dspark_items("cpu1", 4);
 }
-TEST(NanoDraft, mtp_equals_the_reference_on_the_cpu) {
+TEST(NanoDraft, MtpEqualsTheReferenceOnTheCpu) {
   expect_mtp_items("cpu1", 4);
 }
-TEST(FullNanoDraft, dspark_equals_the_reference_on_every_item) {
+TEST(FullNanoDraft, DsparkEqualsTheReferenceOnEveryItem) {
   expect_dspark_items("cpu1", 1);
 }
-TEST(FullNanoDraft, mtp_equals_the_reference_on_every_item) {
+TEST(FullNanoDraft, MtpEqualsTheReferenceOnEveryItem) {
   expect_mtp_items("cpu1", 1);
 }
-TEST(FullNanoDraft, dspark_on_the_reference_backend) {
+TEST(FullNanoDraft, DsparkOnTheReferenceBackend) {
   expect_dspark_items("reference", 13);
 }
-TEST(FullNanoDraft, mtp_on_the_reference_backend) {
+TEST(FullNanoDraft, MtpOnTheReferenceBackend) {
   expect_mtp_items("reference", 13);
 }
 

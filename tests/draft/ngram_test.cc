@@ -40,7 +40,7 @@ DraftTree propose_fresh(const std::vector<int32_t>& history, int32_t nodes_max,
   return propose(ngram, history, nodes_max, shape);
 }
 
-TEST(Ngram, drafts_what_followed_before) {
+TEST(Ngram, DraftsWhatFollowedBefore) {
   struct Case {
     const char* name;
     std::vector<int32_t> history;
@@ -63,14 +63,14 @@ TEST(Ngram, drafts_what_followed_before) {
   for (const Case& c : cases) EXPECT_EQ(text(propose_fresh(c.history, c.nodes_max)), c.want) << c.name;
 }
 
-TEST(Ngram, occurrences_share_a_beginning) {
+TEST(Ngram, OccurrencesShareABeginning) {
   // After "1 2" once came 7 3 and once 7 4; the two agree on 7.
   const std::vector<int32_t> history = {1, 2, 7, 3, 0, 1, 2, 7, 4, 0, 5, 1, 2};
   EXPECT_EQ(text(propose_fresh(history, 3)), "7<-1 4<0 3<0 ");
   EXPECT_EQ(text(propose_fresh(history, 3, TreeShape::kChain)), "7<-1 4<0 0<1 ");
 }
 
-TEST(Ngram, scores_are_the_odds_among_what_the_children_before_leave) {
+TEST(Ngram, ScoresAreTheOddsAmongWhatTheChildrenBeforeLeave) {
   // Three tokens repeat, and then the next does in 0.5 of all cases: 7 twice of three times, 8 once.
   const std::vector<int32_t> history = {3, 1, 2, 7, 4, 3, 1, 2, 7, 5, 3, 1, 2, 8, 6, 3, 1, 2};
   const DraftTree tree = propose_fresh(history, 2);
@@ -88,7 +88,7 @@ TEST(Ngram, scores_are_the_odds_among_what_the_children_before_leave) {
   }
 }
 
-TEST(Ngram, a_drawn_chain_is_certain_of_its_tokens) {
+TEST(Ngram, ADrawnChainIsCertainOfItsTokens) {
   Ngram ngram(1, kVocab);
   ngram.open(0, 100);
   const std::vector<int32_t> history = {1, 2, 7, 3, 0, 1, 2, 7, 4, 0, 5, 1, 2};
@@ -107,7 +107,7 @@ TEST(Ngram, a_drawn_chain_is_certain_of_its_tokens) {
       EXPECT_EQ(tree.probability[i * kVocab + static_cast<size_t>(v)], v == tree.nodes[i].token ? 1.0 : 0.0);
 }
 
-TEST(Ngram, says_nothing_unless_asked) {
+TEST(Ngram, SaysNothingUnlessAsked) {
   Ngram ngram(1, kVocab);
   ngram.open(0, 100);
   const std::vector<int32_t> history = {1, 2, 3, 1, 2};
@@ -123,13 +123,13 @@ TEST(Ngram, says_nothing_unless_asked) {
   EXPECT_FALSE(tree.nodes.empty());
 }
 
-TEST(Ngram, depth_is_limited) {
+TEST(Ngram, DepthIsLimited) {
   std::vector<int32_t> history(50, 3);
   const DraftTree tree = propose_fresh(history, 100);
   EXPECT_EQ(tree.nodes.size(), static_cast<size_t>(Ngram::kDepthMax));
 }
 
-TEST(Ngram, a_closed_sequence_leaves_nothing) {
+TEST(Ngram, AClosedSequenceLeavesNothing) {
   Ngram ngram(1, kVocab);
   ngram.open(0, 100);
   EXPECT_EQ(text(propose(ngram, {1, 2, 3, 1, 2}, 1)), "3<-1 ");
@@ -139,7 +139,7 @@ TEST(Ngram, a_closed_sequence_leaves_nothing) {
   EXPECT_EQ(text(propose(ngram, {6, 1, 2, 8, 1, 2}, 1)), "8<-1 ");
 }
 
-TEST(Ngram, sequences_do_not_mix) {
+TEST(Ngram, SequencesDoNotMix) {
   Ngram ngram(2, kVocab);
   ngram.open(0, 100);
   ngram.open(1, 100);
@@ -162,7 +162,7 @@ NgramMatch scan(const std::vector<int32_t>& history) {
   return match;
 }
 
-TEST(NgramIndex, equals_a_full_scan_at_every_length) {
+TEST(NgramIndex, EqualsAFullScanAtEveryLength) {
   std::mt19937 random(11);
   for (int32_t vocabulary : {3, 12, 60}) {
     NgramIndex index;
@@ -184,7 +184,7 @@ TEST(NgramIndex, equals_a_full_scan_at_every_length) {
   }
 }
 
-TEST(NgramIndex, a_history_of_one_token_stays_cheap) {
+TEST(NgramIndex, AHistoryOfOneTokenStaysCheap) {
   NgramIndex index;
   index.reset(200000);
   std::vector<int32_t> history;

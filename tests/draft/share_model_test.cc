@@ -16,7 +16,7 @@ double logistic(double x) {
   return 1.0 / (1.0 + std::exp(-x));
 }
 
-TEST(ShareModel, has_parameters_per_source_depth_and_rank) {
+TEST(ShareModel, HasParametersPerSourceDepthAndRank) {
   ShareModel model;
   model.row(DraftSource::kNgram, 2).set(1, {0.5f, -1.0f});
   EXPECT_NEAR(model.share(DraftSource::kNgram, 2, 1, 3.0f), logistic(0.5), kNear);
@@ -25,13 +25,13 @@ TEST(ShareModel, has_parameters_per_source_depth_and_rank) {
   EXPECT_NEAR(model.share(DraftSource::kModel, 2, 1, 3.0f), logistic(3.0), kNear);
 }
 
-TEST(ShareModel, what_is_deeper_or_later_uses_the_last_parameters) {
+TEST(ShareModel, WhatIsDeeperOrLaterUsesTheLastParameters) {
   ShareModel model;
   model.row(DraftSource::kModel, kShareDepthMax).set(kBranchMax - 1, {2.0f, 0.25f});
   EXPECT_NEAR(model.share(DraftSource::kModel, 16, 7, 1.0f), logistic(2.25), kNear);
 }
 
-TEST(Sigmoid, is_near_the_logistic_function_and_never_falls) {
+TEST(Sigmoid, IsNearTheLogisticFunctionAndNeverFalls) {
   float before = 0.0f;
   for (int i = -20000; i <= 20000; ++i) {
     const float x = static_cast<float>(i) * 1e-3f;
@@ -43,7 +43,7 @@ TEST(Sigmoid, is_near_the_logistic_function_and_never_falls) {
   }
 }
 
-TEST(Sigmoid, is_never_0) {
+TEST(Sigmoid, IsNever0) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (float x : {-16.0f, -1e30f, -infinity, std::numeric_limits<float>::quiet_NaN()})
     EXPECT_NEAR(kSigmoid(x) / logistic(-16.0), 1.0, 1e-6) << x;
@@ -51,14 +51,14 @@ TEST(Sigmoid, is_never_0) {
   EXPECT_LT(kSigmoid(15.5f), 1.0f);
 }
 
-TEST(ShareModel, a_score_is_bounded) {
+TEST(ShareModel, AScoreIsBounded) {
   EXPECT_EQ(bounded_score(1.5f), 1.5f);
   EXPECT_EQ(bounded_score(99.0f), kScoreMost);
   EXPECT_EQ(bounded_score(-99.0f), -kScoreMost);
   EXPECT_EQ(bounded_score(std::numeric_limits<float>::quiet_NaN()), -kScoreMost);
 }
 
-TEST(ShareModel, starts_from_scores_and_above_temperature_0_from_ranks) {
+TEST(ShareModel, StartsFromScoresAndAboveTemperature0FromRanks) {
   for (DraftSource source : {DraftSource::kModel, DraftSource::kNgram}) {
     EXPECT_NEAR(default_share_model(true).share(source, 3, 0, 1.5f), logistic(1.5), kNear);
     EXPECT_NEAR(default_share_model(true).share(source, 3, 1, 1.5f), logistic(1.5), kNear);
@@ -68,14 +68,14 @@ TEST(ShareModel, starts_from_scores_and_above_temperature_0_from_ranks) {
   EXPECT_GT(default_share_model(true).share(DraftSource::kBoth, 1, 0, 0.3f), logistic(0.3));
 }
 
-TEST(ShareModel, log_odds_invert_the_logistic_function_between_its_edges) {
+TEST(ShareModel, LogOddsInvertTheLogisticFunctionBetweenItsEdges) {
   for (float p : {0.001f, 0.2f, 0.5f, 0.97f}) EXPECT_NEAR(kSigmoid(log_odds(p)), p, kNear);
   for (float p : {0.0f, -1.0f, 1.0f, 2.0f}) EXPECT_LT(std::abs(log_odds(p)), kScoreMost) << p;
   EXPECT_EQ(log_odds(std::numeric_limits<float>::quiet_NaN()), log_odds(0.0f));
   EXPECT_NEAR(log_odds(0.8f), std::log(4.0), 1e-6);
 }
 
-TEST(ShareSplit, children_take_their_part_of_what_is_left) {
+TEST(ShareSplit, ChildrenTakeTheirPartOfWhatIsLeft) {
   ShareModel model;
   model.row(DraftSource::kModel, 2).set(1, {1.0f, 0.5f});
   ShareSplit split;
@@ -87,7 +87,7 @@ TEST(ShareSplit, children_take_their_part_of_what_is_left) {
   EXPECT_NEAR(split.next(model, DraftSource::kModel, 2, 2, 0.2f), third, kNear);
 }
 
-TEST(ShareSplit, keeps_the_order_of_each_source) {
+TEST(ShareSplit, KeepsTheOrderOfEachSource) {
   const ShareModel model;
   ShareSplit split;
   EXPECT_NEAR(split.next(model, DraftSource::kModel, 1, 0, std::log(0.25f)), 0.2, kNear);
@@ -98,7 +98,7 @@ TEST(ShareSplit, keeps_the_order_of_each_source) {
   EXPECT_NEAR(split.next(model, DraftSource::kNgram, 1, 2, 40.0f), 0.0, kNear);
 }
 
-TEST(ShareSplit, what_is_certain_leaves_nothing) {
+TEST(ShareSplit, WhatIsCertainLeavesNothing) {
   const ShareModel model;
   ShareSplit split;
   EXPECT_EQ(split.next(model, DraftSource::kModel, 1, 0, 20.0f), 1.0f);

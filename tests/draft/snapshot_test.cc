@@ -65,7 +65,7 @@ class DrafterSnapshot : public ::testing::TestWithParam<SnapshotCase> {
                         GetParam().kind};
 };
 
-TEST_P(DrafterSnapshot, continues_as_the_original_in_any_chunks) {
+TEST_P(DrafterSnapshot, ContinuesAsTheOriginalInAnyChunks) {
   const auto tokens = random_tokens(kTokens, 1);
   const std::string want = opinion_of(tokens);
   for (int64_t length : {1, 2, 15, 16, 17, 33, 44, 45})
@@ -87,7 +87,7 @@ TEST_P(DrafterSnapshot, continues_as_the_original_in_any_chunks) {
     }
 }
 
-TEST_P(DrafterSnapshot, of_fewer_tokens_than_were_observed) {
+TEST_P(DrafterSnapshot, OfFewerTokensThanWereObserved) {
   // Longer than the rows that are kept.
   const auto tokens = random_tokens(120, 9);
   for (int64_t length : {1, 16, 20, 70})
@@ -109,7 +109,7 @@ TEST_P(DrafterSnapshot, of_fewer_tokens_than_were_observed) {
       }
 }
 
-TEST_P(DrafterSnapshot, outlives_its_sequence) {
+TEST_P(DrafterSnapshot, OutlivesItsSequence) {
   const auto tokens = random_tokens(kTokens, 2);
   const std::string want = opinion_of(tokens);
   Growing original = harness_.open(tokens);
@@ -123,7 +123,7 @@ TEST_P(DrafterSnapshot, outlives_its_sequence) {
   EXPECT_EQ(harness_.opinion(continued), want);
 }
 
-TEST_P(DrafterSnapshot, continues_with_other_tokens) {
+TEST_P(DrafterSnapshot, ContinuesWithOtherTokens) {
   const auto tokens = random_tokens(kTokens, 4);
   for (int64_t length : {9, 30}) {
     Growing original = harness_.open(tokens);
@@ -144,7 +144,7 @@ TEST_P(DrafterSnapshot, continues_with_other_tokens) {
   }
 }
 
-TEST_P(DrafterSnapshot, of_a_sequence_that_continues_a_snapshot) {
+TEST_P(DrafterSnapshot, OfASequenceThatContinuesASnapshot) {
   const auto tokens = random_tokens(kTokens, 5);
   const std::string want = opinion_of(tokens);
   // Steps shorter and longer than the window; nobody asks in between.
@@ -162,7 +162,7 @@ TEST_P(DrafterSnapshot, of_a_sequence_that_continues_a_snapshot) {
   }
 }
 
-TEST_P(DrafterSnapshot, of_a_sequence_observed_from_its_middle) {
+TEST_P(DrafterSnapshot, OfASequenceObservedFromItsMiddle) {
   const auto tokens = random_tokens(kTokens, 6);
   Growing original = harness_.open(tokens);
   original.watched = false;
@@ -176,12 +176,12 @@ TEST_P(DrafterSnapshot, of_a_sequence_observed_from_its_middle) {
   EXPECT_EQ(harness_.opinion(continued), harness_.opinion(original));
 }
 
-TEST_P(DrafterSnapshot, of_nothing_is_nothing) {
+TEST_P(DrafterSnapshot, OfNothingIsNothing) {
   Growing growing = harness_.open(random_tokens(5, 7));
   EXPECT_EQ(harness_.drafter->snapshot(growing.id, 0), nullptr);
 }
 
-TEST_P(DrafterSnapshot, says_how_much_it_holds) {
+TEST_P(DrafterSnapshot, SaysHowMuchItHolds) {
   const ModelConfig& config = harness_.loaded.model->config();
   Growing growing = harness_.open(random_tokens(kTokens, 8));
   advance_to(growing, 40, 40);
@@ -202,7 +202,7 @@ INSTANTIATE_TEST_SUITE_P(
                       SnapshotCase{"tiny-v4", DrafterKind::kMtpNgram, Numerics::kExact, "mtp_ngram"}),
     [](const auto& case_info) { return case_info.param.name; });
 
-TEST(NgramSnapshot, needs_nothing) {
+TEST(NgramSnapshot, NeedsNothing) {
   DraftHarness harness(FT_TEST_DATA "/goldens/tiny-v4", "cpu1", Numerics::kExact, DrafterKind::kNgram);
   std::vector<int32_t> tokens;
   for (int32_t i = 0; i < 20; ++i) tokens.push_back(i % 5);

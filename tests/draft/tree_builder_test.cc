@@ -89,7 +89,7 @@ const Children kFork = {
     {{11, 20}, {{30, 0.5f}}},
 };
 
-TEST(TreeBuilder, keeps_the_most_probable_nodes_with_parents_first) {
+TEST(TreeBuilder, KeepsTheMostProbableNodesWithParentsFirst) {
   struct Case {
     int32_t nodes_max;
     int32_t depth_max;
@@ -112,12 +112,12 @@ TEST(TreeBuilder, keeps_the_most_probable_nodes_with_parents_first) {
         << c.nodes_max << " nodes, depth " << c.depth_max;
 }
 
-TEST(TreeBuilder, a_chain_takes_first_children_only) {
+TEST(TreeBuilder, AChainTakesFirstChildrenOnly) {
   EXPECT_EQ(text(build(kFork, TreeShape::kChain, 9, 4)), "10<-1:0.500 20<0:0.250 ");
   EXPECT_EQ(text(build(kFork, TreeShape::kChain, 1, 4)), "10<-1:0.500 ");
 }
 
-TEST(TreeBuilder, equal_probabilities_go_shallower_then_earlier) {
+TEST(TreeBuilder, EqualProbabilitiesGoShallowerThenEarlier) {
   const Children certain = {
       {{}, {{1, 0.5f}, {2, 1.0f}}}, {{1}, {{3, 1.0f}}}, {{2}, {{4, 1.0f}}}, {{1, 3}, {{5, 1.0f}}}};
   EXPECT_EQ(text(build(certain, TreeShape::kBestFirst, 9, 4)),
@@ -125,7 +125,7 @@ TEST(TreeBuilder, equal_probabilities_go_shallower_then_earlier) {
   EXPECT_EQ(text(build(certain, TreeShape::kBestFirst, 3, 4)), "1<-1:0.500 2<-1:0.500 3<0:0.500 ");
 }
 
-TEST(TreeBuilder, children_that_nothing_is_left_for_are_left_out) {
+TEST(TreeBuilder, ChildrenThatNothingIsLeftForAreLeftOut) {
   struct Case {
     std::vector<TreeBuilder::Child> children;
     const char* want;
@@ -149,12 +149,12 @@ TEST(TreeBuilder, children_that_nothing_is_left_for_are_left_out) {
   }
 }
 
-TEST(TreeBuilder, no_child_gets_more_than_the_one_before) {
+TEST(TreeBuilder, NoChildGetsMoreThanTheOneBefore) {
   EXPECT_EQ(text(build({{{}, {{1, 0.25f}, {2, 0.9f}, {3, 0.9f}}}}, TreeShape::kBestFirst, 9, 1)),
             "1<-1:0.250 2<-1:0.250 3<-1:0.250 ");
 }
 
-TEST(TreeBuilder, a_drawn_chain_keeps_every_node_in_order_of_depth) {
+TEST(TreeBuilder, ADrawnChainKeepsEveryNodeInOrderOfDepth) {
   TreeBuilder builder;
   ProposeRequest request = asked(TreeShape::kBestFirst, 4);
   request.draw = true;
@@ -172,7 +172,7 @@ TEST(TreeBuilder, a_drawn_chain_keeps_every_node_in_order_of_depth) {
   EXPECT_EQ(text(tree), "7<-1:0.500 7<0:0.000 7<1:0.000 7<2:0.000 ");
 }
 
-TEST(TreeBuilder, nodes_say_what_they_were_made_of) {
+TEST(TreeBuilder, NodesSayWhatTheyWereMadeOf) {
   ShareModel shares;
   shares.row(DraftSource::kNgram, 1).set(0, {0.0f, 0.0f});    // half, whatever the score
   shares.row(DraftSource::kNgram, 1).set(1, {2.0f, -1.0f});   // sigmoid(1) of the rest
@@ -197,12 +197,12 @@ TEST(TreeBuilder, nodes_say_what_they_were_made_of) {
   EXPECT_EQ(tree.nodes[1].source, DraftSource::kNgram);
 }
 
-TEST(TreeBuilder, a_narrow_frontier_expands_the_best_nodes_of_a_level) {
+TEST(TreeBuilder, ANarrowFrontierExpandsTheBestNodesOfALevel) {
   EXPECT_EQ(text(build(kFork, TreeShape::kBestFirst, 9, 4, 1)),
             "10<-1:0.500 11<-1:0.400 20<0:0.250 21<0:0.125 ");
 }
 
-TEST(TreeBuilder, reports_what_it_does_not_keep) {
+TEST(TreeBuilder, ReportsWhatItDoesNotKeep) {
   TreeBuilder builder;
   builder.start(asked(TreeShape::kBestFirst, 1), DraftSource::kModel, 4);
   const TreeBuilder::Child children[] = {{1, 1.0f}, {2, kSure}};
@@ -220,7 +220,7 @@ TEST(TreeBuilder, reports_what_it_does_not_keep) {
 }
 
 // Exhaustive expansion, sorted: what best first must agree with when the frontier is wide enough.
-TEST(TreeBuilder, equals_the_exhaustive_choice) {
+TEST(TreeBuilder, EqualsTheExhaustiveChoice) {
   std::mt19937 random(7);
   for (int round = 0; round < 200; ++round) {
     Children children;

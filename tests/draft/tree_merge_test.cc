@@ -50,7 +50,7 @@ std::string text(const DraftTree& tree) {
   return out;
 }
 
-TEST(TreeMerge, one_source_alone_is_as_it_was) {
+TEST(TreeMerge, OneSourceAloneIsAsItWas) {
   const DraftTree model{
       {of_model(5, -1, 1.0f, 0, 1), of_model(6, -1, 1.0f, 1, 1), of_model(7, 0, 0.25f, 0, 2)}};
   EXPECT_EQ(text(merged(model, {})), "5<-1:0.50000m 6<-1:0.25000m 7<0:0.10000m ");
@@ -60,7 +60,7 @@ TEST(TreeMerge, one_source_alone_is_as_it_was) {
   EXPECT_EQ(text(merged({}, {})), "");
 }
 
-TEST(TreeMerge, the_same_path_is_one_node_of_both) {
+TEST(TreeMerge, TheSamePathIsOneNodeOfBoth) {
   const DraftTree model{{of_model(5, -1, 1.0f, 0, 1), of_model(7, 0, 0.25f, 0, 2)}};
   const DraftTree ngram{
       {of_ngram(5, -1, 4.0f, 0, 1), of_ngram(7, 0, 9.0f, 0, 2), of_ngram(8, 1, 1.0f, 0, 3)}};
@@ -72,13 +72,13 @@ TEST(TreeMerge, the_same_path_is_one_node_of_both) {
   EXPECT_EQ(tree.nodes[2].depth, 3);
 }
 
-TEST(TreeMerge, the_same_token_behind_other_parents_is_another_node) {
+TEST(TreeMerge, TheSameTokenBehindOtherParentsIsAnotherNode) {
   const DraftTree model{{of_model(5, -1, 1.0f, 0, 1), of_model(7, 0, 1.0f, 0, 2)}};
   const DraftTree ngram{{of_ngram(6, -1, 1.0f, 0, 1), of_ngram(7, 0, 0.25f, 0, 2)}};
   EXPECT_EQ(text(merged(model, ngram)), "5<-1:0.50000m 6<-1:0.25000n 7<0:0.25000m 7<1:0.05000n ");
 }
 
-TEST(TreeMerge, ngrams_come_behind_the_models_children_with_what_those_leave) {
+TEST(TreeMerge, NgramsComeBehindTheModelsChildrenWithWhatThoseLeave) {
   const DraftTree model{{of_model(5, -1, 0.25f, 0, 1), of_model(6, -1, 0.125f, 1, 1)}};
   // Of n-gram children 6, 8, 9 the first is the model's second: (1 - 0.2) * sigmoid(log 0.375). The others
   // are not bound by the model's children, but each by the n-gram before.
@@ -98,7 +98,7 @@ TEST(TreeMerge, ngrams_come_behind_the_models_children_with_what_those_leave) {
   EXPECT_EQ(tree.nodes[0].rank, 1);
 }
 
-TEST(TreeMerge, is_sorted_again_and_cut_with_parents_first) {
+TEST(TreeMerge, IsSortedAgainAndCutWithParentsFirst) {
   const DraftTree model{
       {of_model(1, -1, 1.0f, 0, 1), of_model(2, 0, 1.0f, 0, 2), of_model(3, 1, 1.0f, 0, 3)}};
   const DraftTree ngram{{of_ngram(9, -1, 9.0f, 0, 1), of_ngram(8, 0, 9.0f, 0, 2)}};
@@ -110,14 +110,14 @@ TEST(TreeMerge, is_sorted_again_and_cut_with_parents_first) {
   EXPECT_EQ(merged(model, ngram, 4).nodes.size(), 4u);
 }
 
-TEST(TreeMerge, equal_nodes_go_shallower_then_the_models_first) {
+TEST(TreeMerge, EqualNodesGoShallowerThenTheModelsFirst) {
   constexpr float kSure = std::numeric_limits<float>::infinity();
   const DraftTree model{{of_model(1, -1, 1.0f, 0, 1), of_model(2, 0, kSure, 0, 2)}};
   const DraftTree ngram{{of_ngram(9, -1, kSure, 0, 1), of_ngram(8, 0, kSure, 0, 2)}};
   EXPECT_EQ(text(merged(model, ngram)), "1<-1:0.50000m 9<-1:0.50000n 2<0:0.50000m 8<1:0.50000n ");
 }
 
-TEST(TreeMerge, a_chain_goes_on_only_where_it_ends) {
+TEST(TreeMerge, AChainGoesOnOnlyWhereItEnds) {
   const DraftTree model{{of_model(1, -1, 1.0f, 0, 1), of_model(2, 0, 1.0f, 0, 2)}};
   const DraftTree agreeing{
       {of_ngram(1, -1, 1.0f, 0, 1), of_ngram(2, 0, 1.0f, 0, 2), of_ngram(3, 1, 1.0f, 0, 3)}};

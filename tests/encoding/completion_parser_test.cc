@@ -232,7 +232,7 @@ AssistantMessage tolerant(const std::string& text, bool thinking, TextEnd end = 
   return stream({text}, {.thinking = thinking, .strict = false, .tools_offered = tools_offered}, end);
 }
 
-TEST(CompletionParser, Tolerance) {
+TEST(CompletionParser, ToleratesWhatModelsGetWrong) {
   // (1) A block inside reasoning.
   EXPECT_EQ(tolerant("r" + kOpen + kCallF + kClose, true), (AssistantMessage{"", "r", {kF}}));
   // (2) The end inside reasoning.

@@ -20,7 +20,7 @@ scheduler::RequestReport report(int64_t completion_tokens, int64_t steps, int64_
   return made;
 }
 
-TEST(AcceptFigures, weighs_by_request_and_by_step) {
+TEST(AcceptFigures, WeighsByRequestAndByStep) {
   std::vector<AcceptCounts> prompts(3);
   // 12 tokens of 4 steps, and 6 tokens of 6; the first token of each comes from its prompt.
   prompts[0].add(report(13, 4, 20, {4, 3, 1}));
@@ -40,7 +40,7 @@ TEST(AcceptFigures, weighs_by_request_and_by_step) {
   EXPECT_DOUBLE_EQ(figures.conditional[2], 1.0 / 3);
 }
 
-TEST(AcceptFigures, compares_arms_prompt_by_prompt) {
+TEST(AcceptFigures, ComparesArmsPromptByPrompt) {
   std::vector<AcceptCounts> base(20);
   std::vector<AcceptCounts> better(20);
   for (int64_t i = 0; i < 20; ++i) {
@@ -57,7 +57,7 @@ TEST(AcceptFigures, compares_arms_prompt_by_prompt) {
   EXPECT_DOUBLE_EQ(length_ratio(base, base, 1).token_weighted.high, 1.0);
 }
 
-TEST(AcceptArms, verify_as_many_rows_as_the_chain_and_at_most_twice_as_many) {
+TEST(AcceptArms, VerifyAsManyRowsAsTheChainAndAtMostTwiceAsMany) {
   const std::vector<AcceptArm> arms = accept_arms(5);
   ASSERT_EQ(arms.size(), 5u);
   EXPECT_EQ(arms[0].acceptance, scheduler::Acceptance::kRejection);
@@ -68,7 +68,7 @@ TEST(AcceptArms, verify_as_many_rows_as_the_chain_and_at_most_twice_as_many) {
   for (size_t i = 1; i < arms.size(); ++i) EXPECT_EQ(arms[i].acceptance, scheduler::Acceptance::kCoupled);
 }
 
-TEST(AcceptReport, says_the_same_in_every_form) {
+TEST(AcceptReport, SaysTheSameInEveryForm) {
   AcceptReport report_data;
   report_data.drafter = "dspark";
   report_data.baseline = "chain";

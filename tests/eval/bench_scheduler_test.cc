@@ -13,7 +13,7 @@ int64_t one_more() {
   return g_allocations++;
 }
 
-TEST(BenchScheduler, runs_every_part_and_reports_it) {
+TEST(BenchScheduler, RunsEveryPartAndReportsIt) {
   BenchSchedulerOptions options;
   options.requests = 4;
   options.candidates = 8;
@@ -39,7 +39,7 @@ TEST(BenchScheduler, runs_every_part_and_reports_it) {
   for (const char* part : kSchedulerParts) EXPECT_TRUE(json["parts_us_p50"].contains(part)) << part;
 }
 
-TEST(BenchScheduler, is_the_same_but_for_the_times) {
+TEST(BenchScheduler, IsTheSameButForTheTimes) {
   BenchSchedulerOptions options;
   options.requests = 3;
   options.steps = 20;
@@ -51,7 +51,7 @@ TEST(BenchScheduler, is_the_same_but_for_the_times) {
   EXPECT_TRUE(nlohmann::json::parse(bench_scheduler_json(options, *a))["allocations_per_step"].is_null());
 }
 
-TEST(BenchScheduler, refuses_nothing_to_do) {
+TEST(BenchScheduler, RefusesNothingToDo) {
   BenchSchedulerOptions options;
   options.candidates = 0;
   const auto result = bench_scheduler(options);

@@ -39,7 +39,7 @@ void expect_near(std::span<const float> got, std::span<const float> want, const 
   EXPECT_LE(worst, 1e-4) << name;
 }
 
-TEST(DraftCommand, writes_the_golden_dspark_drafts) {
+TEST(DraftCommand, WritesTheGoldenDsparkDrafts) {
   const Tiny tiny("tiny-v4-dspark");
   const TempDir directory;
   const std::vector<std::string> lengths = {"L2", "L16", "L37"};
@@ -61,7 +61,7 @@ TEST(DraftCommand, writes_the_golden_dspark_drafts) {
   }
 }
 
-TEST(DraftCommand, writes_the_golden_mtp_logits_in_any_chunks) {
+TEST(DraftCommand, WritesTheGoldenMtpLogitsInAnyChunks) {
   const Tiny tiny("tiny-v4");
   const TempDir directory;
   const std::vector<std::vector<int32_t>> sequences = {tiny.tokens("detail.tokens")};
@@ -80,7 +80,7 @@ TEST(DraftCommand, writes_the_golden_mtp_logits_in_any_chunks) {
   }
 }
 
-TEST(DraftCommand, names_the_sequence_that_cannot_be_run) {
+TEST(DraftCommand, NamesTheSequenceThatCannotBeRun) {
   const Tiny tiny("tiny-v4-dspark");
   const TempDir directory;
   struct Case {

@@ -7,7 +7,7 @@
 namespace ft::eval {
 namespace {
 
-TEST(EngineArm, reads_what_a_name_says) {
+TEST(EngineArm, ReadsWhatANameSays) {
   GenerateOptions base;
   base.max_tokens = 7;
   const auto fixed = parse_arm("cpu/dspark+ngram/12", base);
@@ -20,7 +20,7 @@ TEST(EngineArm, reads_what_a_name_says) {
   EXPECT_EQ(parse_arm("cpu/auto/adaptive", base)->tree_nodes, 0);
 }
 
-TEST(EngineArm, names_what_it_cannot_read) {
+TEST(EngineArm, NamesWhatItCannotRead) {
   for (const char* name : {"", "cpu", "cpu/dspark", "cpu/dspark/", "cpu/dspark/0", "cpu/dspark/-3",
                            "cpu/dspark/8x", "cpu/dspark/8/9", "cpu/dspark/99999999999"}) {
     const auto arm = parse_arm(name, {});
@@ -30,7 +30,7 @@ TEST(EngineArm, names_what_it_cannot_read) {
   }
 }
 
-TEST(EngineOptions, follow_the_flags) {
+TEST(EngineOptions, FollowTheFlags) {
   const auto config = ModelConfig::parse(file_bytes(FT_MODELS "/v4-nano-dspark/config.json"), "nano").value();
   const std::vector<std::vector<int32_t>> prompts = {{1, 2, 3}, std::vector<int32_t>(40, 5)};
   GenerateOptions options;

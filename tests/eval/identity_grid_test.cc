@@ -13,7 +13,7 @@
 namespace ft::eval {
 namespace {
 
-TEST(IdentityGrid, has_every_combination_once) {
+TEST(IdentityGrid, HasEveryCombinationOnce) {
   const std::vector<IdentityCell> cells = identity_cells("dspark");
   std::set<std::string> names;
   for (const IdentityCell& cell : cells) EXPECT_TRUE(names.insert(cell.name()).second) << cell.name();
@@ -30,7 +30,7 @@ TEST(IdentityGrid, has_every_combination_once) {
     EXPECT_TRUE(cell.drafter == "none" || cell.drafter == "ngram");
 }
 
-TEST(IdentityGrid, asks_for_all_samplings_and_for_what_the_cell_is_about) {
+TEST(IdentityGrid, AsksForAllSamplingsAndForWhatTheCellIsAbout) {
   constexpr size_t kPool = 20;
   for (const IdentityCell& cell : identity_cells("mtp")) {
     std::set<size_t> samplings;
@@ -56,14 +56,14 @@ TEST(IdentityGrid, asks_for_all_samplings_and_for_what_the_cell_is_about) {
         EXPECT_TRUE(seeds.insert(IdentityRequest{prompt, sampling, variant, false}.seed()).second);
 }
 
-TEST(IdentityGrid, counts_every_token_that_differs) {
+TEST(IdentityGrid, CountsEveryTokenThatDiffers) {
   EXPECT_EQ(differing_tokens({1, 2, 3}, {1, 2, 3}), 0);
   EXPECT_EQ(differing_tokens({1, 5, 3}, {1, 2, 4}), 2);
   EXPECT_EQ(differing_tokens({1, 2}, {1, 2, 3, 4}), 2);
   EXPECT_EQ(differing_tokens({1, 2, 3}, {}), 3);
 }
 
-TEST(IdentityGrid, makes_long_prompts_of_dialogues) {
+TEST(IdentityGrid, MakesLongPromptsOfDialogues) {
   const auto prompts = identity_prompts({{1, 2}, {3}, {4, 5, 6}}, 7);
   ASSERT_EQ(prompts.size(), 6u);
   EXPECT_EQ(prompts[0], (std::vector<int32_t>{1, 2}));
@@ -72,7 +72,7 @@ TEST(IdentityGrid, makes_long_prompts_of_dialogues) {
 }
 
 // A thin slice of the grid on both checkpoints; the whole of it is `foretoken-eval identity`.
-TEST(FullIdentityCommand, finds_no_difference_and_counts_what_it_compared) {
+TEST(FullIdentityCommand, FindsNoDifferenceAndCountsWhatItCompared) {
   const TempDir directory;
   IdentityOptions options;
   options.session.model = FT_MODELS "/v4-nano-dspark";
@@ -83,7 +83,8 @@ TEST(FullIdentityCommand, finds_no_difference_and_counts_what_it_compared) {
   options.every = 7;
   options.json = directory.file("identity.json");
   bool clean = false;
-  const auto done = run_identity(options, &clean);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> table(std::tmpfile(), std::fclose);
+  const auto done = run_identity(options, table.get(), &clean);
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_TRUE(clean);
   const auto json = nlohmann::json::parse(file_bytes(options.json));

@@ -25,7 +25,7 @@ RandomCheckpointOptions options_for(const std::string& config, const std::string
   return options;
 }
 
-TEST(RandomCheckpoint, loads_and_runs) {
+TEST(RandomCheckpoint, LoadsAndRuns) {
   for (const char* config : kConfigs) {
     const TempDir directory;
     int64_t done = 0;
@@ -63,7 +63,7 @@ TEST(RandomCheckpoint, loads_and_runs) {
   }
 }
 
-TEST(RandomCheckpoint, depends_on_the_seed_and_on_nothing_else) {
+TEST(RandomCheckpoint, DependsOnTheSeedAndOnNothingElse) {
   const TempDir directory;
   const auto bytes = [&](const char* name, uint64_t seed) {
     const std::string out = directory.file(name);
@@ -76,7 +76,7 @@ TEST(RandomCheckpoint, depends_on_the_seed_and_on_nothing_else) {
   EXPECT_NE(first, bytes("c", 2));
 }
 
-TEST(RandomCheckpoint, gives_a_token_distinct_experts) {
+TEST(RandomCheckpoint, GivesATokenDistinctExperts) {
   const TempDir directory;
   ASSERT_TRUE(make_random_checkpoint(options_for(kConfigs[0], directory.path())));
   const auto index = SafetensorsIndex::open(directory.path());
@@ -93,7 +93,7 @@ TEST(RandomCheckpoint, gives_a_token_distinct_experts) {
   EXPECT_EQ(used.size(), 8u);
 }
 
-TEST(RandomCheckpoint, says_what_is_wrong) {
+TEST(RandomCheckpoint, SaysWhatIsWrong) {
   const TempDir directory;
   const auto absent = make_random_checkpoint(options_for(directory.file("no.json"), directory.file("x")));
   ASSERT_FALSE(absent);

@@ -10,7 +10,7 @@
 namespace ft::eval {
 namespace {
 
-TEST(ScriptedDrafter, is_right_as_often_as_it_is_told_and_changes_no_token) {
+TEST(ScriptedDrafter, IsRightAsOftenAsItIsToldAndChangesNoToken) {
   auto backend = make_cpu_backend(Numerics::kOfficial, 1);
   const auto checkpoint = Checkpoint::load(FT_MODELS "/v4-nano-dspark", *backend).value();
   GenerateOptions options;

@@ -8,7 +8,7 @@
 namespace ft::eval {
 namespace {
 
-TEST(Statistics, takes_medians_and_percentiles) {
+TEST(Statistics, TakesMediansAndPercentiles) {
   EXPECT_EQ(median({3, 1, 2}), 2);
   EXPECT_EQ(median({4, 1, 3, 2}), 3);
   std::vector<double> hundred;
@@ -29,7 +29,7 @@ double weighted_mean(const std::vector<double>& values, std::span<const int32_t>
   return sum / total;
 }
 
-TEST(Statistics, bootstraps_the_interval_that_the_variance_demands) {
+TEST(Statistics, BootstrapsTheIntervalThatTheVarianceDemands) {
   // 400 values of variance 1/12: the mean has a standard error of sqrt(1/12/400).
   std::mt19937_64 random(7);
   std::vector<double> values;
@@ -47,7 +47,7 @@ TEST(Statistics, bootstraps_the_interval_that_the_variance_demands) {
   EXPECT_NE(bootstrap(values.size(), mean, 2).low, interval.low);
 }
 
-TEST(Statistics, pairs_arms_that_share_their_items) {
+TEST(Statistics, PairsArmsThatShareTheirItems) {
   // Items differ widely, the arms by 10 % on every item: a paired ratio does not spread at all.
   const std::vector<double> base = {1, 5, 20, 3, 9, 40, 2, 8};
   const Interval ratio = bootstrap(
@@ -64,7 +64,7 @@ TEST(Statistics, pairs_arms_that_share_their_items) {
   EXPECT_NEAR(ratio.high, 1.1, 1e-12);
 }
 
-TEST(Statistics, has_no_interval_for_less_than_two_items) {
+TEST(Statistics, HasNoIntervalForLessThanTwoItems) {
   const Interval one = bootstrap(
       1, [](std::span<const int32_t> counts) { return 5.0 * counts[0]; }, 1);
   EXPECT_EQ(one.low, 5.0);

@@ -21,7 +21,7 @@ class Device final : public testing::Environment {
   void SetUp() override {
     auto backend = make_cuda_backend(Numerics::kExact);
     if (!backend) GTEST_SKIP() << "SKIPPED: no CUDA device: " << backend.error().message;
-    std::printf("device: %s\n", (*backend)->description().c_str());
+    std::fprintf(stderr, "device: %s\n", (*backend)->description().c_str());
   }
 };
 

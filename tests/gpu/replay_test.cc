@@ -11,7 +11,7 @@ namespace {
 
 // Two linears that may be launched together, one that needs the first, and an hc_post that the next hc_pre
 // applies.
-TEST(Replay, repeats_the_step_on_new_input) {
+TEST(Replay, RepeatsTheStepOnNewInput) {
   for (const Numerics numerics : kBothNumerics) {
     const ModelConfig config = nano_config();
     const auto backend = backends_under_test().front().make(numerics);

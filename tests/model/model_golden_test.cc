@@ -26,7 +26,7 @@ int64_t argmax(std::span<const float> row) {
   return std::max_element(row.begin(), row.end()) - row.begin();
 }
 
-TEST_P(ModelGolden, exact_logits_match) {
+TEST_P(ModelGolden, ExactLogitsMatch) {
   LoadedModel loaded(path(), backend(), Numerics::kExact, 64);
   const support::GoldenFile goldens(path() + "/goldens.safetensors");
   int compared = 0;
@@ -49,7 +49,7 @@ TEST_P(ModelGolden, exact_logits_match) {
   EXPECT_GE(compared, 2);
 }
 
-TEST_P(ModelGolden, exact_greedy_continuations_match) {
+TEST_P(ModelGolden, ExactGreedyContinuationsMatch) {
   LoadedModel loaded(path(), backend(), Numerics::kExact, 64);
   const support::GoldenFile goldens(path() + "/goldens.safetensors");
   const int64_t vocab = loaded.model->config().vocab_size;

@@ -22,7 +22,7 @@ struct Statistics {
 
 class OfficialStatistics : public ::testing::TestWithParam<std::tuple<Statistics, std::string>> {};
 
-TEST_P(OfficialStatistics, logits_are_as_close_as_the_reference_is_to_itself) {
+TEST_P(OfficialStatistics, LogitsAreAsCloseAsTheReferenceIsToItself) {
   const auto& [limits, backend] = GetParam();
   const std::string path = std::string(FT_TEST_DATA "/goldens/") + limits.directory;
   support::LoadedModel loaded(path, backend, Numerics::kOfficial, 64);

@@ -367,14 +367,14 @@ constexpr FuzzCase kCases[] = {{"tiny-v4", 400, Numerics::kExact},
                                {"tiny-v4-r128", 600, Numerics::kOfficial}};
 
 using RollbackFuzz = Fuzz;
-TEST_P(RollbackFuzz, committed_rows_have_the_bits_of_plain_decoding) {
+TEST_P(RollbackFuzz, CommittedRowsHaveTheBitsOfPlainDecoding) {
   run(60);
 }
 INSTANTIATE_TEST_SUITE_P(Short, RollbackFuzz,
                          ::testing::Combine(::testing::ValuesIn(kCases), ::testing::Values(1u)), case_name);
 
 class FullRollbackFuzz : public Fuzz {};
-TEST_P(FullRollbackFuzz, committed_rows_have_the_bits_of_plain_decoding) {
+TEST_P(FullRollbackFuzz, CommittedRowsHaveTheBitsOfPlainDecoding) {
   run(600);
   for (const char* what :
        {"rewound", "from snapshot", "snapshot before the end", "from image", "extended", "overloaded"})

@@ -48,7 +48,7 @@ class Routing : public ::testing::TestWithParam<std::tuple<std::string, Numerics
   Model& model_;
 };
 
-TEST_P(Routing, hash_layers_follow_the_table_and_all_ids_are_in_order) {
+TEST_P(Routing, HashLayersFollowTheTableAndAllIdsAreInOrder) {
   const ModelConfig& config = model_.config();
   const std::vector<int32_t> tokens = random_tokens(60);
   const SequenceId id = *model_.cache().open(60);
@@ -73,7 +73,7 @@ TEST_P(Routing, hash_layers_follow_the_table_and_all_ids_are_in_order) {
 }
 
 // Row by row, in chunks, and beside another sequence.
-TEST_P(Routing, does_not_depend_on_the_batch) {
+TEST_P(Routing, DoesNotDependOnTheBatch) {
   const std::vector<int32_t> tokens = random_tokens(48);
   const auto layers = static_cast<size_t>(model_.config().num_hidden_layers);
   const auto k = static_cast<size_t>(model_.config().num_experts_per_tok);
@@ -124,7 +124,7 @@ TEST_P(Routing, does_not_depend_on_the_batch) {
 
 // The choices that the goldens record; official mode is chaotic at this size.
 using ExactRouting = Routing;
-TEST_P(ExactRouting, is_the_recorded_one) {
+TEST_P(ExactRouting, IsTheRecordedOne) {
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
   const auto tokens = goldens.i32("detail.tokens");
   const auto k = static_cast<size_t>(model_.config().num_experts_per_tok);

@@ -47,7 +47,7 @@ class RowInvariance : public ::testing::TestWithParam<std::tuple<const char*, st
   std::vector<int32_t> tokens_;
 };
 
-TEST_P(RowInvariance, any_chunking) {
+TEST_P(RowInvariance, AnyChunking) {
   const Logits whole = *eval::sequence_logits(model_, tokens_, 96);
   for (int64_t chunk : {1, 3, 17, 64}) {
     const Logits parts = *eval::sequence_logits(model_, tokens_, chunk);
@@ -56,7 +56,7 @@ TEST_P(RowInvariance, any_chunking) {
 }
 
 // Two sequences interleaved in one batch, with uneven chunks, against each alone.
-TEST_P(RowInvariance, beside_another_sequence) {
+TEST_P(RowInvariance, BesideAnotherSequence) {
   const std::vector<int32_t> other = random_tokens(100, model_.config().vocab_size, 8);
   const Logits alone[2] = {*eval::sequence_logits(model_, tokens_, 50),
                            *eval::sequence_logits(model_, other, 50)};
@@ -98,7 +98,7 @@ TEST_P(RowInvariance, beside_another_sequence) {
 
 // From every residue of a block boundary: a tree whose branches cross it; each path equals the chain, any of
 // them can be committed or dropped, and the sequence continues as if the others had never been there.
-TEST_P(RowInvariance, tree_paths_and_rollback) {
+TEST_P(RowInvariance, TreePathsAndRollback) {
   const Logits whole = *eval::sequence_logits(model_, tokens_, 96);
   const std::vector<int32_t> wrong = random_tokens(kLength, model_.config().vocab_size, 9);
   KvCache& cache = model_.cache();
@@ -140,7 +140,7 @@ TEST_P(RowInvariance, tree_paths_and_rollback) {
   cache.close(id);
 }
 
-TEST_P(RowInvariance, rewind_and_snapshot) {
+TEST_P(RowInvariance, RewindAndSnapshot) {
   const Logits whole = *eval::sequence_logits(model_, tokens_, 96);
   const std::vector<int32_t> wrong = random_tokens(60, model_.config().vocab_size, 11);
   KvCache& cache = model_.cache();
@@ -173,7 +173,7 @@ TEST_P(RowInvariance, rewind_and_snapshot) {
 }
 
 // Out to host memory and into the cache of another model with other limits.
-TEST_P(RowInvariance, image_into_another_cache) {
+TEST_P(RowInvariance, ImageIntoAnotherCache) {
   const Logits whole = *eval::sequence_logits(model_, tokens_, 96);
   CacheLimits limits;
   limits.sequences = 3;

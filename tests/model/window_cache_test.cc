@@ -14,7 +14,7 @@ namespace {
 class WindowCache : public ::testing::TestWithParam<std::tuple<std::string, Numerics>> {};
 
 // The MTP block over a sequence, and the same after a skip over everything but the window.
-TEST_P(WindowCache, skipping_all_but_a_window_changes_no_bit) {
+TEST_P(WindowCache, SkippingAllButAWindowChangesNoBit) {
   constexpr int64_t kLength = 200;
   constexpr int64_t kRows = 50;
   support::LoadedModel loaded(FT_TEST_DATA "/goldens/tiny-v4", std::get<0>(GetParam()),

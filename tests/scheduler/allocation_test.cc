@@ -18,7 +18,7 @@ struct AllocationCase {
 
 class EngineAllocation : public ::testing::TestWithParam<AllocationCase> {};
 
-TEST_P(EngineAllocation, none_in_a_decode_step_once_warm) {
+TEST_P(EngineAllocation, NoneInADecodeStepOnceWarm) {
   auto backend = make_cpu_backend(Numerics::kOfficial, 1);
   const auto checkpoint = Checkpoint::load(std::string(FT_MODELS "/") + GetParam().model, *backend).value();
   EngineOptions options;

@@ -13,7 +13,7 @@ std::vector<PlanEntry> planned(std::vector<PlanInput> inputs, PlanLimits limits)
   return entries;
 }
 
-TEST(BatchPlanner, decoding_comes_before_prefill_and_drafts_last) {
+TEST(BatchPlanner, DecodingComesBeforePrefillAndDraftsLast) {
   const auto entries = planned(
       {{.pending = 300, .known_max = 300}, {.pending = 1, .drafts_max = 8}, {.pending = 1, .drafts_max = 0}},
       {.batch_rows = 137, .prefill_chunk = 128});
@@ -24,21 +24,21 @@ TEST(BatchPlanner, decoding_comes_before_prefill_and_drafts_last) {
   EXPECT_EQ(entries[2].drafts, 0);
 }
 
-TEST(BatchPlanner, prefill_stops_where_its_state_is_to_be_remembered) {
+TEST(BatchPlanner, PrefillStopsWhereItsStateIsToBeRemembered) {
   const auto entries = planned({{.pending = 300, .known_max = 17}, {.pending = 40, .known_max = 100}},
                                {.batch_rows = 200, .prefill_chunk = 128});
   EXPECT_EQ(entries[0].known, 17);
   EXPECT_EQ(entries[1].known, 40);
 }
 
-TEST(BatchPlanner, older_prompts_are_read_first) {
+TEST(BatchPlanner, OlderPromptsAreReadFirst) {
   const auto entries = planned({{.pending = 90, .known_max = 90}, {.pending = 90, .known_max = 90}},
                                {.batch_rows = 100, .prefill_chunk = 64});
   EXPECT_EQ(entries[0].known, 64);
   EXPECT_EQ(entries[1].known, 36);
 }
 
-TEST(BatchPlanner, drafts_share_what_is_left) {
+TEST(BatchPlanner, DraftsShareWhatIsLeft) {
   const auto entries = planned({{1, 1, 8}, {1, 1, 8}, {1, 1, 8}}, {.batch_rows = 11, .prefill_chunk = 8});
   EXPECT_EQ(entries[0].drafts + entries[1].drafts + entries[2].drafts, 8);
   for (const PlanEntry& entry : entries) EXPECT_GE(entry.drafts, 2);
@@ -48,7 +48,7 @@ TEST(BatchPlanner, drafts_share_what_is_left) {
   EXPECT_EQ(modest[1].drafts, 7);
 }
 
-TEST(BatchPlanner, never_exceeds_its_limits) {
+TEST(BatchPlanner, NeverExceedsItsLimits) {
   std::mt19937 random(1);
   for (int round = 0; round < 2000; ++round) {
     const PlanLimits limits{static_cast<int32_t>(1 + random() % 40), static_cast<int32_t>(1 + random() % 20)};

@@ -139,7 +139,7 @@ void learn(Calibration& calibration, double temperature, const Trial& trial,
   calibration.observe(temperature, trial.nodes, corrected, verified, emitted(trial, verified));
 }
 
-TEST(TemperatureBucket, greedy_is_one_of_its_own) {
+TEST(TemperatureBucket, GreedyIsOneOfItsOwn) {
   EXPECT_EQ(temperature_bucket(0.0), 0);
   EXPECT_EQ(temperature_bucket(1e-6), 0);
   EXPECT_EQ(temperature_bucket(0.1), 1);
@@ -154,7 +154,7 @@ TEST(TemperatureBucket, greedy_is_one_of_its_own) {
 
 class CalibrationFromColdStart : public ::testing::TestWithParam<bool> {};
 
-TEST_P(CalibrationFromColdStart, is_within_two_percent_after_2000_trees) {
+TEST_P(CalibrationFromColdStart, IsWithinTwoPercentAfter2000Trees) {
   constexpr int kDepth = 5;
   Calibration calibration;
   Source source(11, kDepth, GetParam());
@@ -196,7 +196,7 @@ TEST_P(CalibrationFromColdStart, is_within_two_percent_after_2000_trees) {
 INSTANTIATE_TEST_SUITE_P(Trees, CalibrationFromColdStart, ::testing::Bool(),
                          [](const auto& cell) { return cell.param ? "branching" : "chains"; });
 
-TEST(Calibration, what_is_not_verified_makes_no_prediction_worse) {
+TEST(Calibration, WhatIsNotVerifiedMakesNoPredictionWorse) {
   // Only what is likely is verified, as a policy does. Behind the rest a hit would go unseen.
   constexpr int kDepth = 4;
   Calibration calibration;
@@ -224,7 +224,7 @@ TEST(Calibration, what_is_not_verified_makes_no_prediction_worse) {
   EXPECT_EQ(deeper.reliability(2, 3).count(), 0.0);
 }
 
-TEST(Calibration, tokens_that_no_node_was_verified_for_are_outcomes_too) {
+TEST(Calibration, TokensThatNoNodeWasVerifiedForAreOutcomesToo) {
   // Nothing is verified, and still every first token is known.
   Calibration calibration;
   Source source(15, 1, true);
@@ -242,7 +242,7 @@ TEST(Calibration, tokens_that_no_node_was_verified_for_are_outcomes_too) {
 
 // Most drafts of a good drafter are nearly certain. There no straight line in log-odds fits, and the
 // correction must not lean to one side within its last interval.
-TEST(Calibration, is_right_where_nearly_all_predictions_are_nearly_certain) {
+TEST(Calibration, IsRightWhereNearlyAllPredictionsAreNearlyCertain) {
   Calibration calibration;
   std::mt19937_64 random(43);
   std::normal_distribution<double> score(3.5, 1.0);
@@ -298,7 +298,7 @@ Trial modest(std::mt19937_64& random, const draft::ShareModel& shares) {
   return trial;
 }
 
-TEST(Calibration, hope_finds_that_drafts_are_better_than_they_say) {
+TEST(Calibration, HopeFindsThatDraftsAreBetterThanTheySay) {
   // Who verifies only what is worth it by the estimates alone never sees the third token.
   for (const bool hopes : {false, true}) {
     Calibration calibration;
@@ -327,7 +327,7 @@ TEST(Calibration, hope_finds_that_drafts_are_better_than_they_say) {
   }
 }
 
-TEST(Calibration, hope_costs_little_where_drafts_are_bad) {
+TEST(Calibration, HopeCostsLittleWhereDraftsAreBad) {
   Calibration calibration;
   Source source(17, 3, false);
   std::vector<float> corrected, hoped;
@@ -369,7 +369,7 @@ void observe_product(Calibration& calibration, float product, bool hit) {
   calibration.observe(0.0, std::span(&node, 1), predicted, {}, target);
 }
 
-TEST(Calibration, correction_never_falls_and_stays_a_probability) {
+TEST(Calibration, CorrectionNeverFallsAndStaysAProbability) {
   using Curve = float (*)(float);
   const Curve curves[] = {
       [](float p) { return 1.0f - p; },                              // likelier ones are hit less often
@@ -400,7 +400,7 @@ TEST(Calibration, correction_never_falls_and_stays_a_probability) {
   }
 }
 
-TEST(Calibration, corrects_what_is_always_0_or_1) {
+TEST(Calibration, CorrectsWhatIsAlways0Or1) {
   Calibration calibration;
   for (int i = 0; i < 200000; ++i) {
     observe_product(calibration, 1.0f, true);
@@ -412,7 +412,7 @@ TEST(Calibration, corrects_what_is_always_0_or_1) {
 }
 
 // Where the curve bends down, lines from the mean of one interval to that of the next would all be too low.
-TEST(Calibration, correction_is_right_on_average_where_the_curve_bends) {
+TEST(Calibration, CorrectionIsRightOnAverageWhereTheCurveBends) {
   const auto truth = [](float product) { return std::min(0.8f + 0.2f * product, 4.0f * product); };
   std::mt19937_64 random(43);
   std::uniform_real_distribution<float> uniform(0.0f, 1.0f);
@@ -435,7 +435,7 @@ TEST(Calibration, correction_is_right_on_average_where_the_curve_bends) {
   EXPECT_NEAR(mean, 0.0, 0.006);  // 0.022 too low between means
 }
 
-TEST(Calibration, learns_the_second_choice_where_it_is_not_the_first) {
+TEST(Calibration, LearnsTheSecondChoiceWhereItIsNotTheFirst) {
   Calibration calibration;
   std::mt19937_64 random(17);
   const auto uniform = [&] { return std::uniform_real_distribution(0.0, 1.0)(random); };
@@ -475,7 +475,7 @@ bool differ(const draft::ShareModel& a, const draft::ShareModel& b, DraftSource 
   return false;
 }
 
-TEST(Calibration, keeps_temperatures_and_sources_apart) {
+TEST(Calibration, KeepsTemperaturesAndSourcesApart) {
   Calibration calibration;
   const Calibration untouched;
   Source source(19, 3, true);
@@ -498,7 +498,7 @@ TEST(Calibration, keeps_temperatures_and_sources_apart) {
 }
 
 // Most paths of a good drafter are nearly certain: what differs there must not be averaged.
-TEST(Calibration, follows_a_bend_close_to_certainty) {
+TEST(Calibration, FollowsABendCloseToCertainty) {
   Calibration calibration;
   std::mt19937_64 random(31);
   std::uniform_real_distribution<float> uniform(0.0f, 1.0f);
@@ -510,7 +510,7 @@ TEST(Calibration, follows_a_bend_close_to_certainty) {
     EXPECT_NEAR(corrected_at(calibration, product), truth, 0.02f) << product;
 }
 
-TEST(Calibration, is_the_same_after_saving_and_restoring) {
+TEST(Calibration, IsTheSameAfterSavingAndRestoring) {
   Calibration calibration;
   Source source(23, 5, true);
   for (int i = 0; i < 650; ++i) {
@@ -536,7 +536,7 @@ TEST(Calibration, is_the_same_after_saving_and_restoring) {
   EXPECT_EQ(again.save(), calibration.save());
 }
 
-TEST(Calibration, refuses_what_it_did_not_save) {
+TEST(Calibration, RefusesWhatItDidNotSave) {
   Calibration calibration;
   std::vector<double> saved = calibration.save();
   const std::vector<double> before = saved;
@@ -552,7 +552,7 @@ TEST(Calibration, refuses_what_it_did_not_save) {
   EXPECT_EQ(calibration.save(), before);
 }
 
-TEST(Reliability, agrees_with_the_definitions) {
+TEST(Reliability, AgreesWithTheDefinitions) {
   std::mt19937_64 random(29);
   Reliability reliability;
   std::vector<std::pair<double, bool>> all;
@@ -593,7 +593,7 @@ TEST(Reliability, agrees_with_the_definitions) {
 }
 
 // Predictions that are right have the ECE that noise() expects of them, and wrong ones have more.
-TEST(Reliability, noise_is_the_ece_of_right_predictions) {
+TEST(Reliability, NoiseIsTheEceOfRightPredictions) {
   std::mt19937_64 random(31);
   std::uniform_real_distribution<double> uniform(0.0, 1.0);
   for (const double bias : {0.0, 0.2}) {
@@ -616,7 +616,7 @@ TEST(Reliability, noise_is_the_ece_of_right_predictions) {
   }
 }
 
-TEST(Reliability, forgets_at_the_stated_rate_and_for_ever) {
+TEST(Reliability, ForgetsAtTheStatedRateAndForEver) {
   Reliability reliability;
   for (int i = 0; i < 900'000; ++i) reliability.add(0.9, true);
   EXPECT_NEAR(reliability.count(), 20'000.0, 10.0);

@@ -12,7 +12,7 @@
 namespace ft::scheduler {
 namespace {
 
-TEST(Canary, is_chosen_at_its_rate_and_the_same_in_every_run) {
+TEST(Canary, IsChosenAtItsRateAndTheSameInEveryRun) {
   Canary never(0.0, 10), always(1.0, 10), some(0.05, 10), again(0.05, 10);
   int chosen = 0;
   for (int i = 0; i < 20'000; ++i) {
@@ -84,7 +84,7 @@ class CanaryTest : public ::testing::Test {
   std::vector<int32_t> committed_;
 };
 
-TEST_F(CanaryTest, finds_nothing_and_leaves_the_cache_as_it_was) {
+TEST_F(CanaryTest, FindsNothingAndLeavesTheCacheAsItWas) {
   // Past window and page borders, on trees of several widths.
   int32_t at = 200;
   for (int32_t length : {1, 3, 8, 5, 1, 12, 8, 8, 8, 8, 8, 8}) {
@@ -104,7 +104,7 @@ TEST_F(CanaryTest, finds_nothing_and_leaves_the_cache_as_it_was) {
   EXPECT_EQ(model_.cache().length(sequences_[0]), at);
 }
 
-TEST_F(CanaryTest, notices_one_wrong_bit) {
+TEST_F(CanaryTest, NoticesOneWrongBit) {
   const std::vector<int32_t> path = tokens(200, 4);
   std::vector<float> logits = step(sequences_[0], path, {17});
   const auto vocab = static_cast<size_t>(model_.config().vocab_size);
@@ -117,7 +117,7 @@ TEST_F(CanaryTest, notices_one_wrong_bit) {
   EXPECT_NE(outcome.first.find("token 321"), std::string::npos) << outcome.first;
 }
 
-TEST_F(CanaryTest, leaves_alone_what_it_cannot_rewind) {
+TEST_F(CanaryTest, LeavesAloneWhatItCannotRewind) {
   const std::vector<int32_t> path = tokens(200, 2);
   const std::vector<float> logits = step(sequences_[0], path, {});
   step(sequences_[0], tokens(202, 1), {});

@@ -16,7 +16,7 @@ std::vector<double> whole_numbers(int last) {
   return numbers;
 }
 
-TEST(CostGrid, has_every_count_up_to_8_and_then_four_per_octave) {
+TEST(CostGrid, HasEveryCountUpTo8AndThenFourPerOctave) {
   EXPECT_EQ(cost_grid(1), whole_numbers(1));
   EXPECT_EQ(cost_grid(8), whole_numbers(8));
   EXPECT_EQ(cost_grid(21), (std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 21}));
@@ -30,7 +30,7 @@ TEST(CostGrid, has_every_count_up_to_8_and_then_four_per_octave) {
   }
 }
 
-TEST(CostCurve, is_a_straight_line_between_what_was_observed) {
+TEST(CostCurve, IsAStraightLineBetweenWhatWasObserved) {
   CostCurve curve(cost_grid(32));
   EXPECT_TRUE(curve.empty());
   EXPECT_EQ(curve.at(5), 0.0);
@@ -46,7 +46,7 @@ TEST(CostCurve, is_a_straight_line_between_what_was_observed) {
   EXPECT_DOUBLE_EQ(curve.at(2), 6e-3);
 }
 
-TEST(CostCurve, keeps_a_line_that_is_seen_anywhere) {
+TEST(CostCurve, KeepsALineThatIsSeenAnywhere) {
   const auto truth = [](double x) { return 2e-3 + 1e-4 * x; };
   CostCurve curve(cost_grid(256));
   for (double x = 1.0; x <= 256.0; x *= 2.0) curve.observe(x, truth(x), 0.0);
@@ -56,7 +56,7 @@ TEST(CostCurve, keeps_a_line_that_is_seen_anywhere) {
   for (double x = 1.0; x <= 256.0; x += 0.37) EXPECT_NEAR(curve.at(x), truth(x), 1e-9) << x;
 }
 
-TEST(CostCurve, follows_a_staircase) {
+TEST(CostCurve, FollowsAStaircase) {
   const auto truth = [](int x) { return 1e-3 * ((x + 3) / 4); };
   CostCurve curve(cost_grid(16));
   for (int round = 0; round < 200; ++round)
@@ -64,7 +64,7 @@ TEST(CostCurve, follows_a_staircase) {
   for (int x = 1; x <= 8; ++x) EXPECT_NEAR(curve.at(x), truth(x), 1e-6) << x;
 }
 
-TEST(CostCurve, never_falls) {
+TEST(CostCurve, NeverFalls) {
   std::mt19937_64 random(7);
   for (int round = 0; round < 50; ++round) {
     CostCurve curve(cost_grid(100));
@@ -80,7 +80,7 @@ TEST(CostCurve, never_falls) {
   }
 }
 
-TEST(CostCurve, shrugs_off_a_step_that_the_system_interrupted) {
+TEST(CostCurve, ShrugsOffAStepThatTheSystemInterrupted) {
   CostCurve curve(cost_grid(8));
   for (int i = 0; i < 200; ++i) curve.observe(4, 1e-3, 0.0);
   curve.observe(4, 10.0, 0.0);
@@ -93,7 +93,7 @@ TEST(CostCurve, shrugs_off_a_step_that_the_system_interrupted) {
   EXPECT_NEAR(fresh.at(4), 1e-3, 5e-5);
 }
 
-TEST(CostCurve, follows_a_machine_that_gets_slower) {
+TEST(CostCurve, FollowsAMachineThatGetsSlower) {
   CostCurve curve(cost_grid(8));
   for (int i = 0; i < 1000; ++i) curve.observe(4, 1e-3, 0.0);
   for (int i = 0; i < 500; ++i) curve.observe(4, 1.7e-3, 0.0);
@@ -110,7 +110,7 @@ struct Machine {
   }
 };
 
-TEST(CostModel, tells_the_price_of_an_expert_from_that_of_a_row) {
+TEST(CostModel, TellsThePriceOfAnExpertFromThatOfARow) {
   std::mt19937_64 random(3);
   const Machine machine{2e-5, 0.02};
   CostModel model(16, 4, 6.0);
@@ -129,7 +129,7 @@ TEST(CostModel, tells_the_price_of_an_expert_from_that_of_a_row) {
   EXPECT_DOUBLE_EQ(model.verify_seconds(8), model.verify_seconds(8, 48.0));
 }
 
-TEST(CostModel, believes_in_no_price_that_was_not_seen) {
+TEST(CostModel, BelievesInNoPriceThatWasNotSeen) {
   std::mt19937_64 random(4);
   const Machine free_experts{0.0, 0.02};
   CostModel model(16, 4, 6.0);
@@ -152,7 +152,7 @@ TEST(CostModel, believes_in_no_price_that_was_not_seen) {
   EXPECT_EQ(backwards.seconds_per_expert(), 0.0);
 }
 
-TEST(CostModel, drafts_cost_nothing_where_there_are_none) {
+TEST(CostModel, DraftsCostNothingWhereThereAreNone) {
   CostModel model(16, 4, 6.0);
   EXPECT_FALSE(model.measured());
   EXPECT_EQ(model.verify_seconds(4), 0.0);
@@ -166,7 +166,7 @@ TEST(CostModel, drafts_cost_nothing_where_there_are_none) {
   EXPECT_TRUE(model.measured());
 }
 
-TEST(CostModel, prices_the_rows_that_a_drafter_catches_up_on) {
+TEST(CostModel, PricesTheRowsThatADrafterCatchesUpOn) {
   std::mt19937_64 random(6);
   CostModel model(16, 4, 6.0);
   EXPECT_EQ(model.catch_up_seconds(100), 0.0);
@@ -182,7 +182,7 @@ TEST(CostModel, prices_the_rows_that_a_drafter_catches_up_on) {
   EXPECT_NEAR(model.draft_seconds(2), 4e-4, 2e-5);
 }
 
-TEST(CostModel, continues_from_what_was_kept) {
+TEST(CostModel, ContinuesFromWhatWasKept) {
   std::mt19937_64 random(5);
   const Machine machine{2e-5, 0.02};
   CostModel model(64, 8, 6.0);
@@ -210,7 +210,7 @@ TEST(CostModel, continues_from_what_was_kept) {
   EXPECT_NEAR(again.seconds_per_expert(), model.seconds_per_expert(), 0.05 * model.seconds_per_expert());
 }
 
-TEST(CostModel, ignores_kept_points_that_it_has_no_place_for) {
+TEST(CostModel, IgnoresKeptPointsThatItHasNoPlaceFor) {
   CostModel model(8, 4, 6.0);
   const CostCurve::Point points[] = {{3.5, 1.0, 0.0, 4.0}, {2.0, 0.0, 0.0, 0.0}};
   model.restore(points, points, 0.0, 0.0);

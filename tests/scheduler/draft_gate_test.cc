@@ -91,7 +91,7 @@ class Decoding {
   std::vector<uint8_t> drafted_;
 };
 
-TEST(DraftOutlook, averages_the_best_nodes_in_falling_order) {
+TEST(DraftOutlook, AveragesTheBestNodesInFallingOrder) {
   DraftOutlook outlook;
   observe(outlook, {0.2f, 0.8f, 0.4f});
   EXPECT_FLOAT_EQ(outlook.value[0], 0.8f);
@@ -106,7 +106,7 @@ TEST(DraftOutlook, averages_the_best_nodes_in_falling_order) {
 }
 
 // Near the end of a reply trees are short because no more tokens may come, not because the draft is bad.
-TEST(DraftOutlook, takes_what_a_tree_cut_short_lacks_for_unknown) {
+TEST(DraftOutlook, TakesWhatATreeCutShortLacksForUnknown) {
   constexpr int kTrained = 3;
   const std::vector<draft::DraftNode> nodes = {
       {.depth = 1}, {.parent = 0, .depth = 2}, {.parent = 1, .depth = 3}};
@@ -129,7 +129,7 @@ TEST(DraftOutlook, takes_what_a_tree_cut_short_lacks_for_unknown) {
   EXPECT_NEAR(outlook.reach, 0.0f, 1e-2f);
 }
 
-TEST(DraftGate, rows_that_share_experts_cost_less) {
+TEST(DraftGate, RowsThatShareExpertsCostLess) {
   // 0.1 ms per row and 0.01 ms for each of its 100 experts, of which there are many.
   CostModel costs(64, 16, 100.0);
   std::vector<CostCurve::Point> verify, draft;
@@ -148,13 +148,13 @@ TEST(DraftGate, rows_that_share_experts_cost_less) {
   }
 }
 
-TEST(DraftGate, drafts_where_it_pays) {
+TEST(DraftGate, DraftsWhereItPays) {
   const CostModel costs = machine(1e-5, 1e-4, 1e-5);
   Decoding decoding(costs, {0.9f});
   EXPECT_GE(decoding.drafts(900), most_of(900));
 }
 
-TEST(DraftGate, a_look_at_plain_steps_stays_within_its_share) {
+TEST(DraftGate, ALookAtPlainStepsStaysWithinItsShare) {
   const CostModel costs = machine(1e-5, 1e-4, 1e-5);
   Decoding decoding(costs, {0.9f});
   constexpr int kSteps = 20'000;
@@ -167,7 +167,7 @@ TEST(DraftGate, a_look_at_plain_steps_stays_within_its_share) {
   EXPECT_LE(given_away, DraftGate::kProbeShare * kSteps * (1e-4 + 1e-3 + 9e-5) * 1.02);
 }
 
-TEST(DraftGate, asks_for_more_where_a_drafter_has_to_catch_up) {
+TEST(DraftGate, AsksForMoreWhereADrafterHasToCatchUp) {
   // Worth its draft, but not what would have to be taken in first.
   CostModel costs = machine(1e-5, 1e-4, 1e-5);
   costs.restore(costs.verify_curve().points(), costs.draft_curve().points(), 0.0, 1e-4);
@@ -183,7 +183,7 @@ TEST(DraftGate, asks_for_more_where_a_drafter_has_to_catch_up) {
   EXPECT_EQ(draft[0], 0);
 }
 
-TEST(DraftGate, leaves_what_does_not_pay) {
+TEST(DraftGate, LeavesWhatDoesNotPay) {
   // 0.1 tokens more per step, for half a step's time.
   const CostModel costs = machine(1e-5, 5e-4, 5e-4);
   Decoding decoding(costs, {0.05f});
@@ -191,7 +191,7 @@ TEST(DraftGate, leaves_what_does_not_pay) {
   EXPECT_LE(decoding.drafts(1000), 20);
 }
 
-TEST(DraftGate, sees_drafts_before_it_judges_them) {
+TEST(DraftGate, SeesDraftsBeforeItJudgesThem) {
   const CostModel costs = machine(1e-5, 5e-4, 5e-4);
   Decoding decoding(costs, {0.05f, 0.05f});
   EXPECT_EQ(decoding.step(), (std::vector<uint8_t>{1, 1}));
@@ -200,7 +200,7 @@ TEST(DraftGate, sees_drafts_before_it_judges_them) {
   EXPECT_EQ(blind.drafts(5), 5);
 }
 
-TEST(DraftGate, probing_stays_within_its_share_of_time) {
+TEST(DraftGate, ProbingStaysWithinItsShareOfTime) {
   for (size_t requests : {1u, 3u, 12u}) {
     const CostModel costs = machine(2e-5, 8e-4, 4e-4);
     Decoding decoding(costs, std::vector<float>(requests, 0.01f));
@@ -212,7 +212,7 @@ TEST(DraftGate, probing_stays_within_its_share_of_time) {
   }
 }
 
-TEST(DraftGate, probes_each_request_in_turn) {
+TEST(DraftGate, ProbesEachRequestInTurn) {
   const CostModel costs = machine(2e-5, 8e-4, 4e-4);
   Decoding decoding(costs, {0.01f, 0.01f, 0.01f, 0.01f});
   decoding.drafts(50);
@@ -225,7 +225,7 @@ TEST(DraftGate, probes_each_request_in_turn) {
   EXPECT_LE(*std::ranges::max_element(probes) - *std::ranges::min_element(probes), 1);
 }
 
-TEST(DraftGate, comes_back_when_the_content_changes) {
+TEST(DraftGate, ComesBackWhenTheContentChanges) {
   const CostModel costs = machine(1e-5, 4e-4, 4e-4);
   Decoding decoding(costs, {0.02f});
   decoding.drafts(1000);
@@ -241,7 +241,7 @@ TEST(DraftGate, comes_back_when_the_content_changes) {
   EXPECT_LE(decoding.drafts(1000), 20);
 }
 
-TEST(DraftGate, drafts_for_those_that_gain) {
+TEST(DraftGate, DraftsForThoseThatGain) {
   const CostModel costs = machine(1e-5, 1e-4, 1e-4);
   Decoding decoding(costs, {0.9f, 0.01f, 0.9f});
   decoding.drafts(100);
@@ -256,7 +256,7 @@ TEST(DraftGate, drafts_for_those_that_gain) {
   EXPECT_LE(bad, 60);
 }
 
-TEST(DraftGate, stops_when_the_machine_fills_up) {
+TEST(DraftGate, StopsWhenTheMachineFillsUp) {
   // Rows are nearly free up to 16 and dear above.
   CostModel costs(64, 16, 1.0);
   std::vector<CostCurve::Point> verify, draft;
@@ -275,7 +275,7 @@ TEST(DraftGate, stops_when_the_machine_fills_up) {
   EXPECT_EQ(draft_for[0], 0);
 }
 
-TEST(DraftGate, never_drafts_for_who_may_not) {
+TEST(DraftGate, NeverDraftsForWhoMayNot) {
   const CostModel costs = machine(1e-5, 1e-4, 1e-5);
   Decoding decoding(costs, {0.9f, 0.9f});
   decoding.requests()[1].nodes_max = 0;
@@ -287,7 +287,7 @@ TEST(DraftGate, never_drafts_for_who_may_not) {
   EXPECT_EQ(draft, (std::vector<uint8_t>{0, 0}));
 }
 
-TEST(DraftGate, a_new_request_begins_with_what_others_have_shown) {
+TEST(DraftGate, ANewRequestBeginsWithWhatOthersHaveShown) {
   const CostModel costs = machine(1e-5, 5e-4, 5e-4);
   DraftGate gate(costs, kShallow);
   DraftOutlook seen;
@@ -336,7 +336,7 @@ class DeepDrafts {
   DraftOutlook outlook_;
 };
 
-TEST(DraftGate, goes_deeper_than_trained_where_that_pays) {
+TEST(DraftGate, GoesDeeperThanTrainedWhereThatPays) {
   DeepDrafts cheap(1e-5);
   EXPECT_EQ(cheap.depth(), 3) << "nothing is known";
   for (int i = 0; i < 10; ++i) cheap.observe(3, 0.9f, 0.0f);
@@ -352,7 +352,7 @@ TEST(DraftGate, goes_deeper_than_trained_where_that_pays) {
   EXPECT_EQ(dear.depth(), 3);
 }
 
-TEST(DraftGate, learns_that_drafts_do_not_go_on_as_they_began) {
+TEST(DraftGate, LearnsThatDraftsDoNotGoOnAsTheyBegan) {
   DeepDrafts drafts(1e-5);
   for (int i = 0; i < 10; ++i) drafts.observe(3, 0.9f, 0.0f);
   ASSERT_EQ(drafts.depth(), 5);

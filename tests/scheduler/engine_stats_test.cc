@@ -12,7 +12,7 @@ namespace {
 using Words = std::array<uint64_t, sizeof(EngineStats) / sizeof(uint64_t)>;
 static_assert(std::is_trivially_copyable_v<EngineStats> && sizeof(Words) == sizeof(EngineStats));
 
-TEST(SharedStats, every_field_arrives_where_it_belongs) {
+TEST(SharedStats, EveryFieldArrivesWhereItBelongs) {
   SharedStats shared;
   Words words{};
   // Also sound values for the fields that are doubles, and far apart from each other.
@@ -23,7 +23,7 @@ TEST(SharedStats, every_field_arrives_where_it_belongs) {
   for (size_t i = 0; i < words.size(); ++i) EXPECT_EQ(read[i], words[i]) << "word " << i;
 }
 
-TEST(SharedStats, later_values_replace_earlier_ones) {
+TEST(SharedStats, LaterValuesReplaceEarlierOnes) {
   SharedStats shared;
   EngineStats stats;
   stats.requests_running = 3;

@@ -58,7 +58,7 @@ class EngineTest : public ::testing::Test {
 Backend* EngineTest::backend_ = nullptr;
 Checkpoint* EngineTest::checkpoint_ = nullptr;
 
-TEST_F(EngineTest, answers_and_reports) {
+TEST_F(EngineTest, AnswersAndReports) {
   EngineOptions fixed = options();
   fixed.tree_nodes = 6;  // else the machine decides whether drafting pays
   auto running = engine(fixed);
@@ -78,7 +78,7 @@ TEST_F(EngineTest, answers_and_reports) {
   EXPECT_EQ(stats.prompt_tokens, 14);
 }
 
-TEST_F(EngineTest, the_next_turn_does_not_read_the_last_reply_again) {
+TEST_F(EngineTest, TheNextTurnDoesNotReadTheLastReplyAgain) {
   const std::vector<int32_t> question = request(1).prompt;
   for (int32_t nodes : {1, 12}) {
     EngineOptions fixed = options();
@@ -107,7 +107,7 @@ TEST_F(EngineTest, the_next_turn_does_not_read_the_last_reply_again) {
   }
 }
 
-TEST_F(EngineTest, ends_at_max_tokens_and_at_stop_tokens_inside_an_accepted_path) {
+TEST_F(EngineTest, EndsAtMaxTokensAndAtStopTokensInsideAnAcceptedPath) {
   auto running = engine(options());
   for (int64_t limit = 1; limit <= 9; ++limit) {
     const auto stream = running->submit(request(limit)).value();
@@ -121,7 +121,7 @@ TEST_F(EngineTest, ends_at_max_tokens_and_at_stop_tokens_inside_an_accepted_path
   EXPECT_EQ(stream->report().stop_token, 1861);
 }
 
-TEST_F(EngineTest, refuses_what_cannot_work) {
+TEST_F(EngineTest, RefusesWhatCannotWork) {
   auto running = engine(options());
   const auto code = [&](auto change) {
     GenerateRequest changed = request(8);
@@ -145,7 +145,7 @@ TEST_F(EngineTest, refuses_what_cannot_work) {
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
 }
 
-TEST_F(EngineTest, a_full_queue_refuses_and_the_queued_are_served) {
+TEST_F(EngineTest, AFullQueueRefusesAndTheQueuedAreServed) {
   auto running = engine(options());
   std::vector<std::shared_ptr<TokenStream>> streams;
   int refused = 0;
@@ -164,7 +164,7 @@ TEST_F(EngineTest, a_full_queue_refuses_and_the_queued_are_served) {
   for (auto& stream : streams) EXPECT_EQ(read(*stream).size(), 200u);
 }
 
-TEST_F(EngineTest, cancelled_requests_free_their_place_whether_queued_or_running) {
+TEST_F(EngineTest, CancelledRequestsFreeTheirPlaceWhetherQueuedOrRunning) {
   auto running = engine(options());
   std::vector<std::shared_ptr<TokenStream>> streams;
   for (int i = 0; i < 4; ++i) {
@@ -184,7 +184,7 @@ TEST_F(EngineTest, cancelled_requests_free_their_place_whether_queued_or_running
   EXPECT_EQ(running->stats().requests_waiting, 0);
 }
 
-TEST_F(EngineTest, destruction_ends_every_stream) {
+TEST_F(EngineTest, DestructionEndsEveryStream) {
   std::vector<std::shared_ptr<TokenStream>> streams;
   {
     auto running = engine(options());

@@ -29,7 +29,7 @@ class ExpertUsageTest : public ::testing::Test {
   SequenceId sequence_;
 };
 
-TEST_F(ExpertUsageTest, counts_layer_and_expert_pairs_once) {
+TEST_F(ExpertUsageTest, CountsLayerAndExpertPairsOnce) {
   Model& model = *loaded_.model;
   const auto layers = static_cast<size_t>(model.config().num_hidden_layers);
   const auto per_token = static_cast<size_t>(model.config().num_experts_per_tok);
@@ -67,7 +67,7 @@ TEST_F(ExpertUsageTest, counts_layer_and_expert_pairs_once) {
   EXPECT_GE(counts.size(), 4u);
 }
 
-TEST_F(ExpertUsageTest, equal_rows_share_everything) {
+TEST_F(ExpertUsageTest, EqualRowsShareEverything) {
   ExpertUsage usage(loaded_.model->config());
   run({7, 7, 7});
   usage.count(*loaded_.model, 3);

@@ -59,7 +59,7 @@ Tokens run(const Cell& cell, const Tokens& prompts, double temperature, double t
 
 class FullIdentity : public ::testing::TestWithParam<std::tuple<double, double>> {};
 
-TEST_P(FullIdentity, same_tokens_in_every_cell) {
+TEST_P(FullIdentity, SameTokensInEveryCell) {
   const auto [temperature, top_p] = GetParam();
   const Tokens prompts = nano_prompts(5);
   ASSERT_EQ(prompts.size(), 8u);

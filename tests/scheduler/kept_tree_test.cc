@@ -18,7 +18,7 @@ const std::vector<draft::DraftNode> kNodes = {drafted(10, -1, 1), drafted(11, -1
                                               drafted(21, 0, 2), drafted(30, 3, 3)};
 const std::vector<float> kProbability = {0.6f, 0.3f, 0.25f, 0.2f, 0.1f};
 
-TEST(KeptTree, has_the_anchor_and_the_kept_nodes_behind_their_parents) {
+TEST(KeptTree, HasTheAnchorAndTheKeptNodesBehindTheirParents) {
   std::vector<int32_t> places;
   verify::TokenTree tree;
   plant(5, kNodes, kProbability, std::vector<int32_t>{0, 1, 3, 4}, places, tree);
@@ -36,7 +36,7 @@ TEST(KeptTree, has_the_anchor_and_the_kept_nodes_behind_their_parents) {
 }
 
 // Nothing of an earlier tree stays in its memory, whatever its shape was.
-TEST(KeptTree, is_the_same_in_memory_that_held_another) {
+TEST(KeptTree, IsTheSameInMemoryThatHeldAnother) {
   const std::vector<std::vector<int32_t>> choices = {{0, 1, 2, 3, 4}, {1},       {0, 2},
                                                      {0, 1, 3, 4},    {0, 3, 4}, {}};
   for (const std::vector<int32_t>& before : choices)
@@ -54,7 +54,7 @@ TEST(KeptTree, is_the_same_in_memory_that_held_another) {
     }
 }
 
-TEST(KeptTree, is_the_anchor_alone_where_nothing_is_kept_and_forgets_what_it_held) {
+TEST(KeptTree, IsTheAnchorAloneWhereNothingIsKeptAndForgetsWhatItHeld) {
   std::vector<int32_t> places;
   verify::TokenTree tree;
   plant(5, kNodes, kProbability, std::vector<int32_t>{1}, places, tree);

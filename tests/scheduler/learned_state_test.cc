@@ -73,7 +73,7 @@ class LearnedState : public ::testing::Test {
   std::string why_;
 };
 
-TEST_F(LearnedState, comes_back_as_it_was) {
+TEST_F(LearnedState, ComesBackAsItWas) {
   expect_refused();  // nothing is there yet
   ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
   Learned again;
@@ -86,14 +86,14 @@ TEST_F(LearnedState, comes_back_as_it_was) {
   EXPECT_GT(again.costs.seconds_per_catch_up_row(), 0.0);
 }
 
-TEST_F(LearnedState, makes_its_folder) {
+TEST_F(LearnedState, MakesItsFolder) {
   const std::string folder = dir_.file("a/b");
   ASSERT_TRUE(save_learned(folder, kKey, learned_.costs, learned_.calibration));
   Learned again;
   EXPECT_TRUE(load_learned(folder, kKey, again.costs, again.calibration, &why_));
 }
 
-TEST_F(LearnedState, a_later_one_replaces_an_earlier_one) {
+TEST_F(LearnedState, ALaterOneReplacesAnEarlierOne) {
   ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
   learned_.learn(3);
   ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
@@ -102,7 +102,7 @@ TEST_F(LearnedState, a_later_one_replaces_an_earlier_one) {
   EXPECT_EQ(again.calibration.save(), learned_.calibration.save());
 }
 
-TEST_F(LearnedState, belongs_to_one_key) {
+TEST_F(LearnedState, BelongsToOneKey) {
   ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
   std::vector<LearnedKey> others(4, kKey);
   others[0].machine += "!";
@@ -118,7 +118,7 @@ TEST_F(LearnedState, belongs_to_one_key) {
   }
 }
 
-TEST_F(LearnedState, a_broken_file_is_as_good_as_none) {
+TEST_F(LearnedState, ABrokenFileIsAsGoodAsNone) {
   ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
   const std::string whole = file_bytes(path());
   const auto expect_broken = [&](const std::string& content) {
@@ -153,7 +153,7 @@ TEST_F(LearnedState, a_broken_file_is_as_good_as_none) {
   EXPECT_TRUE(load(again)) << why_;  // the edit itself breaks nothing
 }
 
-TEST_F(LearnedState, is_written_whole_or_not_at_all) {
+TEST_F(LearnedState, IsWrittenWholeOrNotAtAll) {
   ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
   const std::string before = file_bytes(path());
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);

@@ -24,7 +24,7 @@ std::vector<eval::Completion> complete(const eval::GenerateOptions& options, con
 
 class FullNanoGolden : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {};
 
-TEST_P(FullNanoGolden, greedy_continuations_match_the_reference) {
+TEST_P(FullNanoGolden, GreedyContinuationsMatchTheReference) {
   std::ifstream file(FT_TEST_DATA "/nano/nano_goldens.json");
   const nlohmann::json items = nlohmann::json::parse(file)["items"];
   ASSERT_EQ(items.size(), 40u);
@@ -51,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(Drafters, FullNanoGolden,
                                            std::tuple("v4-nano-dspark", "dspark"),
                                            std::tuple("v4-nano-dspark", "ngram")));
 
-TEST(FullNanoAnswers, are_right_in_both_modes_and_drafts_are_accepted_as_measured_in_training) {
+TEST(FullNanoAnswers, AreRightInBothModesAndDraftsAreAcceptedAsMeasuredInTraining) {
   const std::string questions = FT_TEST_DATA "/nano/eval_qa.jsonl";
   std::vector<std::string> answers;
   std::ifstream file(questions);

@@ -65,7 +65,7 @@ class PrefixCacheTest : public ::testing::Test {
   KvCache cache_{*backend_, config_, {0, 4, 128}, limits()};
 };
 
-TEST_F(PrefixCacheTest, finds_the_longest_prefix_within_the_limit) {
+TEST_F(PrefixCacheTest, FindsTheLongestPrefixWithinTheLimit) {
   PrefixCache prefixes(1000);
   const Tokens tokens = text(1, 400);
   EXPECT_EQ(found(prefixes, tokens), 0);
@@ -93,7 +93,7 @@ TEST_F(PrefixCacheTest, finds_the_longest_prefix_within_the_limit) {
   EXPECT_EQ(found(prefixes, text(2, 400)), 0);
 }
 
-TEST_F(PrefixCacheTest, a_block_with_the_same_hash_is_another_block) {
+TEST_F(PrefixCacheTest, ABlockWithTheSameHashIsAnotherBlock) {
   // Two blocks that differ in their first three tokens and have the same FNV-1a hash, as the tree computes
   // it: after two tokens the hashes differ in their lowest bits only, and the third makes up for it.
   constexpr auto add = [](uint64_t hash, int32_t token) {
@@ -133,7 +133,7 @@ TEST_F(PrefixCacheTest, a_block_with_the_same_hash_is_another_block) {
   prefixes.check_integrity();
 }
 
-TEST_F(PrefixCacheTest, the_least_recently_used_goes_first) {
+TEST_F(PrefixCacheTest, TheLeastRecentlyUsedGoesFirst) {
   PrefixCache prefixes(25);
   prefixes.insert(text(1, 128), state(128), 10);
   prefixes.insert(text(2, 128), state(128), 10);
@@ -149,7 +149,7 @@ TEST_F(PrefixCacheTest, the_least_recently_used_goes_first) {
   EXPECT_FALSE(prefixes.evict_one());
 }
 
-TEST_F(PrefixCacheTest, erases_one_and_nothing_else) {
+TEST_F(PrefixCacheTest, ErasesOneAndNothingElse) {
   PrefixCache prefixes(100);
   const Tokens tokens = text(1, 384);
   for (size_t length : {128, 256, 384})
@@ -165,7 +165,7 @@ TEST_F(PrefixCacheTest, erases_one_and_nothing_else) {
   EXPECT_EQ(prefixes.states(), 2);
 }
 
-TEST_F(PrefixCacheTest, stays_within_its_bytes) {
+TEST_F(PrefixCacheTest, StaysWithinItsBytes) {
   PrefixCache prefixes(100);
   prefixes.insert(text(1, 128), state(128), 101);
   EXPECT_EQ(prefixes.states(), 0);
@@ -182,7 +182,7 @@ TEST_F(PrefixCacheTest, stays_within_its_bytes) {
   EXPECT_EQ(none.states(), 0);
 }
 
-TEST_F(PrefixCacheTest, wants_whole_blocks_that_it_does_not_have) {
+TEST_F(PrefixCacheTest, WantsWholeBlocksThatItDoesNotHave) {
   PrefixCache prefixes(1000);
   EXPECT_TRUE(prefixes.wants(text(1, 256), false));
   EXPECT_FALSE(prefixes.wants(text(1, 255), false));
@@ -193,7 +193,7 @@ TEST_F(PrefixCacheTest, wants_whole_blocks_that_it_does_not_have) {
   EXPECT_TRUE(prefixes.wants(text(1, 384), false));
 }
 
-TEST_F(PrefixCacheTest, a_drafter_needs_what_it_has_observed) {
+TEST_F(PrefixCacheTest, ADrafterNeedsWhatItHasObserved) {
   PrefixCache prefixes(1000);
   prefixes.insert(text(1, 128), state(128, true), 10);
   prefixes.insert(text(1, 256), state(256, false), 20);
@@ -214,7 +214,7 @@ TEST_F(PrefixCacheTest, a_drafter_needs_what_it_has_observed) {
   prefixes.check_integrity();
 }
 
-TEST_F(PrefixCacheTest, a_longer_prefix_outlives_the_shorter_one_on_its_way) {
+TEST_F(PrefixCacheTest, ALongerPrefixOutlivesTheShorterOneOnItsWay) {
   PrefixCache prefixes(1000);
   const Tokens tokens = text(1, 384);
   prefixes.insert(std::span(tokens).first(128), state(128), 10);
@@ -228,7 +228,7 @@ TEST_F(PrefixCacheTest, a_longer_prefix_outlives_the_shorter_one_on_its_way) {
   prefixes.check_integrity();
 }
 
-TEST_F(PrefixCacheTest, gives_the_cache_its_pages_back) {
+TEST_F(PrefixCacheTest, GivesTheCacheItsPagesBack) {
   const int64_t free = cache_.available_tokens();
   PrefixCache prefixes(1000);
   for (int32_t i = 1; i <= 4; ++i) prefixes.insert(text(i, 256), state(256), 10);

@@ -69,7 +69,7 @@ class SequenceMemoryTest : public ::testing::Test {
   SequenceMemory memory_{cache_, drafter_, 0};
 };
 
-TEST_F(SequenceMemoryTest, the_first_of_a_group_reads_for_all) {
+TEST_F(SequenceMemoryTest, TheFirstOfAGroupReadsForAll) {
   const int64_t free = cache_.available_tokens();
   const auto a = member(100, 3), b = member(100, 3), c = member(100, 3);
   EXPECT_FALSE(memory_.waits_for_fork(*a));
@@ -93,7 +93,7 @@ TEST_F(SequenceMemoryTest, the_first_of_a_group_reads_for_all) {
   EXPECT_EQ(memory_.forks(), 0);
 }
 
-TEST_F(SequenceMemoryTest, another_reads_on_where_the_first_one_goes) {
+TEST_F(SequenceMemoryTest, AnotherReadsOnWhereTheFirstOneGoes) {
   const int64_t free = cache_.available_tokens();
   const auto a = member(100, 3), b = member(100, 3), c = member(100, 3);
   ASSERT_TRUE(open(*a));
@@ -110,7 +110,7 @@ TEST_F(SequenceMemoryTest, another_reads_on_where_the_first_one_goes) {
   EXPECT_EQ(memory_.forks(), 0);
 }
 
-TEST_F(SequenceMemoryTest, a_group_that_has_ended_is_not_made_again) {
+TEST_F(SequenceMemoryTest, AGroupThatHasEndedIsNotMadeAgain) {
   const int64_t free = cache_.available_tokens();
   const auto a = member(100, 2), b = member(100, 2);
   ASSERT_TRUE(open(*a));
@@ -126,7 +126,7 @@ TEST_F(SequenceMemoryTest, a_group_that_has_ended_is_not_made_again) {
   EXPECT_EQ(cache_.available_tokens(), free);
 }
 
-TEST_F(SequenceMemoryTest, a_running_request_grows_into_what_waits_for_others) {
+TEST_F(SequenceMemoryTest, ARunningRequestGrowsIntoWhatWaitsForOthers) {
   // One sequence of four pages and one page more for copies, of which a fork holds two.
   CacheLimits small = limits();
   small.sequences = 1;
@@ -153,7 +153,7 @@ TEST_F(SequenceMemoryTest, a_running_request_grows_into_what_waits_for_others) {
   EXPECT_EQ(memory.forks(), 0);
 }
 
-TEST_F(SequenceMemoryTest, a_suspended_request_continues_where_it_was) {
+TEST_F(SequenceMemoryTest, ASuspendedRequestContinuesWhereItWas) {
   const auto a = member(100, 1);
   a->request.fork_group = 0;
   ASSERT_TRUE(open(*a));
@@ -172,7 +172,7 @@ TEST_F(SequenceMemoryTest, a_suspended_request_continues_where_it_was) {
   memory_.close(*a);
 }
 
-TEST_F(SequenceMemoryTest, the_end_of_a_reply_is_remembered_with_its_prompt) {
+TEST_F(SequenceMemoryTest, TheEndOfAReplyIsRememberedWithItsPrompt) {
   for (const auto& [prompt, cached] : {std::pair<int64_t, int64_t>{100, 1}, {200, 2}}) {
     SequenceMemory memory(cache_, drafter_, int64_t{1} << 30);
     const auto a = member(prompt, 1);
@@ -202,7 +202,7 @@ TEST_F(SequenceMemoryTest, the_end_of_a_reply_is_remembered_with_its_prompt) {
   }
 }
 
-TEST_F(SequenceMemoryTest, refuses_what_does_not_fit_now) {
+TEST_F(SequenceMemoryTest, RefusesWhatDoesNotFitNow) {
   const auto a = member(400, 1);
   EXPECT_FALSE(memory_.open(*a, 400, 4096));  // others would have nothing to grow into
   EXPECT_EQ(a->sequence, -1);

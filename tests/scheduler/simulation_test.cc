@@ -295,7 +295,7 @@ using Kind = draft::DrafterKind;
 
 class FullSimulation : public ::testing::TestWithParam<Scenario> {};
 
-TEST_P(FullSimulation, gives_every_request_the_answer_it_gets_alone) {
+TEST_P(FullSimulation, GivesEveryRequestTheAnswerItGetsAlone) {
   simulate(GetParam(), 20261);
 }
 
@@ -331,7 +331,7 @@ INSTANTIATE_TEST_SUITE_P(
         Scenario{.name = "mtp_fixed", .model = "v4-nano", .drafter = Kind::kMtpNgram, .tree_nodes = 4}),
     [](const auto& cell) { return cell.param.name; });
 
-TEST(Simulation, short_run) {
+TEST(Simulation, ShortRun) {
   simulate({.name = "short",
             .model = "v4-nano-dspark",
             .drafter = Kind::kDspark,
@@ -343,7 +343,7 @@ TEST(Simulation, short_run) {
 
 // Work is first come, first served, and the oldest request moves in every step: whatever arrives behind it,
 // it ends within as many steps as it and those before it need one after the other.
-TEST(FullStarvation, every_request_ends_within_the_work_that_was_there_before_it) {
+TEST(FullStarvation, EveryRequestEndsWithinTheWorkThatWasThereBeforeIt) {
   auto backend = make_cpu_backend(Numerics::kOfficial, 1);
   const auto checkpoint = Checkpoint::load(FT_MODELS "/v4-nano-dspark", *backend).value();
   EngineOptions options;
@@ -399,7 +399,7 @@ TEST(FullStarvation, every_request_ends_within_the_work_that_was_there_before_it
   loop->check_integrity();
 }
 
-TEST(Simulation, what_can_never_fit_is_refused_and_what_just_fits_is_served) {
+TEST(Simulation, WhatCanNeverFitIsRefusedAndWhatJustFitsIsServed) {
   auto backend = make_cpu_backend(Numerics::kOfficial, 1);
   const auto checkpoint = Checkpoint::load(FT_MODELS "/v4-nano-dspark", *backend).value();
   EngineOptions options;

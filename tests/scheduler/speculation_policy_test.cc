@@ -159,7 +159,7 @@ std::function<double(double)> random_costs(std::mt19937_64& random, bool stairca
 
 class SpeculationPolicyTest : public ::testing::TestWithParam<bool> {};
 
-TEST_P(SpeculationPolicyTest, global_finds_the_best_of_all_closed_sets) {
+TEST_P(SpeculationPolicyTest, GlobalFindsTheBestOfAllClosedSets) {
   std::mt19937_64 random(GetParam() ? 1 : 2);
   size_t chosen = 0;
   size_t left = 0;
@@ -190,7 +190,7 @@ TEST_P(SpeculationPolicyTest, global_finds_the_best_of_all_closed_sets) {
 }
 
 // dspark.md 3.2, algorithm S, on probabilities that the policy sorts exactly.
-TEST_P(SpeculationPolicyTest, stepwise_stops_where_the_papers_algorithm_stops) {
+TEST_P(SpeculationPolicyTest, StepwiseStopsWhereThePapersAlgorithmStops) {
   std::mt19937_64 random(GetParam() ? 3 : 4);
   size_t chosen = 0;
   for (int round = 0; round < 1500; ++round) {
@@ -229,7 +229,7 @@ INSTANTIATE_TEST_SUITE_P(Costs, SpeculationPolicyTest, ::testing::Bool(),
                          [](const auto& cell) { return cell.param ? "staircase" : "linear"; });
 
 // dspark.md 3.2, algorithm A.
-TEST(SpeculationPolicy, two_step_budget_counts_by_the_past_and_picks_by_the_present) {
+TEST(SpeculationPolicy, TwoStepBudgetCountsByThePastAndPicksByThePresent) {
   std::mt19937_64 random(5);
   const CostModel costs = exact_costs(64, [](double rows) { return 0.5 + 0.2 * rows; });
   SpeculationPolicy policy(costs, {}, SelectionMode::kTwoStepBudget);
@@ -277,7 +277,7 @@ TEST(SpeculationPolicy, two_step_budget_counts_by_the_past_and_picks_by_the_pres
   EXPECT_GT(budgets.size(), 4u);
 }
 
-TEST(SpeculationPolicy, everything_is_verified_before_costs_are_known) {
+TEST(SpeculationPolicy, EverythingIsVerifiedBeforeCostsAreKnown) {
   const CostModel unmeasured(64, 8, 1.0);
   for (SelectionMode mode :
        {SelectionMode::kGlobal, SelectionMode::kStepwise, SelectionMode::kTwoStepBudget}) {
@@ -297,7 +297,7 @@ TEST(SpeculationPolicy, everything_is_verified_before_costs_are_known) {
   }
 }
 
-TEST(SpeculationPolicy, ties_go_to_the_shallower_node_and_then_to_the_earlier_request) {
+TEST(SpeculationPolicy, TiesGoToTheShallowerNodeAndThenToTheEarlierRequest) {
   const CostModel costs = exact_costs(64, [](double rows) { return 10.0 + 0.001 * rows; });
   for (SelectionMode mode : {SelectionMode::kGlobal, SelectionMode::kStepwise}) {
     SpeculationPolicy policy(costs, {}, mode);
@@ -312,7 +312,7 @@ TEST(SpeculationPolicy, ties_go_to_the_shallower_node_and_then_to_the_earlier_re
   }
 }
 
-TEST(SpeculationPolicy, drafts_less_as_load_grows_and_rows_get_dearer) {
+TEST(SpeculationPolicy, DraftsLessAsLoadGrowsAndRowsGetDearer) {
   std::mt19937_64 random(6);
   // Load: requests that decode. On the second machine rows are free up to 16.
   const CostModel linear = exact_costs(256, [](double rows) { return 1.0 + 0.05 * rows; });
@@ -354,7 +354,7 @@ struct HashLayer {
   }
 };
 
-TEST(SpeculationPolicy, of_two_equal_nodes_the_one_that_shares_experts_is_taken) {
+TEST(SpeculationPolicy, OfTwoEqualNodesTheOneThatSharesExpertsIsTaken) {
   const HashLayer hash({0, 1, 0, 1, 2, 3});  // tokens 0 and 1 use the same experts, token 2 others
   const CostModel costs = exact_costs(
       64, [](double rows) { return 0.9 + 0.1 * rows; }, 0.3);
@@ -375,7 +375,7 @@ TEST(SpeculationPolicy, of_two_equal_nodes_the_one_that_shares_experts_is_taken)
   }
 }
 
-TEST(SpeculationPolicy, counts_each_expert_of_a_token_once) {
+TEST(SpeculationPolicy, CountsEachExpertOfATokenOnce) {
   std::mt19937_64 random(8);
   std::vector<int32_t> table;
   for (int token = 0; token < 50; ++token) {
@@ -420,7 +420,7 @@ TEST(SpeculationPolicy, counts_each_expert_of_a_token_once) {
   }
 }
 
-TEST(SpeculationPolicy, expects_experts_of_independent_rows_as_the_formula_says) {
+TEST(SpeculationPolicy, ExpectsExpertsOfIndependentRowsAsTheFormulaSays) {
   // dspark.md 3.4: 6, 11.9, 17.6, ... of 256 experts for 1, 2, 3, ... rows.
   ExpertLayout layout;
   layout.experts = 256;
@@ -527,11 +527,11 @@ CostModel mild_costs() {
   return exact_costs(3, [](double rows) { return 0.7 + 0.3 * rows; });
 }
 
-TEST(SpeculationPolicyCounterexample, a_global_choice_distorts_rejection_as_the_paper_says) {
+TEST(SpeculationPolicyCounterexample, AGlobalChoiceDistortsRejectionAsThePaperSays) {
   EXPECT_NEAR(under_rejection(SelectionMode::kGlobal, papers_costs()).first_is_a(), 0.85, kBound);
 }
 
-TEST(SpeculationPolicyCounterexample, the_causal_modes_do_not) {
+TEST(SpeculationPolicyCounterexample, TheCausalModesDoNot) {
   for (SelectionMode mode : {SelectionMode::kStepwise, SelectionMode::kTwoStepBudget}) {
     EXPECT_NEAR(under_rejection(mode, papers_costs()).first_is_a(), 0.70, kBound);
     const CostModel costs = mild_costs();
@@ -547,7 +547,7 @@ TEST(SpeculationPolicyCounterexample, the_causal_modes_do_not) {
   }
 }
 
-TEST(SpeculationPolicyCounterexample, under_coupled_acceptance_every_choice_is_exact) {
+TEST(SpeculationPolicyCounterexample, UnderCoupledAcceptanceEveryChoiceIsExact) {
   const CostModel costs = papers_costs();
   SpeculationPolicy policy(costs, {}, SelectionMode::kGlobal);
   verify::Verifier verifier;

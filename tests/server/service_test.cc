@@ -499,7 +499,7 @@ TEST_F(ServiceTest, ExportsMetrics) {
   }
 }
 
-TEST_F(ServiceTest, Tokenizes) {
+TEST_F(ServiceTest, TokenizesAndDetokenizes) {
   serve();
   const json text = json::parse(ask(post("/tokenize", R"({"prompt":"hi","return_token_strs":true})")).body);
   EXPECT_EQ(text["count"], 3);

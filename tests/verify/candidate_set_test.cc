@@ -28,7 +28,7 @@ std::vector<float> logs(std::vector<double> probabilities) {
   return result;
 }
 
-TEST(CandidateSet, Table) {
+TEST(CandidateSet, FindsTheSetsOfTheTable) {
   const std::vector<float> row = logs({0.1, 0.4, 0.05, 0.3, 0.15});
   const std::vector<float> ties = {1, 2, 2, 2, 0};
   using Tokens = std::vector<int32_t>;
