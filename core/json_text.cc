@@ -1,7 +1,5 @@
 #include "core/json_text.h"
 
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 #include <vector>
@@ -59,30 +57,6 @@ class StructureCheck final : public nlohmann::json_sax<json> {
 };
 
 }  // namespace
-
-Result<std::string> read_text_file(const std::string& path, int64_t max_bytes) {
-  std::error_code status_error;
-  const auto status = std::filesystem::status(path, status_error);
-  if (status.type() == std::filesystem::file_type::not_found) {
-    return fail(ErrorCode::kNotFound, "{}: no such file", path);
-  }
-  if (status_error) return fail(ErrorCode::kInvalidFile, "{}: {}", path, status_error.message());
-  // Opening a pipe would wait for a writer.
-  if (status.type() != std::filesystem::file_type::regular) {
-    return fail(ErrorCode::kInvalidFile, "{}: not a regular file", path);
-  }
-  const auto size = std::filesystem::file_size(path, status_error);
-  if (status_error) return fail(ErrorCode::kInvalidFile, "{}: {}", path, status_error.message());
-  if (size > static_cast<uintmax_t>(max_bytes)) {
-    return fail(ErrorCode::kInvalidFile, "{}: {} bytes; at most {} are expected", path, size, max_bytes);
-  }
-  std::string text(size, '\0');
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream.read(text.data(), static_cast<std::streamsize>(size))) {
-    return fail(ErrorCode::kInvalidFile, "{}: cannot read {} bytes", path, size);
-  }
-  return text;
-}
 
 Result<json> parse_json_object(std::string_view text, const std::string& path) {
   StructureCheck check;

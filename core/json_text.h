@@ -1,7 +1,6 @@
 // Strict reading of the JSON files of a checkpoint: an object, no duplicate keys, errors that name the place.
 #pragma once
 
-#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -9,10 +8,6 @@
 #include "core/error.h"
 
 namespace ft {
-
-// The bytes of a regular file. Absent: kNotFound; not a regular file, unreadable or over `max_bytes`:
-// kInvalidFile.
-Result<std::string> read_text_file(const std::string& path, int64_t max_bytes);
 
 // Parses `text`, which must be one JSON object of at most 64 levels whose objects have no key twice (JSON
 // leaves the meaning of that open, and a file that says two things about a tensor is wrong). `path` is for

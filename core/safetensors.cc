@@ -1,19 +1,16 @@
 #include "core/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/ranges.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/file.h"
 #include "core/json_text.h"
 
 namespace ft {
@@ -106,63 +103,35 @@ std::string shape_text(std::span<const int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-SafetensorsFile::~SafetensorsFile() {
-  if (mapping_ != nullptr) munmap(const_cast<std::byte*>(mapping_), static_cast<size_t>(file_bytes_));
-}
-
 Result<std::unique_ptr<SafetensorsFile>> SafetensorsFile::open(const std::string& path) {
+  auto mapping = MappedFile::open(path);
+  if (!mapping) return tl::make_unexpected(mapping.error());
   std::unique_ptr<SafetensorsFile> file(new SafetensorsFile);
-  file->path_ = path;
-  if (auto mapped = file->map(); !mapped) return tl::make_unexpected(mapped.error());
+  file->mapping_ = std::move(*mapping);
   if (auto read = file->read_header(); !read) return tl::make_unexpected(read.error());
   return file;
 }
 
-Result<void> SafetensorsFile::map() {
-  // O_NONBLOCK: opening a pipe must not wait for a writer; it means nothing for a regular file.
-  const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) {
-    const int reason = errno;
-    return fail(reason == ENOENT ? ErrorCode::kNotFound : ErrorCode::kInvalidFile, "{}: {}", path_,
-                std::generic_category().message(reason));
-  }
-  struct stat status {};
-  const bool regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  file_bytes_ = regular ? status.st_size : 0;
-  void* address = MAP_FAILED;
-  if (file_bytes_ >= kLengthBytes) {
-    address = mmap(nullptr, static_cast<size_t>(file_bytes_), PROT_READ, MAP_PRIVATE, descriptor, 0);
-  }
-  const int reason = errno;
-  close(descriptor);
-  if (!regular) return fail(ErrorCode::kInvalidFile, "{}: not a regular file", path_);
-  if (file_bytes_ < kLengthBytes) {
-    return fail(ErrorCode::kInvalidFile, "{}: {} bytes, too short for a safetensors file", path_,
-                file_bytes_);
-  }
-  if (address == MAP_FAILED) {
-    return fail(ErrorCode::kInvalidFile, "{}: cannot be mapped: {}", path_,
-                std::generic_category().message(reason));
-  }
-  mapping_ = static_cast<const std::byte*>(address);
-  return {};
-}
-
 Result<void> SafetensorsFile::read_header() {
   constexpr auto kBad = ErrorCode::kInvalidFile;
+  const std::byte* data = mapping_->bytes().data();
+  const auto file_bytes = static_cast<int64_t>(mapping_->bytes().size());
+  if (file_bytes < kLengthBytes) {
+    return fail(kBad, "{}: {} bytes, too short for a safetensors file", path(), file_bytes);
+  }
   uint64_t length = 0;
-  std::memcpy(&length, mapping_, sizeof(length));
+  std::memcpy(&length, data, sizeof(length));
   if (length > static_cast<uint64_t>(kMaxHeaderBytes)) {
-    return fail(kBad, "{}: header length {} is over the limit of {}", path_, length, kMaxHeaderBytes);
+    return fail(kBad, "{}: header length {} is over the limit of {}", path(), length, kMaxHeaderBytes);
   }
   const int64_t data_start = kLengthBytes + static_cast<int64_t>(length);
-  if (data_start > file_bytes_) {
-    return fail(kBad, "{}: truncated: the header ends at byte {}, the file has {}", path_, data_start,
-                file_bytes_);
+  if (data_start > file_bytes) {
+    return fail(kBad, "{}: truncated: the header ends at byte {}, the file has {}", path(), data_start,
+                file_bytes);
   }
-  const int64_t data_bytes = file_bytes_ - data_start;
-  const std::string_view text(reinterpret_cast<const char*>(mapping_) + kLengthBytes, length);
-  const auto header = parse_json_object(text, path_ + " (header)");
+  const int64_t data_bytes = file_bytes - data_start;
+  const std::string_view text(reinterpret_cast<const char*>(data) + kLengthBytes, length);
+  const auto header = parse_json_object(text, path() + " (header)");
   if (!header) return tl::make_unexpected(header.error());
 
   std::vector<std::pair<HeaderEntry, const std::string*>> ranges;
@@ -170,25 +139,25 @@ Result<void> SafetensorsFile::read_header() {
     const std::string& name = item.key();
     if (name == kMetadataKey) {
       if (!item.value().is_object()) {
-        return fail(kBad, "{}: {} is {}, expected an object", path_, name, shown(item.value()));
+        return fail(kBad, "{}: {} is {}, expected an object", path(), name, shown(item.value()));
       }
       continue;
     }
     if (name.empty() || name.size() > kMaxNameBytes) {
-      return fail(kBad, "{}: a tensor name has {} bytes, expected 1 to {}", path_, name.size(),
+      return fail(kBad, "{}: a tensor name has {} bytes, expected 1 to {}", path(), name.size(),
                   kMaxNameBytes);
     }
     auto entry = parse_entry(item.value());
-    if (!entry) return fail(kBad, "{}: tensor {} {}", path_, name, entry.error().message);
+    if (!entry) return fail(kBad, "{}: tensor {} {}", path(), name, entry.error().message);
     if (entry->end > data_bytes) {
-      return fail(kBad, "{}: truncated: tensor {} ends at data byte {}, the file has {}", path_, name,
+      return fail(kBad, "{}: truncated: tensor {} ends at data byte {}, the file has {}", path(), name,
                   entry->end, data_bytes);
     }
     StoredTensor tensor;
     tensor.name = name;
     tensor.dtype = entry->dtype;
     tensor.shape = entry->shape;
-    tensor.data = mapping_ + data_start + entry->begin;
+    tensor.data = data + data_start + entry->begin;
     tensor.bytes = entry->end - entry->begin;
     tensor.file = this;
     const auto [place, inserted] = tensors_.emplace(name, std::move(tensor));
@@ -202,17 +171,17 @@ Result<void> SafetensorsFile::read_header() {
   for (size_t i = 0; i < ranges.size(); ++i) {
     const auto& [entry, name] = ranges[i];
     if (entry.begin < covered) {
-      return fail(kBad, "{}: tensors {} and {} overlap: data byte {} is before {}", path_,
+      return fail(kBad, "{}: tensors {} and {} overlap: data byte {} is before {}", path(),
                   *ranges[i - 1].second, *name, entry.begin, covered);
     }
     if (entry.begin > covered) {
-      return fail(kBad, "{}: data bytes {} to {}, before tensor {}, belong to no tensor", path_, covered,
+      return fail(kBad, "{}: data bytes {} to {}, before tensor {}, belong to no tensor", path(), covered,
                   entry.begin, *name);
     }
     covered = entry.end;
   }
   if (covered != data_bytes) {
-    return fail(kBad, "{}: the tensors cover {} data bytes, the file has {}", path_, covered, data_bytes);
+    return fail(kBad, "{}: the tensors cover {} data bytes, the file has {}", path(), covered, data_bytes);
   }
   return {};
 }
@@ -220,12 +189,6 @@ Result<void> SafetensorsFile::read_header() {
 const StoredTensor* SafetensorsFile::find(std::string_view name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
-}
-
-void SafetensorsFile::prefetch() const {
-  // Advice only: where it is refused, pages are read on first use.
-  static_cast<void>(
-      madvise(const_cast<std::byte*>(mapping_), static_cast<size_t>(file_bytes_), MADV_WILLNEED));
 }
 
 Result<std::unique_ptr<SafetensorsIndex>> SafetensorsIndex::open(const std::string& directory) {
@@ -254,7 +217,7 @@ Result<std::unique_ptr<SafetensorsIndex>> SafetensorsIndex::open(const std::stri
 
 Result<void> SafetensorsIndex::open_shards(const std::string& directory) {
   constexpr auto kBad = ErrorCode::kInvalidFile;
-  const auto text = read_text_file(path_, kMaxIndexBytes);
+  const auto text = read_file(path_, kMaxIndexBytes);
   if (!text) return tl::make_unexpected(text.error());
   const auto root = parse_json_object(*text, path_);
   if (!root) return tl::make_unexpected(root.error());
@@ -319,7 +282,13 @@ int64_t SafetensorsIndex::total_bytes() const {
 }
 
 void SafetensorsIndex::prefetch() const {
-  for (const auto& file : files_) file->prefetch();
+  for (const auto& file : files_) file->mapping()->prefetch();
+}
+
+std::vector<std::shared_ptr<const MappedFile>> SafetensorsIndex::mappings() const {
+  std::vector<std::shared_ptr<const MappedFile>> mappings;
+  for (const auto& file : files_) mappings.push_back(file->mapping());
+  return mappings;
 }
 
 Result<void> write_safetensors(const std::string& path, std::span<const TensorToWrite> tensors) {

@@ -15,6 +15,7 @@
 
 #include "core/dtype.h"
 #include "core/error.h"
+#include "core/mapped_file.h"
 
 namespace ft {
 
@@ -35,8 +36,8 @@ struct StoredTensor {
 // "[4, 256]", as messages show shapes.
 std::string shape_text(std::span<const int64_t> shape);
 
-// One mapped file. Tensors point into the mapping and live as long as the file object; the file on disk must
-// not be changed meanwhile (a mapped file that shrinks kills the process on access).
+// One mapped file. Tensors point into the mapping and live as long as it; the file on disk must not be
+// written meanwhile (core/mapped_file.h).
 class SafetensorsFile {
  public:
   static constexpr int64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own reader
@@ -46,26 +47,21 @@ class SafetensorsFile {
   // range, ranges that cover the data part once, without overlap, hole or overhang. Errors name file and
   // tensor: kNotFound if absent, kInvalidFile otherwise.
   static Result<std::unique_ptr<SafetensorsFile>> open(const std::string& path);
-  ~SafetensorsFile();
   SafetensorsFile(const SafetensorsFile&) = delete;
   SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return mapping_->path(); }
+  const std::shared_ptr<const MappedFile>& mapping() const { return mapping_; }
   // By name.
   const std::map<std::string, StoredTensor, std::less<>>& tensors() const { return tensors_; }
   // Null where the file has no such tensor.
   const StoredTensor* find(std::string_view name) const;
-  // Asks the system to read the whole file ahead.
-  void prefetch() const;
 
  private:
   SafetensorsFile() = default;
-  Result<void> map();
   Result<void> read_header();
 
-  std::string path_;
-  const std::byte* mapping_ = nullptr;
-  int64_t file_bytes_ = 0;
+  std::shared_ptr<const MappedFile> mapping_;
   std::map<std::string, StoredTensor, std::less<>> tensors_;
 };
 
@@ -87,7 +83,10 @@ class SafetensorsIndex {
   const StoredTensor* find(std::string_view name) const;
   // Data bytes of all tensors.
   int64_t total_bytes() const;
+  // Asks the system to read all files ahead.
   void prefetch() const;
+  // The files that tensors lie in.
+  std::vector<std::shared_ptr<const MappedFile>> mappings() const;
 
  private:
   SafetensorsIndex() = default;

@@ -11,7 +11,7 @@
 #include <unordered_set>
 
 #include "core/check.h"
-#include "core/json_text.h"
+#include "core/file.h"
 #include "core/safetensors.h"
 
 namespace ft {
@@ -61,6 +61,8 @@ class Loader final : public WeightVisitor {
 
   const std::optional<Error>& error() const { return error_; }
   int64_t done_bytes() const { return done_bytes_; }
+  // Whether a weight is read from its file for as long as it is used, because the placer made no copy.
+  bool reads_files() const { return reads_files_; }
   // Tensors of the files that the tree has used.
   const std::unordered_set<const StoredTensor*>& used() const { return used_; }
 
@@ -186,7 +188,9 @@ class Loader final : public WeightVisitor {
       std::memcpy(copy, host, static_cast<size_t>(tensor.bytes));
       host = copy;
     }
-    return place(tensor, host, static_cast<size_t>(tensor.bytes));
+    const void* address = place(tensor, host, static_cast<size_t>(tensor.bytes));
+    reads_files_ = reads_files_ || address == tensor.data;
+    return address;
   }
 
   const void* place(const StoredTensor& tensor, const void* host, size_t bytes) {
@@ -212,6 +216,7 @@ class Loader final : public WeightVisitor {
   int64_t total_bytes_ = 0;
   int64_t done_bytes_ = 0;
   int64_t reported_bytes_ = 0;
+  bool reads_files_ = false;
   std::unordered_set<const StoredTensor*> used_;
   std::optional<Error> error_;
 };
@@ -250,7 +255,7 @@ Checkpoint::~Checkpoint() = default;
 Result<std::unique_ptr<Checkpoint>> Checkpoint::load(const std::string& path, WeightPlacer& placer,
                                                      const std::function<void(int64_t, int64_t)>& progress) {
   const std::string config_path = (std::filesystem::path(path) / "config.json").string();
-  const auto text = read_text_file(config_path, kMaxConfigBytes);
+  const auto text = read_file(config_path, kMaxConfigBytes);
   if (!text) return tl::make_unexpected(text.error());
   auto config = ModelConfig::parse(*text, config_path);
   if (!config) return tl::make_unexpected(config.error());
@@ -266,6 +271,7 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::load(const std::string& path, We
   Loader loader(files, placer, checkpoint->storage_->copies, progress, checkpoint->weight_bytes_);
   visit_weights(checkpoint->config_, checkpoint->weights_, loader);
   if (loader.error()) return tl::make_unexpected(*loader.error());
+  if (loader.reads_files()) checkpoint->mapped_files_ = files.mappings();
   if (auto checked = check_leftovers(files, checkpoint->config_, loader.used()); !checked) {
     return tl::make_unexpected(checked.error());
   }

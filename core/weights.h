@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/mapped_file.h"
 #include "core/model_config.h"
 #include "core/tensor.h"
 
@@ -176,6 +177,8 @@ class Checkpoint {
   const ModelWeights& weights() const { return weights_; }
   // Bytes of the weights as stored in the files.
   int64_t weight_bytes() const { return weight_bytes_; }
+  // The files that weights are read from as long as they are used; none where the placer copied them.
+  const std::vector<std::shared_ptr<const MappedFile>>& mapped_files() const { return mapped_files_; }
 
  private:
   struct Storage;
@@ -184,6 +187,7 @@ class Checkpoint {
   ModelConfig config_;
   ModelWeights weights_;
   int64_t weight_bytes_ = 0;
+  std::vector<std::shared_ptr<const MappedFile>> mapped_files_;
   std::unique_ptr<Storage> storage_;
 };
 

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 
 #include "encoding/bpe_tokenizer.h"
 #include "encoding/ordered_json.h"
 #include "encoding/sentencepiece_tokenizer.h"
+#include "encoding/text_file.h"
 #include "encoding/utf8.h"
 
 namespace ft::encoding {
@@ -16,23 +16,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-EncodingResult<std::string> read_file(const fs::path& path) {
-  std::error_code status;
-  if (!fs::is_regular_file(path, status)) {
-    return fail(ErrorKind::kFileNotFound, fmt::format("{}: no such file", path.string()));
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) return fail(ErrorKind::kFileNotFound, fmt::format("{}: cannot be read", path.string()));
-  return bytes;
-}
+// Several times the published files' 8 and 1 MiB.
+constexpr int64_t kMaxVocabularyBytes = 256 << 20;
+constexpr int64_t kMaxConfigBytes = 16 << 20;
 
-EncodingResult<Json> read_json(const fs::path& path) {
-  const EncodingResult<std::string> text = read_file(path);
+EncodingResult<Json> read_json(const std::string& path, int64_t max_bytes) {
+  const EncodingResult<std::string> text = read_file(path, max_bytes);
   if (!text) return tl::unexpected<EncodingError>(text.error());
   EncodingResult<Json> value = Json::parse(*text);
-  if (!value)
-    return fail(ErrorKind::kInvalidFile, fmt::format("{}: {}", path.string(), value.error().message));
+  if (!value) return fail(ErrorKind::kInvalidFile, fmt::format("{}: {}", path, value.error().message));
   return value;
 }
 
@@ -44,19 +36,18 @@ EncodingResult<std::unique_ptr<Tokenizer>> named(const fs::path& path,
 }
 
 EncodingResult<std::unique_ptr<Tokenizer>> load_bpe(const fs::path& path) {
-  const EncodingResult<Json> root = read_json(path);
+  const EncodingResult<Json> root = read_json(path.string(), kMaxVocabularyBytes);
   if (!root) return tl::unexpected<EncodingError>(root.error());
   return named(path, BpeTokenizer::from_json(*root));
 }
 
 EncodingResult<std::unique_ptr<Tokenizer>> load_sentencepiece(const fs::path& path) {
-  const EncodingResult<std::string> model = read_file(path);
+  const EncodingResult<std::string> model = read_file(path.string(), kMaxVocabularyBytes);
   if (!model) return tl::unexpected<EncodingError>(model.error());
-  const fs::path config_path = path.parent_path() / "tokenizer_config.json";
-  std::error_code status;
+  const std::string config_path = (path.parent_path() / "tokenizer_config.json").string();
   Json config;
-  if (fs::exists(config_path, status)) {
-    EncodingResult<Json> read = read_json(config_path);
+  if (is_there(config_path)) {
+    EncodingResult<Json> read = read_json(config_path, kMaxConfigBytes);
     if (!read) return tl::unexpected<EncodingError>(read.error());
     config = std::move(*read);
   }
@@ -80,8 +71,8 @@ EncodingResult<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& pat
   std::error_code status;
   if (fs::is_directory(path, status)) {
     const fs::path json = fs::path(path) / "tokenizer.json", model = fs::path(path) / "tokenizer.model";
-    if (fs::exists(json, status)) return load_bpe(json);
-    if (fs::exists(model, status)) return load_sentencepiece(model);
+    if (is_there(json.string())) return load_bpe(json);
+    if (is_there(model.string())) return load_sentencepiece(model);
     return fail(ErrorKind::kFileNotFound,
                 fmt::format("{}: neither tokenizer.json nor tokenizer.model is there", path));
   }

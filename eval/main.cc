@@ -3,6 +3,7 @@
 // message on stderr.
 #include <iostream>
 
+#include "core/mapped_file.h"
 #include "eval/command_line.h"
 
 int main(int argc, char** argv) {
@@ -19,5 +20,6 @@ int main(int argc, char** argv) {
     const int code = app.exit(error);
     return code == 0 ? 0 : ft::eval::kBadInput;
   }
+  ft::report_lost_mappings("foretoken-eval", ft::eval::kBadInput);
   return run(stdout);
 }

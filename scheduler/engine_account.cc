@@ -193,7 +193,10 @@ void EngineLoop::keep_learned(bool now) {
   if (!now && Clock::now() - learned_kept_ < kKeepLearnedEvery) return;
   learned_kept_ = Clock::now();
   const Result<void> saved = save_learned(options_.state_folder, learned_key(), costs_, calibration_);
-  if (!saved && options_.on_warning) options_.on_warning(saved.error().message);
+  const std::string problem = saved ? "" : saved.error().message;
+  // Said once as long as it stays the same.
+  if (!problem.empty() && problem != learned_problem_ && options_.on_warning) options_.on_warning(problem);
+  learned_problem_ = problem;
 }
 
 void EngineLoop::update_reliability() {

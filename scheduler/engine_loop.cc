@@ -90,11 +90,14 @@ EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const Eng
   logit_rows_.reserve(rows);
   commit_rows_.reserve(rows);
   if (!adaptive() || drafter_->depth_max() == 0) return;
-  const bool known = !options.state_folder.empty() &&
-                     load_learned(options.state_folder, learned_key(), costs_, calibration_, &costs_origin_);
-  if (known) {
-    costs_origin_ = options.state_folder + "/" + learned_key().file_name();
-    return;
+  if (!options.state_folder.empty()) {
+    const Result<void> loaded = load_learned(options.state_folder, learned_key(), costs_, calibration_);
+    if (loaded) {
+      costs_origin_ = options.state_folder + "/" + learned_key().file_name();
+      return;
+    }
+    if (loaded.error().code != ErrorCode::kNotFound && options.on_warning)
+      options.on_warning(loaded.error().message);
   }
   costs_origin_ = "measured at the start";
   measure_costs(model_, *drafter_, experts_, costs_);

@@ -151,6 +151,7 @@ class EngineLoop {
   double prompt_row_seconds_ = 0.0;  // of one prompt row, averaged
   double image_byte_seconds_ = 0.0;  // of moving one byte of a sequence to the host, averaged
   Clock::time_point learned_kept_;
+  std::string learned_problem_;  // of the last time that it was kept; "" where there was none
 
   // Memory of a step, reused.
   std::vector<PlanInput> plan_inputs_;

@@ -1,11 +1,13 @@
 #include "scheduler/learned_state.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 
+#include "core/file.h"
 #include "core/fnv.h"
 
 namespace ft::scheduler {
@@ -16,6 +18,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int kVersion = 5;
+constexpr int64_t kMaxBytes = 4 << 20;  // several times what is written
 
 json points_json(std::span<const CostCurve::Point> points) {
   json list = json::array();
@@ -37,6 +40,11 @@ std::optional<std::vector<CostCurve::Point>> read_points(const json& list) {
   return points;
 }
 
+std::optional<double> read_seconds(const json& number) {
+  if (!number.is_number() || number.get<double>() < 0.0) return std::nullopt;
+  return number.get<double>();
+}
+
 json key_json(const LearnedKey& key) {
   return {{"machine", key.machine}, {"model", key.model}, {"drafter", key.drafter}, {"rule", key.rule}};
 }
@@ -55,38 +63,37 @@ std::string processor_name() {
   return "";
 }
 
-bool load_learned(const std::string& folder, const LearnedKey& key, CostModel& costs,
-                  Calibration& calibration, std::string* why) {
-  const fs::path path = fs::path(folder) / key.file_name();
-  const auto refuse = [&](std::string_view reason) {
-    *why = fmt::format("{}: {}", path.string(), reason);
-    return false;
+Result<void> load_learned(const std::string& folder, const LearnedKey& key, CostModel& costs,
+                          Calibration& calibration) {
+  const std::string path = (fs::path(folder) / key.file_name()).string();
+  const auto text = read_file(path, kMaxBytes);
+  if (!text) return tl::make_unexpected(text.error());
+  const json saved = json::parse(*text, nullptr, false);
+  const auto broken = [&] {
+    return fail(ErrorCode::kInvalidFile, "{}: is broken; costs are measured again", path);
   };
-  std::ifstream file(path);
-  if (!file) return refuse("nothing was kept yet");
-  const json saved = json::parse(file, nullptr, false);
-  if (!saved.is_object() || saved.value("version", json()) != kVersion ||
-      saved.value("key", json()) != key_json(key))
-    return refuse("not written by this version for this machine and model");
+  if (!saved.is_object()) return broken();
+  if (saved.value("version", json()) != kVersion || saved.value("key", json()) != key_json(key)) {
+    return fail(ErrorCode::kNotFound, "{}: not written by this version for this machine and model", path);
+  }
   const auto verify = read_points(saved.value("verify", json()));
   const auto draft = read_points(saved.value("draft", json()));
-  const json price = saved.value("seconds_per_expert", json());
-  const json row_price = saved.value("seconds_per_catch_up_row", json());
+  const auto price = read_seconds(saved.value("seconds_per_expert", json()));
+  const auto row_price = read_seconds(saved.value("seconds_per_catch_up_row", json()));
   const json numbers = saved.value("calibration", json());
-  if (!verify || !draft || !price.is_number() || !row_price.is_number() || !numbers.is_array() ||
+  if (!verify || !draft || !price || !row_price || !numbers.is_array() ||
       !std::all_of(numbers.begin(), numbers.end(), [](const json& number) { return number.is_number(); }) ||
       !calibration.restore(numbers.get<std::vector<double>>()))
-    return refuse("broken");
-  costs.restore(*verify, *draft, price.get<double>(), row_price.get<double>());
-  return true;
+    return broken();
+  costs.restore(*verify, *draft, *price, *row_price);
+  return {};
 }
 
 Result<void> save_learned(const std::string& folder, const LearnedKey& key, const CostModel& costs,
                           Calibration& calibration) {
   std::error_code error;
   fs::create_directories(folder, error);
-  const fs::path path = fs::path(folder) / key.file_name();
-  const fs::path partial = path.string() + ".partial";
+  const std::string path = (fs::path(folder) / key.file_name()).string();
   const json saved = {{"version", kVersion},
                       {"key", key_json(key)},
                       {"verify", points_json(costs.verify_curve().points())},
@@ -94,14 +101,7 @@ Result<void> save_learned(const std::string& folder, const LearnedKey& key, cons
                       {"seconds_per_expert", costs.seconds_per_expert()},
                       {"seconds_per_catch_up_row", costs.seconds_per_catch_up_row()},
                       {"calibration", calibration.save()}};
-  {
-    std::ofstream file(partial, std::ios::trunc);
-    file << saved.dump() << '\n';
-    if (!file.flush()) return fail(ErrorCode::kNotFound, "{}: cannot be written", partial.string());
-  }
-  fs::rename(partial, path, error);
-  if (error) return fail(ErrorCode::kNotFound, "{}: {}", path.string(), error.message());
-  return {};
+  return replace_file(path, saved.dump() + '\n');
 }
 
 }  // namespace ft::scheduler

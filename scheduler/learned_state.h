@@ -26,11 +26,12 @@ struct LearnedKey {
 // The processor of this machine as the system names it, "" where it does not.
 std::string processor_name();
 
-// Reads folder/key into both. False where there is no such file, or one of another key or version, or a
-// broken one: then nothing is changed, and the reason is in `why`.
-bool load_learned(const std::string& folder, const LearnedKey& key, CostModel& costs,
-                  Calibration& calibration, std::string* why);
-// Writes the file, whole or not at all; makes the folder. Errors name the path.
+// Reads folder/key into both, or changes nothing. kNotFound where there is no such file, or one of another
+// key or version; kInvalidFile for what is broken, too large or no file. Errors name the path.
+Result<void> load_learned(const std::string& folder, const LearnedKey& key, CostModel& costs,
+                          Calibration& calibration);
+// Writes the file, whole or not at all, also where several processes do; makes the folder. Errors name the
+// path.
 Result<void> save_learned(const std::string& folder, const LearnedKey& key, const CostModel& costs,
                           Calibration& calibration);
 

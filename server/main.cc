@@ -1,11 +1,10 @@
 // foretoken-server: loads a model and serves it over HTTP, or talks to a server (`chat`).
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -13,18 +12,27 @@
 #include <thread>
 #include <utility>
 
+#include "core/mapped_file.h"
 #include "server/chat.h"
 #include "server/http_server.h"
 #include "server/log.h"
 #include "server/model_loader.h"
 #include "server/options.h"
 #include "server/service.h"
+#include "server/stop_signals.h"
+#include "server/weight_watch.h"
 
 namespace {
 
 using ft::Error;
 using ft::ErrorCode;
 using namespace ft::server;
+
+// Weights were written on disk while they were in use.
+constexpr int kExitWeightsChanged = 3;
+constexpr std::chrono::milliseconds kLoadInterval{100};
+// Between two looks at the files of the weights.
+constexpr std::chrono::milliseconds kWatchInterval{500};
 
 // 2: what was asked for can never work; 1: this machine, now, cannot do it.
 int exit_code(const Error& error) {
@@ -57,72 +65,64 @@ int check(const Options& options) {
   return 0;
 }
 
-// SIGINT and SIGTERM are blocked in every thread and taken here, so that no handler interrupts anything.
-sigset_t stop_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  return signals;
-}
+// A model that is loaded beside what else goes on.
+class Loading {
+ public:
+  Loading(const Options& options, Service& service)
+      : thread_([this, &options, &service] {
+          auto model = load_model(options, [&](double share) { service.set_load_progress(share); });
+          if (model) {
+            watch_.emplace((*model)->weight_files);
+            service.set_model(std::move(*model));
+          } else {
+            failure_ = std::move(model.error());
+          }
+          done_.store(true);
+        }) {}
 
-// True when a stop signal came within `milliseconds`.
-bool wait_for_signal(const sigset_t& signals, long milliseconds) {
-  const timespec time{milliseconds / 1000, (milliseconds % 1000) * 1000000};
-  return sigtimedwait(&signals, nullptr, &time) > 0;
-}
+  bool done() const { return done_.load(); }
+  // These when done(): why there is no model, or what watches its files.
+  const std::optional<Error>& failure() const { return failure_; }
+  WeightWatch& watch() { return *watch_; }
 
-int serve(const Options& options) {
-  const sigset_t signals = stop_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+ private:
+  std::optional<Error> failure_;
+  std::optional<WeightWatch> watch_;
+  std::atomic<bool> done_{false};
+  std::jthread thread_;  // last, so that it has ended before the rest goes
+};
 
+int serve(const Options& options, StopSignals& signals) {
   Service service(options);
   auto http = HttpServer::start(options, service);
   if (!http) return report(http.error());
   log(LogLevel::kInfo, "listening on http://{}:{}", options.host, (*http)->port());
 
-  std::optional<Error> failure;
-  std::atomic<bool> loaded{false};
-  std::thread loader([&] {
-    auto model = load_model(options, [&](double share) { service.set_load_progress(share); });
-    if (model) {
-      service.set_model(std::move(*model));
-    } else {
-      failure = std::move(model.error());
-    }
-    loaded.store(true);
-  });
-  bool stopped = false;
-  while (!stopped && !(loaded.load() && failure)) stopped = wait_for_signal(signals, 100);
-
+  auto loading = std::make_unique<Loading>(options, service);
+  std::optional<std::string> changed;
+  while (!signals.wait(loading->done() ? kWatchInterval : kLoadInterval)) {
+    if (!loading->done()) continue;
+    if (loading->failure() || (changed = loading->watch().check())) break;
+  }
   service.begin_stop();
-  if (!loaded.load()) {
+  if (!loading->done()) {
     // Nothing runs yet that could be finished, and reading weights cannot be interrupted.
     log(LogLevel::kInfo, "stopped while loading");
     stop_logging();
     _exit(0);
   }
-  if (stopped) log(LogLevel::kInfo, "stopping: running replies have {} s", options.drain_seconds);
-  std::thread impatient;
-  std::atomic<bool> drained{false};
-  if (stopped) {
-    // A second signal does not wait for anybody.
-    impatient = std::thread([&] {
-      while (!drained.load()) {
-        if (wait_for_signal(signals, 100)) _exit(130);
-      }
-    });
+  const bool failed = loading->failure().has_value();
+  if (!failed && !changed) {
+    log(LogLevel::kInfo, "stopping: running replies have {} s", options.drain_seconds);
   }
-  (*http)->stop(std::chrono::seconds(options.drain_seconds));
-  loader.join();
+  (*http)->stop(std::chrono::seconds(failed || changed ? 0 : options.drain_seconds));
   service.set_model(nullptr);  // joins the engine
-  drained.store(true);
-  if (impatient.joinable()) impatient.join();
-  if (failure) return report(*failure);
+  if (failed) return report(*loading->failure());
   log(LogLevel::kInfo, "stopped");
   stop_logging();
-  return 0;
+  if (!changed) return 0;
+  fmt::print(stderr, "foretoken-server: {}\n", *changed);
+  return kExitWeightsChanged;
 }
 
 int run(int argc, char** argv) {
@@ -136,9 +136,12 @@ int run(int argc, char** argv) {
     return run_chat(*chat, std::cin, std::cout, isatty(STDOUT_FILENO) != 0);
   }
   const Options& options = std::get<Options>(*command);
+  ft::report_lost_mappings("foretoken-server", kExitWeightsChanged);
+  std::optional<StopSignals> signals;  // before the log's thread, so that this has them blocked too
+  if (!options.check) signals.emplace();
   start_logging(log_level(options.log_level));
   log(LogLevel::kInfo, "options {}", options_json(options));
-  return options.check ? check(options) : serve(options);
+  return options.check ? check(options) : serve(options, *signals);
 }
 
 }  // namespace

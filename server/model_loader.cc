@@ -116,6 +116,7 @@ Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
   model->bos = config.bos_token_id;
   model->eos = config.eos_token_id;
   model->backend_description = why;
+  model->weight_files = (*checkpoint)->mapped_files();
   model->tokenizer = std::move(*tokenizer);
 
   auto requested = engine_settings(options);

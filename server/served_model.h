@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/mapped_file.h"
 #include "encoding/chat_profile.h"
 #include "encoding/tokenizer.h"
 #include "server/generation_backend.h"
@@ -29,6 +30,7 @@ struct ServedModel {
   int32_t tree_nodes_max = 64;  // largest speculation.max_nodes, and the most that the scheduler chooses
   std::string costs_origin;     // where the scheduler's costs come from; "" where it uses none
   std::string backend_description;
+  std::vector<std::shared_ptr<const MappedFile>> weight_files;  // that weights are read from as they are used
   std::unique_ptr<encoding::Tokenizer> tokenizer;
   std::unique_ptr<GenerationBackend> backend;  // last, so that it is gone first
 

@@ -239,11 +239,13 @@ TEST(SafetensorsFile, ThingsThatAreNoFilesAreRefused) {
   expect_error(absent.error(), ErrorCode::kNotFound, {"absent.safetensors"});
   const auto directory = SafetensorsFile::open(dir.path());
   ASSERT_FALSE(directory);
-  expect_error(directory.error(), ErrorCode::kInvalidFile, {dir.path(), "not a regular file"});
+  expect_error(directory.error(), ErrorCode::kInvalidFile,
+               {dir.path(), "is a folder, expected a regular file"});
   ASSERT_EQ(mkfifo(dir.file("pipe").c_str(), 0600), 0);
   const auto pipe = SafetensorsFile::open(dir.file("pipe"));  // must not wait for a writer
   ASSERT_FALSE(pipe);
-  expect_error(pipe.error(), ErrorCode::kInvalidFile, {"pipe", "not a regular file"});
+  expect_error(pipe.error(), ErrorCode::kInvalidFile,
+               {"pipe", "is a FIFO (a pipe), expected a regular file"});
   std::filesystem::create_symlink("loop", dir.file("loop"));
   const auto loop = SafetensorsFile::open(dir.file("loop"));
   ASSERT_FALSE(loop);

@@ -1,6 +1,7 @@
 #include "encoding/tokenizer.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -92,6 +93,38 @@ TEST_F(TokenizerFiles, ModelAndConfigMustAgree) {
   EXPECT_FALSE(with_token("x", "<｜User｜>"));
   write("tokenizer_config.json", "{");
   EXPECT_EQ(load_tokenizer(folder_).error().kind, ErrorKind::kInvalidFile);
+}
+
+TEST_F(TokenizerFiles, WhatIsNoFileIsNamed) {
+  const auto expect = [&](ErrorKind kind, const char* problem) {
+    const EncodingError error = refused(folder_);
+    EXPECT_EQ(error.kind, kind) << error.message;
+    EXPECT_NE(error.message.find(problem), std::string::npos) << error.message;
+  };
+  const fs::path model = folder_ / "tokenizer.model";
+  fs::create_directory(model);
+  expect(ErrorKind::kInvalidFile, "tokenizer.model: is a folder");
+  fs::remove(model);
+  ASSERT_EQ(mkfifo(model.c_str(), 0600), 0);
+  expect(ErrorKind::kInvalidFile, "is a FIFO");
+  fs::remove(model);
+  fs::create_symlink("/dev/zero", model);
+  expect(ErrorKind::kInvalidFile, "is a device");
+  fs::remove(model);
+  fs::create_symlink("nowhere", model);
+  expect(ErrorKind::kFileNotFound, "a link to nowhere, which is not there");
+  fs::remove(model);
+  write("tokenizer.model", "");
+  fs::resize_file(model, uintmax_t{1} << 36);  // takes no room
+  expect(ErrorKind::kInvalidFile, "at most");
+  fs::remove(model);
+  // The config beside a good model counts as soon as anything of its name is there.
+  fs::copy_file(kNano + "/tokenizer.model", model);
+  fs::create_symlink("nowhere", folder_ / "tokenizer_config.json");
+  expect(ErrorKind::kFileNotFound, "tokenizer_config.json: a link to nowhere");
+  fs::remove(folder_ / "tokenizer_config.json");
+  fs::create_symlink("tokenizer_config.json", folder_ / "tokenizer_config.json");
+  expect(ErrorKind::kInvalidFile, "tokenizer_config.json: ");
 }
 
 TEST_F(TokenizerFiles, ChatNeedsItsControlTokens) {

@@ -2,9 +2,14 @@
 #include "scheduler/learned_state.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
+#include <atomic>
 #include <filesystem>
 #include <random>
+#include <thread>
 
 #include "tests/support/temp_dir.h"
 
@@ -54,16 +59,19 @@ class LearnedState : public ::testing::Test {
   LearnedState() { learned_.learn(1); }
 
   bool load(Learned& into, const LearnedKey& key = kKey) {
-    why_.clear();
-    return load_learned(dir_.path(), key, into.costs, into.calibration, &why_);
+    const Result<void> loaded = load_learned(dir_.path(), key, into.costs, into.calibration);
+    why_ = loaded ? "" : loaded.error().message;
+    code_ = loaded ? ErrorCode::kInternal : loaded.error().code;
+    return loaded.has_value();
   }
   // Loading fails, says why, and changes nothing.
-  void expect_refused(const LearnedKey& key = kKey) {
+  void expect_refused(const LearnedKey& key = kKey, ErrorCode code = ErrorCode::kNotFound) {
     Learned other;
     other.learn(2);
     const std::vector<double> before = other.facts();
     EXPECT_FALSE(load(other, key));
     EXPECT_NE(why_.find(key.file_name()), std::string::npos) << why_;
+    EXPECT_EQ(code_, code) << why_;
     EXPECT_EQ(other.facts(), before);
   }
   std::string path(const LearnedKey& key = kKey) const { return dir_.file(key.file_name()); }
@@ -71,6 +79,7 @@ class LearnedState : public ::testing::Test {
   TempDir dir_;
   Learned learned_;
   std::string why_;
+  ErrorCode code_ = ErrorCode::kInternal;
 };
 
 TEST_F(LearnedState, ComesBackAsItWas) {
@@ -90,7 +99,7 @@ TEST_F(LearnedState, MakesItsFolder) {
   const std::string folder = dir_.file("a/b");
   ASSERT_TRUE(save_learned(folder, kKey, learned_.costs, learned_.calibration));
   Learned again;
-  EXPECT_TRUE(load_learned(folder, kKey, again.costs, again.calibration, &why_));
+  EXPECT_TRUE(load_learned(folder, kKey, again.costs, again.calibration));
 }
 
 TEST_F(LearnedState, ALaterOneReplacesAnEarlierOne) {
@@ -123,12 +132,11 @@ TEST_F(LearnedState, ABrokenFileIsAsGoodAsNone) {
   const std::string whole = file_bytes(path());
   const auto expect_broken = [&](const std::string& content) {
     dir_.write(kKey.file_name(), content);
-    expect_refused();
+    expect_refused(kKey, ErrorCode::kInvalidFile);
   };
   for (size_t length : {size_t{0}, size_t{1}, whole.size() / 3, whole.size() / 2, whole.size() - 3})
     expect_broken(whole.substr(0, length));
   expect_broken("[]");
-  expect_broken("{}");
   const auto with = [&](const std::string& name, const std::string& value) {
     std::string content = whole;
     const size_t at = content.find("\"" + name + "\":");
@@ -136,14 +144,17 @@ TEST_F(LearnedState, ABrokenFileIsAsGoodAsNone) {
     // Keys come in alphabetical order, so a second one of the same name at the end wins.
     return content.substr(0, content.rfind('}')) + ",\"" + name + "\":" + value + "}";
   };
-  expect_broken(with("version", "0"));
-  expect_broken(with("version", "\"1\""));
+  for (const std::string& other : {std::string("{}"), with("version", "0"), with("version", "\"1\"")}) {
+    dir_.write(kKey.file_name(), other);
+    expect_refused();
+  }
   expect_broken(with("verify", "{}"));
   expect_broken(with("verify", "[[1, 2, 3]]"));
   expect_broken(with("verify", "[[1, 2, 3, \"4\"]]"));
   expect_broken(with("verify", "[[1, -2, 3, 4]]"));
   expect_broken(with("draft", "7"));
   expect_broken(with("seconds_per_expert", "null"));
+  expect_broken(with("seconds_per_expert", "-1"));
   expect_broken(with("seconds_per_catch_up_row", "[]"));
   expect_broken(with("calibration", "[]"));
   expect_broken(with("calibration", "[1, 2, 3]"));
@@ -157,21 +168,68 @@ TEST_F(LearnedState, IsWrittenWholeOrNotAtAll) {
   ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
   const std::string before = file_bytes(path());
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
-  // A write that cannot be finished: something is in the way of the new file.
-  fs::create_directory(path() + ".partial");
+  // A write that cannot be finished: the file may have 100 bytes.
   learned_.learn(4);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit small{100, old.rlim_max};
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
   const Result<void> saved = save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration);
+  setrlimit(RLIMIT_FSIZE, &old);
+  signal(SIGXFSZ, handler);
   ASSERT_FALSE(saved);
-  EXPECT_NE(saved.error().message.find(kKey.file_name()), std::string::npos) << saved.error().message;
+  EXPECT_NE(saved.error().message.find(path() + ": cannot be written: File too large"), std::string::npos)
+      << saved.error().message;
   EXPECT_EQ(file_bytes(path()), before);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
   // What is left of a write that was interrupted is in nobody's way.
-  fs::remove(path() + ".partial");
   dir_.write(kKey.file_name() + ".partial", "half a f");
   EXPECT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
-  EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
   // A folder that cannot be one.
   const std::string file = dir_.write("file", "");
   EXPECT_FALSE(save_learned(file, kKey, learned_.costs, learned_.calibration));
+}
+
+TEST_F(LearnedState, SurvivesWritersBesideEachOther) {
+  std::vector<std::thread> writers;
+  std::atomic<int> saved{0};
+  for (uint64_t seed = 0; seed < 4; ++seed)
+    writers.emplace_back([&, seed] {
+      Learned mine;
+      mine.learn(seed);
+      for (int i = 0; i < 50; ++i)
+        saved += save_learned(dir_.path(), kKey, mine.costs, mine.calibration).has_value() ? 1 : 0;
+    });
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(saved, 200);
+  Learned again;
+  EXPECT_TRUE(load(again)) << why_;
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
+}
+
+TEST_F(LearnedState, NamesWhatIsNoFile) {
+  const auto save = [&] { return save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration); };
+  fs::create_directory(path());
+  expect_refused(kKey, ErrorCode::kInvalidFile);
+  EXPECT_NE(why_.find("is a folder"), std::string::npos) << why_;
+  const Result<void> over_folder = save();
+  ASSERT_FALSE(over_folder);
+  EXPECT_NE(over_folder.error().message.find(path()), std::string::npos) << over_folder.error().message;
+  fs::remove(path());
+  ASSERT_EQ(mkfifo(path().c_str(), 0600), 0);
+  expect_refused(kKey, ErrorCode::kInvalidFile);
+  EXPECT_NE(why_.find("is a FIFO"), std::string::npos) << why_;
+  EXPECT_TRUE(save());  // replaces it
+  fs::remove(path());
+  fs::create_symlink("/dev/zero", path());
+  expect_refused(kKey, ErrorCode::kInvalidFile);
+  EXPECT_NE(why_.find("is a device"), std::string::npos) << why_;
+  fs::remove(path());
+  dir_.write(kKey.file_name(), "");
+  fs::resize_file(path(), uintmax_t{1} << 36);
+  expect_refused(kKey, ErrorCode::kInvalidFile);
+  EXPECT_NE(why_.find("at most"), std::string::npos) << why_;
 }
 
 }  // namespace
