@@ -25,6 +25,8 @@ std::string_view reason_phrase(int status) {
       return "Request Timeout";
     case 413:
       return "Content Too Large";
+    case 403:
+      return "Forbidden";
     case 415:
       return "Unsupported Media Type";
     case 429:
@@ -33,6 +35,8 @@ std::string_view reason_phrase(int status) {
       return "Request Header Fields Too Large";
     case 500:
       return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
     case 503:
       return "Service Unavailable";
     default:
@@ -58,6 +62,18 @@ std::string_view HttpRequest::header(std::string_view name) const {
     if (key == name) return value;
   }
   return {};
+}
+
+HttpRequest HttpRequest::without_body() const {
+  HttpRequest copy;
+  copy.method = method;
+  copy.target = target;
+  copy.headers = headers;
+  copy.http11 = http11;
+  copy.keep_alive = keep_alive;
+  copy.id = id;
+  copy.arrived = arrived;
+  return copy;
 }
 
 HttpResponse json_response(std::string body) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/api_error.h"
+#include "server/body_budget.h"
 
 namespace ft::server {
 
@@ -18,10 +19,19 @@ struct HttpRequest {
   std::string target;           // "/v1/models?x=1", as sent
   std::vector<Header> headers;  // names in lower case
   std::string body;
+  BodyLease body_lease;  // what the body counts against the bodies of all connections
   bool http11 = true;
   bool keep_alive = true;
   std::string id;  // x-request-id: the client's if it is sane, else ours
   std::chrono::steady_clock::time_point arrived = std::chrono::steady_clock::now();
+
+  // A copy of everything but the body.
+  HttpRequest without_body() const;
+  // Frees the body, which nobody needs once it is understood.
+  void release_body() {
+    std::string().swap(body);
+    body_lease.release();
+  }
 
   // Value of the first header of that (lower-case) name, "" when absent.
   std::string_view header(std::string_view name) const;

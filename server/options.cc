@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "server/request_params.h"
 #include "server/version.h"
 
 namespace ft::server {
@@ -90,26 +91,42 @@ void add_network_flags(CLI::App& app, Options& options) {
   app.add_option("--port", options.port, "Port, 0 = any free one")
       ->check(CLI::Range(0, 65535))
       ->group("Network");
-  app.add_option("--io-threads", options.io_threads, "Threads for sockets and text")
+  app.add_option("--io-threads", options.io_threads, "Threads for sockets")
+      ->check(CLI::Range(1, 256))
+      ->group("Network");
+  app.add_option("--text-threads", options.text_threads,
+                 "Threads that parse and tokenize request bodies; one of them takes the large ones")
       ->check(CLI::Range(1, 256))
       ->group("Network");
   app.add_option("--api-key", options.api_keys,
                  "Keys that clients must send, comma-separated (default: none)")
       ->delimiter(',')
       ->group("Network");
-  app.add_option("--cors-origin", options.cors_origin, "Origin that browsers may call from, '' = none")
+  app.add_option("--allowed-hosts", options.allowed_hosts,
+                 "Names besides localhost that a server without keys on a loopback address answers to, "
+                 "comma-separated, * = any")
+      ->delimiter(',')
+      ->group("Network");
+  app.add_option("--cors-origin", options.cors_origin,
+                 "Origin whose pages may call from a browser, * = all (default: none)")
       ->group("Network");
   const auto limit = [&](const char* flag, auto& value, const char* help, double max) {
     app.add_option(flag, value, help)->check(CLI::Range(1.0, max))->group("Limits");
   };
   limit("--max-body-bytes", options.max_body_bytes, "Largest request body", 1e9);
-  limit("--max-header-bytes", options.max_header_bytes, "Largest request head", 1e6);
+  limit("--max-buffered-bytes", options.max_buffered_bytes, "Request bodies of all connections together",
+        1e12);
+  limit("--max-header-bytes", options.max_header_bytes, "Largest request head", kHeaderBytesMax);
   limit("--max-connections", options.max_connections, "Open connections", 1e6);
   limit("--idle-seconds", options.idle_seconds, "A kept connection without a request", 1e6);
   limit("--request-seconds", options.request_seconds, "From a request's first byte to its last", 1e6);
   limit("--write-seconds", options.write_seconds, "A client that reads nothing while bytes wait for it", 1e6);
   limit("--keepalive-seconds", options.keepalive_seconds, "Silence in a stream before a comment is sent",
         1e6);
+  app.add_option("--max-priority", options.max_priority,
+                 "Largest `priority` of a request, either way; 0 = all requests are equal")
+      ->check(CLI::Range(0, kPriorityMax))
+      ->group("Limits");
   app.add_option("--drain-seconds", options.drain_seconds, "Time for running replies after SIGINT or SIGTERM")
       ->check(CLI::Range(0, 86400))
       ->group("Limits");
@@ -165,15 +182,19 @@ std::string options_json(const Options& options) {
       {"host", options.host},
       {"port", options.port},
       {"io_threads", options.io_threads},
+      {"text_threads", options.text_threads},
       {"api_keys", options.api_keys.size()},
+      {"allowed_hosts", options.allowed_hosts},
       {"cors_origin", options.cors_origin},
       {"max_body_bytes", options.max_body_bytes},
+      {"max_buffered_bytes", options.max_buffered_bytes},
       {"max_header_bytes", options.max_header_bytes},
       {"max_connections", options.max_connections},
       {"idle_seconds", options.idle_seconds},
       {"request_seconds", options.request_seconds},
       {"write_seconds", options.write_seconds},
       {"keepalive_seconds", options.keepalive_seconds},
+      {"max_priority", options.max_priority},
       {"drain_seconds", options.drain_seconds},
       {"log_level", options.log_level},
       {"check", options.check},
@@ -210,6 +231,19 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   // A range does not see NaN.
   if (std::isnan(options.canary_rate))
     return fail(ErrorCode::kInvalidArgument, "--canary-rate is nan, expected 0 to 1");
+  // An unset variable in a script would open the server to everybody.
+  const auto is_blank = [](const std::string& key) {
+    return key.find_first_not_of(" \t") == std::string::npos;
+  };
+  if (app.get_option("--api-key")->count() > 0 &&
+      (options.api_keys.empty() || std::any_of(options.api_keys.begin(), options.api_keys.end(), is_blank)))
+    return fail(ErrorCode::kInvalidArgument,
+                "--api-key has an empty key: name one, or leave the flag out to "
+                "serve everybody");
+  if (options.max_buffered_bytes < options.max_body_bytes)
+    return fail(ErrorCode::kInvalidArgument,
+                "--max-buffered-bytes is {}, expected at least --max-body-bytes, {}",
+                options.max_buffered_bytes, options.max_body_bytes);
   // Who makes steps small does not have to say so twice.
   if (app.get_option("--prefill-chunk")->count() == 0)
     options.prefill_chunk = std::min(options.prefill_chunk, options.batch_rows);

@@ -10,7 +10,8 @@
 
 namespace ft::server {
 
-inline constexpr int kTreeNodesMax = 64;  // of --tree-nodes, and of requests where it fixes the number
+inline constexpr int kHeaderBytesMax = 65535;  // of --max-header-bytes
+inline constexpr int kTreeNodesMax = 64;       // of --tree-nodes, and of requests where it fixes the number
 
 struct Options {
   // What is served.
@@ -39,17 +40,21 @@ struct Options {
   std::string host = "127.0.0.1";
   int port = 8000;  // 0 = any free one
   int io_threads = 2;
-  std::vector<std::string> api_keys;  // empty = everybody
-  std::string cors_origin = "*";      // "" = no CORS headers
+  int text_threads = 2;                    // parse and tokenize request bodies
+  std::vector<std::string> api_keys;       // empty = everybody
+  std::vector<std::string> allowed_hosts;  // besides local names, of a keyless server on a loopback address
+  std::string cors_origin;                 // "" = no CORS headers
 
   // Limits.
   int64_t max_body_bytes = 8 << 20;
+  int64_t max_buffered_bytes = 256 << 20;  // bodies of all connections together
   int max_header_bytes = 16 << 10;
   int max_connections = 1024;
   int idle_seconds = 75;      // a kept connection without a request
   int request_seconds = 120;  // from a request's first byte to its last
   int write_seconds = 120;    // a client that reads nothing while bytes wait for it
   int keepalive_seconds = 5;  // silence in a stream before a comment is sent
+  int max_priority = 0;       // largest priority of a request, either way
   int drain_seconds = 30;     // running replies after a signal, before they are cancelled
 
   std::string log_level = "info";

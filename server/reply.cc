@@ -172,6 +172,14 @@ HttpResponse Reply::response() const {
   return json_response(reply_json(options_.head, choices, usage(), metrics_json()));
 }
 
+size_t Reply::size() const {
+  constexpr int64_t kTextBytes = 8;        // of a token
+  constexpr int64_t kLogprobsBytes = 128;  // of a token and each of its alternatives
+  const int64_t bytes =
+      options_.logprobs ? kTextBytes + kLogprobsBytes * (1 + options_.top_logprobs) : kTextBytes;
+  return static_cast<size_t>(usage().completion_tokens * bytes);
+}
+
 Usage Reply::usage() const {
   Usage usage;
   int prompt = -1;

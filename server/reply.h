@@ -40,6 +40,7 @@ struct ReplyOptions {
   bool include_usage = false;
   bool include_speculation = false;
   bool logprobs = false;
+  int top_logprobs = 0;   // alternatives of each token
   bool thinking = false;  // chat: whole replies have a reasoning_content
   int draft_rows = 0;     // draft rows per step, for the speculation report
   std::chrono::steady_clock::time_point arrived = std::chrono::steady_clock::now();
@@ -73,6 +74,8 @@ class Reply {
   // Whether pump() left tokens behind, so that it is to be called again without waiting for the engine.
   bool has_more() const { return has_more_; }
 
+  // About how many bytes response() has to write.
+  size_t size() const;
   // The whole reply, or the error that ended it; not for streaming. After pump() was true.
   HttpResponse response() const;
 

@@ -207,8 +207,9 @@ RequestParams read_request_params(FieldReader& fields, const RequestDefaults& de
   read_stop(fields, defaults, params);
   params.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   read_speculation(fields, defaults, params.speculation);
-  params.priority =
-      -static_cast<int32_t>(fields.integer("priority", -kPriorityMax, kPriorityMax).value_or(0));
+  const auto priority =
+      static_cast<int32_t>(fields.integer("priority", -kPriorityMax, kPriorityMax).value_or(0));
+  params.priority = -std::clamp(priority, -defaults.priority_max, defaults.priority_max);
   read_response_format(fields);
   return params;
 }

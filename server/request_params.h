@@ -29,6 +29,7 @@ struct RequestDefaults {
   std::vector<std::string> drafters;  // that the engine offers, besides auto and none
   int tree_nodes_max = 64;            // upper limit of speculation.max_nodes
   int64_t vocab_size = INT32_MAX;     // token ids are below
+  int32_t priority_max = 0;           // priorities beyond it, either way, count as it; 0 = all are equal
 };
 
 struct RequestParams {

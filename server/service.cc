@@ -21,10 +21,15 @@ bool generates(Endpoint endpoint) {
   return endpoint == Endpoint::kChatCompletions || endpoint == Endpoint::kCompletions;
 }
 
+bool takes_body(Endpoint endpoint) {
+  return generates(endpoint) || endpoint == Endpoint::kTokenize || endpoint == Endpoint::kDetokenize;
+}
+
 // Open to everybody: what supervisors, scrapers and browsers ask before they have a key.
 bool is_public(Endpoint endpoint) {
   return endpoint == Endpoint::kHealth || endpoint == Endpoint::kMetrics || endpoint == Endpoint::kVersion ||
-         endpoint == Endpoint::kPreflight || endpoint == Endpoint::kNotFound;
+         endpoint == Endpoint::kPreflight || endpoint == Endpoint::kNotFound ||
+         endpoint == Endpoint::kMethodNotAllowed;
 }
 
 // Time does not depend on where the texts differ, so that keys cannot be guessed byte by byte.
@@ -42,22 +47,38 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// JSON, or the type that curl -d claims when it is not told otherwise: whether the body is JSON shows when it
-// is read.
-bool is_json_type(std::string_view content_type) {
-  const std::string type = lower(content_type.substr(0, content_type.find(';')));
+// "localhost" of "localhost:8000", "[::1]" of "[::1]:8000".
+std::string host_name(std::string_view host) {
+  const size_t bracket = host.find(']');
+  const size_t colon = host.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  return lower(host.substr(0, colon));
+}
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+}
+
+// Only a JSON type makes a browser ask before it sends a request for a page of another origin, so that is
+// what requests with an Origin need. Others may leave the type out, or send the one that curl -d claims when
+// it is not told otherwise: whether the body is JSON shows when it is read.
+ApiResult<void> check_content_type(const HttpRequest& request) {
+  const std::string_view given = request.header("content-type");
+  const std::string type = lower(given.substr(0, given.find(';')));
   const size_t end = type.find_last_not_of(" \t");
   const std::string_view trimmed(type.data(), end == std::string::npos ? 0 : end + 1);
-  return trimmed == "application/json" || trimmed.ends_with("+json") ||
-         trimmed == "application/x-www-form-urlencoded";
+  if (trimmed == "application/json" || trimmed.ends_with("+json")) return {};
+  const bool from_browser = !request.header("origin").empty();
+  if (!from_browser && (trimmed.empty() || trimmed == "application/x-www-form-urlencoded")) return {};
+  return refuse(
+      refusal(415, fmt::format("Content-Type is '{}': expected application/json", given.substr(0, 80))));
+}
+
+// What a log may show of a target: a query may hold a key.
+std::string_view logged_path(std::string_view target) {
+  return target.substr(0, std::min<size_t>(target.find_first_of("?#"), 100));
 }
 
 ApiResult<Json> read_body(const HttpRequest& request) {
-  const std::string_view type = request.header("content-type");
-  if (!type.empty() && !is_json_type(type)) {
-    return refuse(
-        refusal(415, fmt::format("Content-Type is '{}': expected application/json", type.substr(0, 80))));
-  }
   if (request.body.empty()) return refuse(refusal(400, "the body is empty: expected a JSON object"));
   auto body = Json::parse(request.body);
   if (!body) return refuse(refusal(400, "the body is not JSON: " + body.error().message, "invalid_json"));
@@ -88,8 +109,24 @@ ApiError unknown_model(const ServedModel& model, const std::string& name) {
   return error;
 }
 
-RequestDefaults defaults_of(const ServedModel& model) {
+ApiError unknown_url(const HttpRequest& request) {
+  return refusal(404, fmt::format("there is nothing at {} {}", request.method, request.target.substr(0, 200)),
+                 "unknown_url");
+}
+
+HttpResponse method_not_allowed(const HttpRequest& request, const Route& route) {
+  HttpResponse response =
+      error_response(refusal(405,
+                             fmt::format("{} is not possible at {}: expected {}", request.method,
+                                         request.target.substr(0, 200), route.argument),
+                             "method_not_allowed"));
+  response.headers.emplace_back("Allow", route.argument);
+  return response;
+}
+
+RequestDefaults defaults_of(const ServedModel& model, const Options& options) {
   RequestDefaults defaults;
+  defaults.priority_max = options.max_priority;
   defaults.thinking = model.thinking;
   defaults.drafters = model.drafters;
   defaults.tree_nodes_max = model.tree_nodes_max;
@@ -218,8 +255,25 @@ HttpResponse Service::refuse_early(const ApiError& error) {
   return error_response(error);
 }
 
-ApiResult<void> Service::check_access(const HttpRequest& request, Endpoint endpoint) const {
-  if (options_.api_keys.empty() || is_public(endpoint)) return {};
+// A page that a browser loaded from elsewhere can reach a server on the loopback interface, under a name of
+// its own that resolves to 127.0.0.1 (DNS rebinding). A key keeps it out; so does this, where there is none.
+ApiResult<void> Service::check_host(const HttpRequest& request) const {
+  if (!options_.api_keys.empty() || !is_loopback(options_.host)) return {};
+  const std::string_view given = request.header("host");
+  if (given.empty()) return {};  // HTTP/1.0, which no browser speaks
+  const std::string name = host_name(given);
+  if (is_loopback(name) || name == lower(options_.host)) return {};
+  for (const std::string& allowed : options_.allowed_hosts)
+    if (allowed == "*" || name == lower(allowed)) return {};
+  return refuse(refusal(403,
+                        fmt::format("this server answers to local names only, not to '{}' (--allowed-hosts "
+                                    "adds names, --api-key opens it to those who have a key)",
+                                    given.substr(0, 80)),
+                        "host_not_allowed"));
+}
+
+ApiResult<void> Service::check_key(const HttpRequest& request) const {
+  if (options_.api_keys.empty()) return {};
   std::string_view key = request.header("x-api-key");
   const std::string_view authorization = request.header("authorization");
   if (lower(authorization.substr(0, 7)) == "bearer ") key = authorization.substr(7);
@@ -229,6 +283,13 @@ ApiResult<void> Service::check_access(const HttpRequest& request, Endpoint endpo
   return refuse(refusal(
       401, "the API key is missing or wrong: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'",
       "invalid_api_key"));
+}
+
+ApiResult<void> Service::check_head(const HttpRequest& request, const Route& route) const {
+  if (auto host = check_host(request); !host) return host;
+  if (is_public(route.endpoint)) return {};
+  if (auto key = check_key(request); !key) return key;
+  return takes_body(route.endpoint) ? check_content_type(request) : ApiResult<void>();
 }
 
 ApiResult<std::shared_ptr<const ServedModel>> Service::ready_model() const {
@@ -251,22 +312,31 @@ ApiResult<void> Service::check_room(size_t choices, std::string field) const {
                 fmt::format("{} choices in one request, but this server takes {} at a time", choices, room)));
 }
 
+HttpResponse Service::refused(const HttpRequest& request, const ApiError& error) {
+  log(LogLevel::kDebug, "{} {} {} {}: {}", request.id, request.method, logged_path(request.target),
+      error.status, error.message);
+  return refuse_early(error);
+}
+
+std::optional<HttpResponse> Service::admit(const HttpRequest& head) {
+  const Route route = find_route(head.method, head.target);
+  if (auto fine = check_head(head, route); !fine) return refused(head, fine.error());
+  if (route.endpoint == Endpoint::kNotFound) return refused(head, unknown_url(head));
+  if (route.endpoint == Endpoint::kMethodNotAllowed) return method_not_allowed(head, route);
+  return std::nullopt;
+}
+
 Outcome Service::handle(const HttpRequest& request, const std::function<void()>& notify) {
+  if (auto response = admit(request)) return std::move(*response);
   const Route route = find_route(request.method, request.target);
-  const auto refused = [&](const ApiError& error) {
-    log(LogLevel::kDebug, "{} {} {} {}: {}", request.id, request.method, request.target.substr(0, 100),
-        error.status, error.message);
-    return refuse_early(error);
-  };
-  if (auto access = check_access(request, route.endpoint); !access) return refused(access.error());
   if (!generates(route.endpoint)) {
     auto response = answer(request, route);
-    return response ? std::move(*response) : refused(response.error());
+    return response ? std::move(*response) : refused(request, response.error());
   }
   auto body = read_body(request);
-  if (!body) return refused(body.error());
+  if (!body) return refused(request, body.error());
   auto reply = generate(request, *body, route.endpoint, notify);
-  if (!reply) return refused(reply.error());
+  if (!reply) return refused(request, reply.error());
   return std::move(*reply);
 }
 
@@ -300,22 +370,10 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
       HttpResponse response;
       response.status = 204;
       response.content_type.clear();
-      response.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-                          {"Access-Control-Allow-Headers", "*, Authorization"},
-                          {"Access-Control-Max-Age", "86400"}};
-      return response;
-    }
-    case Endpoint::kNotFound:
-      return refuse(refusal(
-          404, fmt::format("there is nothing at {} {}", request.method, request.target.substr(0, 200)),
-          "unknown_url"));
-    case Endpoint::kMethodNotAllowed: {
-      HttpResponse response =
-          error_response(refusal(405,
-                                 fmt::format("{} is not possible at {}: expected {}", request.method,
-                                             request.target.substr(0, 200), route.argument),
-                                 "method_not_allowed"));
-      response.headers.emplace_back("Allow", route.argument);
+      if (!options_.cors_origin.empty())
+        response.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+                            {"Access-Control-Allow-Headers", "*, Authorization"},
+                            {"Access-Control-Max-Age", "86400"}};
       return response;
     }
     default:
@@ -338,7 +396,7 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
   }
   auto body = read_body(request);
   if (!body) return refuse(body.error());
-  return route.endpoint == Endpoint::kTokenize ? tokenize(**model, *body, defaults_of(**model))
+  return route.endpoint == Endpoint::kTokenize ? tokenize(**model, *body, defaults_of(**model, options_))
                                                : detokenize(**model, *body);
 }
 
@@ -353,7 +411,7 @@ ApiResult<std::unique_ptr<Reply>> Service::generate(const HttpRequest& request, 
 ApiResult<std::unique_ptr<Reply>> Service::chat(const HttpRequest& request, const Json& body,
                                                 std::shared_ptr<const ServedModel> model,
                                                 const std::function<void()>& notify) {
-  auto parsed = parse_chat_request(body, defaults_of(*model));
+  auto parsed = parse_chat_request(body, defaults_of(*model, options_));
   if (!parsed) return refuse(parsed.error());
   const RequestParams& params = parsed->params;
   auto prompt = chat_prompt(*model, *parsed);
@@ -365,6 +423,7 @@ ApiResult<std::unique_ptr<Reply>> Service::chat(const HttpRequest& request, cons
 
   ReplyOptions options = reply_options(request, *model, params, ReplyKind::kChat);
   options.logprobs = parsed->logprobs;
+  options.top_logprobs = parsed->top_logprobs;
   options.thinking = parsed->thinking;
   ChoiceOptions choice = choice_options(*model, params);
   choice.parser.thinking = parsed->thinking && parsed->prefill != Prefill::kContent;
@@ -387,7 +446,7 @@ ApiResult<std::unique_ptr<Reply>> Service::chat(const HttpRequest& request, cons
 ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, const Json& body,
                                                     std::shared_ptr<const ServedModel> model,
                                                     const std::function<void()>& notify) {
-  auto parsed = parse_completion_request(body, defaults_of(*model));
+  auto parsed = parse_completion_request(body, defaults_of(*model, options_));
   if (!parsed) return refuse(parsed.error());
   const RequestParams& params = parsed->params;
 
@@ -395,6 +454,7 @@ ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, 
   if (auto fits = check_room(parsed->prompts.size() * static_cast<size_t>(params.choices), "prompt"); !fits)
     return refuse(fits.error());
   options.logprobs = parsed->logprobs;
+  options.top_logprobs = parsed->top_logprobs;
   ChoiceOptions choice = choice_options(*model, params);
   choice.chat = false;
   choice.skip_special = parsed->skip_special_tokens;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -36,8 +37,11 @@ class Service {
 
   // Gives the request its id. Call before handle() and headers().
   void identify(HttpRequest& request) const;
-  // Answers any request. `notify` is called, on the engine's thread, whenever the reply can be pumped. Any
-  // thread.
+  // What the head of a request alone is refused for: its host, key, path, method or kind of body. None: the
+  // body may be read. Any thread.
+  std::optional<HttpResponse> admit(const HttpRequest& head);
+  // Answers any request, and admits it first. `notify` is called, on the engine's thread, whenever the reply
+  // can be pumped. Any thread.
   Outcome handle(const HttpRequest& request, const std::function<void()>& notify);
   // Headers that every response to this request carries: x-request-id and CORS.
   std::vector<Header> headers(const HttpRequest& request) const;
@@ -47,7 +51,10 @@ class Service {
  private:
   std::shared_ptr<const ServedModel> model() const;
   ApiResult<std::shared_ptr<const ServedModel>> ready_model() const;
-  ApiResult<void> check_access(const HttpRequest& request, Endpoint endpoint) const;
+  ApiResult<void> check_host(const HttpRequest& request) const;
+  ApiResult<void> check_key(const HttpRequest& request) const;
+  ApiResult<void> check_head(const HttpRequest& request, const Route& route) const;
+  HttpResponse refused(const HttpRequest& request, const ApiError& error);
   // 400 on `field` for more choices than can be running and waiting.
   ApiResult<void> check_room(size_t choices, std::string field) const;
   ApiResult<HttpResponse> answer(const HttpRequest& request, const Route& route) const;

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
+#include <functional>
 #include <memory>
 
+#include "server/body_budget.h"
 #include "server/options.h"
 #include "server/service.h"
+#include "server/text_pool.h"
 
 namespace ft::server {
 
@@ -21,9 +24,17 @@ class Connection {
   virtual void abort() = 0;
 };
 
+// What all sessions of a server share. Everything must outlive them.
+struct SessionContext {
+  const Options& options;
+  Service& service;
+  BodyBudget& bodies;
+  TextPool& text;
+};
+
 // Starts a session on the socket's executor, which must be a strand. The session keeps itself alive; `ended`
-// is called on the executor as its last act. `options` and `service` must outlive it.
-std::shared_ptr<Connection> start_session(boost::asio::ip::tcp::socket socket, const Options& options,
-                                          Service& service, std::function<void()> ended);
+// is called on the executor as its last act.
+std::shared_ptr<Connection> start_session(boost::asio::ip::tcp::socket socket, const SessionContext& context,
+                                          std::function<void()> ended);
 
 }  // namespace ft::server

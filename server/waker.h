@@ -6,11 +6,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <utility>
 
 namespace ft::server {
 
-// wake() may be called by any thread at any time, also after the session has gone. Many wakes before the
-// session looks are one.
+// wake() may be called by any thread at any time, also after the session has gone, and does not throw. Many
+// wakes before the session looks are one.
 class Waker : public std::enable_shared_from_this<Waker> {
  public:
   // `timer` is what the session waits on; cancelling it is the wake-up.
@@ -21,10 +23,14 @@ class Waker : public std::enable_shared_from_this<Waker> {
     if (timer_ == nullptr || pending_) return;
     pending_ = true;
     // Posted, because the timer belongs to the session's executor.
-    boost::asio::post(timer_->get_executor(), [self = shared_from_this()] {
-      const std::lock_guard posted_lock(self->mutex_);
-      if (self->timer_ != nullptr) self->timer_->cancel();
-    });
+    try {
+      boost::asio::post(timer_->get_executor(), [self = shared_from_this()] {
+        const std::lock_guard posted_lock(self->mutex_);
+        if (self->timer_ != nullptr) self->timer_->cancel();
+      });
+    } catch (const std::bad_alloc&) {
+      pending_ = false;  // the next token tries again, and sessions look by themselves now and then
+    }
   }
 
   // On the session's executor: whether there was a wake since the last call.

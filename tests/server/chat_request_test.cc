@@ -13,6 +13,7 @@ RequestDefaults defaults() {
   defaults.drafters = {"dspark", "ngram", "dspark+ngram"};
   defaults.tree_nodes_max = 17;
   defaults.vocab_size = 1000;
+  defaults.priority_max = INT32_MAX;
   return defaults;
 }
 

@@ -50,10 +50,10 @@ class RawClient {
   }
   bool post(const std::string& path, const std::string& body, const std::string& more_headers = "") {
     return send("POST " + path +
-                " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " +
+                " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
                 std::to_string(body.size()) + "\r\n" + more_headers + "\r\n" + body);
   }
-  bool get(const std::string& path) { return send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"); }
+  bool get(const std::string& path) { return send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n"); }
 
   // Reads more into the buffer. False at the end of the stream, on an error or after `timeout_ms`.
   bool read_more(int timeout_ms = 5000) {

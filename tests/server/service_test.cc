@@ -52,7 +52,9 @@ class ServiceTest : public ::testing::Test {
     return json::parse(response.body)["metrics"]["speculative_decoding"]["num_spec_tokens"];
   }
 
-  HttpResponse ask(HttpRequest request) {
+  HttpResponse ask(const HttpRequest& given) {
+    HttpRequest request = given.without_body();
+    request.body = given.body;
     service_->identify(request);
     Outcome outcome = service_->handle(request, {});
     if (auto* reply = std::get_if<std::unique_ptr<Reply>>(&outcome)) {
@@ -176,7 +178,9 @@ TEST_F(ServiceTest, CountsThePromptOnceForAllChoices) {
 }
 
 TEST_F(ServiceTest, PassesOnSpeculationAndPriority) {
-  serve();
+  Options options;
+  options.max_priority = 5;
+  serve(options);
   ask(post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"hi"}],"priority":-4,
     "speculation":{"drafter":"ngram","max_nodes":64,"tree":"chain"}})"));
   ask(post("/v1/completions", R"({"prompt":"a","priority":9,"speculation":{"enabled":false}})"));
@@ -186,7 +190,7 @@ TEST_F(ServiceTest, PassesOnSpeculationAndPriority) {
   EXPECT_EQ(requests[0].speculation.max_nodes, 64);
   EXPECT_EQ(requests[0].speculation.shape, draft::TreeShape::kChain);
   EXPECT_TRUE(requests[0].speculation.enabled);
-  EXPECT_EQ(requests[1].priority, -9);
+  EXPECT_EQ(requests[1].priority, -5);  // as much as there may be
   EXPECT_FALSE(requests[1].speculation.enabled);
   const HttpResponse refused =
       ask(post("/v1/completions", R"({"prompt":"a","speculation":{"drafter":"mtp"}})"));
@@ -431,6 +435,72 @@ TEST_F(ServiceTest, ChecksKeys) {
     HttpRequest request = post("/v1/chat/completions", kHi);
     request.headers.emplace_back(name, value);
     EXPECT_EQ(ask(request).status, 401) << value;
+  }
+}
+
+TEST_F(ServiceTest, AllRequestsAreEqualUnlessTold) {
+  serve();
+  for (const char* priority : {"-1000", "1000"})
+    ask(post("/v1/completions", std::string(R"({"prompt":"a","priority":)") + priority + "}"));
+  for (const scheduler::GenerateRequest& request : backend_->requests()) EXPECT_EQ(request.priority, 0);
+}
+
+TEST_F(ServiceTest, TheHeadAloneIsRefused) {
+  Options options;
+  options.api_keys = {"secret"};
+  serve(options);
+  const auto status = [&](HttpRequest request) {
+    const auto refused = service_->admit(request);
+    return refused ? refused->status : 200;
+  };
+  const auto with = [](HttpRequest request, const char* name, const char* value) {
+    request.headers.emplace_back(name, value);
+    return request;
+  };
+  EXPECT_EQ(status(post("/v1/chat/completions", "")), 401);
+  EXPECT_EQ(status(with(post("/v1/chat/completions", ""), "x-api-key", "secret")), 200);
+  EXPECT_EQ(status(post("/nothing", "")), 404);
+  EXPECT_EQ(status(get("/v1/chat/completions")), 405);
+  EXPECT_EQ(status(get("/health")), 200);
+}
+
+TEST_F(ServiceTest, AKeylessLocalServerAnswersToLocalNamesOnly) {
+  Options options;
+  options.allowed_hosts = {"My.Name"};
+  serve(options);
+  const auto status = [&](const char* host) {
+    HttpRequest request = get("/health");
+    request.headers.emplace_back("host", host);
+    return ask(request).status;
+  };
+  for (const char* host :
+       {"localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000", "[::1]", "my.name:1"})
+    EXPECT_EQ(status(host), 200) << host;
+  for (const char* host : {"rebind.evil", "localhost.evil", "1.2.3.4", "[::2]:8000", "x"})
+    EXPECT_EQ(status(host), 403) << host;
+  options.host = "0.0.0.0";
+  serve(options);
+  EXPECT_EQ(status("rebind.evil"), 200);
+  options.host = "127.0.0.1";
+  options.api_keys = {"k"};
+  serve(options);
+  EXPECT_EQ(status("rebind.evil"), 200);
+}
+
+TEST_F(ServiceTest, BrowsersMustSendJsonAsSuch) {
+  serve();
+  const auto status = [&](const char* type, bool browser) {
+    HttpRequest request = post("/v1/completions", R"({"prompt":"a"})");
+    request.headers.clear();
+    if (type != nullptr) request.headers.emplace_back("content-type", type);
+    if (browser) request.headers.emplace_back("origin", "http://evil.example");
+    return ask(request).status;
+  };
+  for (const bool browser : {false, true}) {
+    EXPECT_EQ(status("application/json; charset=utf-8", browser), 200);
+    EXPECT_EQ(status("application/x-www-form-urlencoded", browser), browser ? 415 : 200);
+    EXPECT_EQ(status(nullptr, browser), browser ? 415 : 200);
+    EXPECT_EQ(status("text/plain", browser), 415);
   }
 }
 

@@ -75,6 +75,8 @@ SessionRun run_session(int fail_at) {
   testing::ScriptedBackend* engine = backend.get();
   service.set_model(testing::fake_model(std::move(backend)));
 
+  BodyBudget bodies(options.max_buffered_bytes);
+  TextPool text(1);
   SessionRun run;
   auto faults = std::make_shared<Faults>();
   faults->fail_at = fail_at;
@@ -84,14 +86,14 @@ SessionRun run_session(int fail_at) {
     Socket server(net::make_strand(context));
     net::local::connect_pair(client, server);
     const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"stream":true})";
-    const std::string request =
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
-        "\r\n\r\n" + body;
-    const std::string last = "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const std::string request = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+                                std::to_string(body.size()) + "\r\n\r\n" + body;
+    const std::string last = "GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     Error error;
     net::write(client, net::buffer(request + last), error);
-    auto session = std::make_shared<Session<FaultyStream>>(FaultyStream(std::move(server), faults), options,
-                                                           service, [&run] { run.ended = true; });
+    auto session = std::make_shared<Session<FaultyStream>>(FaultyStream(std::move(server), faults),
+                                                           SessionContext{options, service, bodies, text},
+                                                           [&run] { run.ended = true; });
     session->start();
     session.reset();
     std::thread reader([&] {
