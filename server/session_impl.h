@@ -35,6 +35,7 @@ namespace ft::server {
 
 namespace net = boost::asio;
 
+// No co_await stands in a condition here: gcc 12 may leave the state of such a coroutine uninitialised.
 template <class Stream>
 class Session : public Connection, public std::enable_shared_from_this<Session<Stream>> {
  public:
@@ -118,7 +119,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
 
   // One request and its response. False when the connection is to end.
   net::awaitable<bool> serve_one() {
-    if (!co_await wait_for_request()) co_return false;
+    const bool begun = co_await wait_for_request();
+    if (!begun) co_return false;
     answered_ = false;
     HttpRequest head;
     std::optional<ApiError> failure;
@@ -156,7 +158,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
           co_await net::async_write(stream_, net::buffer(kContinue.data(), kContinue.size()), kUseTuple);
       if (error) co_return false;
     }
-    if (!co_await read(parser, false)) co_return co_await refuse_unread(parser, head);
+    const bool has_all = co_await read(parser, false);
+    if (!has_all) co_return co_await refuse_unread(parser, head);
     end_reading();
 
     // Shared with the worker that may still read it when the session is gone.
@@ -200,8 +203,9 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
   template <class T>
   net::awaitable<void> wait_for(std::shared_ptr<TextTask<T>> work) {
     co_await net::this_coro::throw_if_cancelled(false);
-    while (!work->finished()) {
-      if (co_await was_cancelled()) co_return;
+    for (bool cancelled = false; !work->finished();) {
+      cancelled = co_await was_cancelled();
+      if (cancelled) co_return;
       co_await work->timer().async_wait(kUseTuple);
     }
   }
@@ -261,7 +265,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       head.keep_alive = false;
       linger_ = true;
     }
-    if (!co_await send_response(head, response) || !head.keep_alive) co_return false;
+    const bool sent = co_await send_response(head, response);
+    if (!sent || !head.keep_alive) co_return false;
     parser.drop_body();
     begin_reading();
     const bool dropped = co_await read(parser, false);
@@ -290,8 +295,12 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
 
   net::awaitable<void> drive(HttpRequest& request, std::shared_ptr<Reply> reply) {
     co_await net::this_coro::throw_if_cancelled(false);
-    const bool sent =
-        reply->stream() ? co_await drive_stream(request, *reply) : co_await drive_whole(request, reply);
+    bool sent = false;
+    if (reply->stream()) {
+      sent = co_await drive_stream(request, *reply);
+    } else {
+      sent = co_await drive_whole(request, reply);
+    }
     reply_sent_ = sent;
   }
 
@@ -304,16 +313,16 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
     answered_ = true;
     set_deadline(std::chrono::seconds(options_.write_seconds));
-    if (co_await events.open(
-            response_head(request, head, service_.headers(request), false, stays_open(request)))) {
-      co_return false;
-    }
+    Error error = co_await events.open(
+        response_head(request, head, service_.headers(request), false, stays_open(request)));
+    if (error) co_return false;
     clear_deadline();
     const auto keepalive = std::chrono::seconds(options_.keepalive_seconds);
     Clock::time_point silent_since = Clock::now();
     std::string out;
     for (bool over = false; !over;) {
-      if (co_await was_cancelled()) co_return false;
+      const bool cancelled = co_await was_cancelled();
+      if (cancelled) co_return false;
       waker_->take();
       over = pump(reply, out);
       if (out.empty() && !over) {
@@ -330,19 +339,22 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       }
       if (!out.empty()) {
         set_deadline(std::chrono::seconds(options_.write_seconds));
-        if (co_await events.send(out)) co_return false;
+        error = co_await events.send(out);
+        if (error) co_return false;
         clear_deadline();
         silent_since = Clock::now();
         out.clear();
       }
     }
-    co_return !co_await events.close();
+    error = co_await events.close();
+    co_return !error;
   }
 
   net::awaitable<bool> drive_whole(HttpRequest& request, std::shared_ptr<Reply> reply) {
     std::string unused;
     for (;;) {
-      if (co_await was_cancelled()) co_return false;
+      const bool cancelled = co_await was_cancelled();
+      if (cancelled) co_return false;
       waker_->take();
       if (pump(*reply, unused)) break;
       if (reply->has_more()) {
@@ -395,7 +407,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       buffer_.commit(size);
       // A cancellation that met a completed read is known here only: without asking, the next read would
       // never end.
-      if (error || size == 0 || co_await was_cancelled()) co_return;
+      const bool cancelled = co_await was_cancelled();
+      if (error || size == 0 || cancelled) co_return;
     }
     // Too much was sent ahead; a write will notice if the client leaves.
     net::steady_timer never(stream_.get_executor(), Clock::time_point::max());

@@ -29,9 +29,11 @@ Sent send_all(TestStream& stream, net::io_context& context, bool chunked) {
       context,
       [&]() -> net::awaitable<void> {
         EventStream<TestStream> events(stream, chunked);
-        if ((sent.error = co_await events.open("HEAD\r\n\r\n"))) co_return;
+        sent.error = co_await events.open("HEAD\r\n\r\n");
+        if (sent.error) co_return;
         for (const char* event : {"data: one\n\n", "data: two two two\n\n", ": keepalive\n\n"}) {
-          if ((sent.error = co_await events.send(event))) co_return;
+          sent.error = co_await events.send(event);
+          if (sent.error) co_return;
           ++sent.sends_done;
         }
         sent.error = co_await events.close();

@@ -70,6 +70,22 @@ std::vector<Violation> tests_are_named_as_sentences(const Source& source) {
   return found;
 }
 
+// gcc 12 may leave the state of a coroutine uninitialised that awaits in a condition: it then resumes anywhere.
+std::vector<Violation> conditions_do_not_await(const Source& source) {
+  std::vector<Violation> found;
+  static const std::regex condition(R"(\b(?:if|while|for|switch)\s*\()");
+  for (auto match = std::sregex_iterator(source.code.begin(), source.code.end(), condition);
+       match != std::sregex_iterator(); ++match) {
+    const auto open = static_cast<size_t>(match->position() + match->length());
+    size_t close = open;
+    for (int depth = 1; close < source.code.size() && depth > 0; ++close)
+      depth += source.code[close] == '(' ? 1 : source.code[close] == ')' ? -1 : 0;
+    if (source.code.substr(open, close - open).find("co_await") != std::string::npos)
+      found.push_back({line_of(source.code, open), "await before the condition, into a variable"});
+  }
+  return found;
+}
+
 }  // namespace
 
 std::vector<Violation> violations_of(const std::string& text, const char* pattern, const std::string& why) {
@@ -160,6 +176,14 @@ std::vector<Rule> code_rules() {
        },
        {{"core/a.cc", std::string(kLinesMax + 1, '\n')}},
        {{"core/a.cc", std::string(kLinesMax, '\n')}}},
+
+      {"ConditionsDoNotAwait",
+       conditions_do_not_await,
+       {{"server/a.h", "if (co_await a()) co_return;\n"},
+        {"server/a.h", "while (a(1) &&\n !co_await b()) {}\n"},
+        {"server/a.h", "if (auto [e, n] = co_await a(); e) co_return;\n"}},
+       {{"server/a.h", "if (a()) co_await b();\n"},
+        {"server/a.h", "// if (co_await a())\nconst bool x = co_await a();\n"}}},
 
       {"TestsAreNamedAsSentences",
        tests_are_named_as_sentences,
