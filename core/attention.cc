@@ -8,8 +8,8 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   const ModelConfig& config = scope.config;
   Activations& a = scope.activations;
   const AttentionWeights& w = weights.attn;
-  // Layers without a compressor use the plain rotary table, the others the YaRN one, for everything they
-  // rotate.
+  // Layers without a compressor use the plain rotary table,
+  // the others the YaRN one, for everything they rotate.
   const Rotations rotations = weights.ratio == 0 ? scope.plan.plain : scope.plan.compressed;
 
   backend.linear(a.input, w.wq_a, a.query_low, LinearInput::kQ8, LinearOutput::kBF16);

@@ -7,12 +7,13 @@
 // Numeric modes. kExact: float32 math, no rounding or quantisation anywhere (rb(), q8(), q8sim(), q4sim()
 // below are the identity). kOfficial: the rounding points of the released model (model.md section 3): values
 // that the model holds in bf16 are float32 numbers rounded by rb().
-//   rb(x)            round to nearest even to bf16
-//   q8(x)            per 128 consecutive elements of a row: s = 2^ceil(log2(max(amax,1e-4)/448)),
-//   e4m3_RNE(x/s)*s q8sim(x)         the same with groups of 64, result rounded to bf16 (exact) q4sim(x)
-//   groups of 32: s = 2^ceil(log2(max(amax,6*2^-126)/6)), e2m1_RNE(x/s)*s, rounded to bf16
-//                    (in q8 and q4sim the division is a product with fl32(1/448), fl32(1/6); see
-//                    model.md 3.0)
+//   rb(x)     round to nearest even to bf16
+//   q8(x)     per group of 128 consecutive elements of a row, with amax the group's largest magnitude:
+//             s = 2^ceil(log2(max(amax, 1e-4) / 448)), then e4m3_RNE(x / s) * s
+//   q8sim(x)  q8 with groups of 64; the result is a bf16 number already
+//   q4sim(x)  per group of 32: s = 2^ceil(log2(max(amax, 6 * 2^-126) / 6)), then e2m1_RNE(x / s) * s,
+//             which is a bf16 number already
+// The divisions by 448 and by 6 are products with fl32(1/448) and fl32(1/6) (model.md 3.0).
 // Activations are float32 in both modes. Pointers in Matrix/Weight/IndexView are addresses of this backend.
 // Ops run in order on one queue; `download` waits for it. No op allocates after `reserve`.
 #pragma once
@@ -52,9 +53,9 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-// cos and sin of the rotary angles of each row: [rows, rope_dim/2, 2] float32 (cos, sin), made by core/rope.h
-// on the host. Interleaved pairs (2i, 2i+1) of the LAST rope_dim columns turn by angle i (model.md section
-// 1).
+// cos and sin of the rotary angles of each row:
+// [rows, rope_dim/2, 2] float32 (cos, sin), made by core/rope.h on the host.
+// Interleaved pairs (2i, 2i+1) of the LAST rope_dim columns turn by angle i (model.md section 1).
 struct Rotations {
   const float* data = nullptr;
   int64_t rope_dim = 0;
@@ -62,8 +63,7 @@ struct Rotations {
 
 // Which compressed entries each row sees. Entry j of row r is at address
 //   j < committed[r]: page_table[sequence[r]*page_stride + j/entries_per_page] + j % entries_per_page
-//   else            : private_entry[private_offset[r] + j - committed[r]]          (entries closed inside
-//   this batch)
+//   else            : private_entry[private_offset[r] + j - committed[r]]  (entries closed inside this batch)
 // and row r sees committed[r] + private_offset[r+1] - private_offset[r] entries. Addresses index rows of
 // `compressed` (and of `index_keys`, which is laid out alike). All arrays int32, in backend memory.
 struct CompressedView {
@@ -84,8 +84,7 @@ struct AttentionArgs {
   const int32_t* window = nullptr;  // [rows, window_width] addresses in raw, oldest first, -1 = none
   int32_t window_width = 0;
   const float* compressed = nullptr;  // [*, c] compressed entries; null for SWA
-  const int32_t* selected =
-      nullptr;  // CSA: [rows, selected_width] addresses in compressed, ascending j, -1 = none
+  const int32_t* selected = nullptr;  // CSA: [rows, selected_width] addresses, ascending j, -1 = none
   int32_t selected_width = 0;
   const CompressedView* all_visible = nullptr;  // HCA: every visible entry in order of j
   Vector sink;                                  // [H]
@@ -104,9 +103,10 @@ class Backend : public WeightPlacer {
 
   // --- memory ---
   virtual Buffer allocate(size_t bytes) = 0;
-  virtual void upload(void* destination, const void* host,
-                      size_t bytes) = 0;  // host memory may be reused on return
-  virtual void download(void* host, const void* source, size_t bytes) = 0;  // waits for all earlier ops
+  // Host memory may be reused on return.
+  virtual void upload(void* destination, const void* host, size_t bytes) = 0;
+  // Waits for all earlier ops.
+  virtual void download(void* host, const void* source, size_t bytes) = 0;
   // Runs `ops`, a sequence of ops in which every pointer and count is the same for equal keys, so that a
   // device may record it once and replay it. Uploads, downloads and everything that the host must do each
   // time stay outside: a replay does not call `ops`. Recorded steps are forgotten by reserve().
@@ -137,19 +137,19 @@ class Backend : public WeightPlacer {
                       Matrix comb) = 0;
   // streams[r,k,:] = rb(post_k * o + sum_j comb[j,k] * streams[r,j,:]), in place (model.md 3.2.6).
   virtual void hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) = 0;
-  // Head collapse: y = rb(sum_i pre_i X_i) with pre = sigmoid(z*scale + base) + hc_eps (model.md 3.10). y [m,
-  // d].
+  // Head collapse: y = rb(sum_i pre_i X_i) with pre = sigmoid(z*scale + base) + hc_eps (model.md 3.10).
+  // y [m, d].
   virtual void hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) = 0;
   // out[r, :] = (1/n) sum_s streams[r, s, :], unweighted (dspark.md 1.1); sum in ascending s; rb() at the
   // end. `out` may be strided.
   virtual void stream_mean(Matrix streams, int stream_count, Matrix out) = 0;
-  // streams[r,s,:] = rb(e[r,:] + h[r,s,:]): the MTP input (model.md 3.11). h, streams [m, n*d] (may be the
-  // same memory).
+  // streams[r,s,:] = rb(e[r,:] + h[r,s,:]): the MTP input (model.md 3.11).
+  // h, streams [m, n*d] (may be the same memory).
   virtual void combine_streams(Matrix e, Matrix h, Matrix streams) = 0;
 
   // --- linears and norms (model.md 3.0) ---
-  // y[r, :] = w * rb?(x): out = rb(x * rsqrt(mean(x^2) + rms_norm_eps) * w); one rounding. x and y may be the
-  // same.
+  // y[r, :] = w * rb?(x): out = rb(x * rsqrt(mean(x^2) + rms_norm_eps) * w); one rounding.
+  // x and y may be the same.
   virtual void rms_norm(Matrix x, Vector weight, Matrix y) = 0;
   // y = x W^T. With groups g > 1 (wo_a): x is [m, g*k], W is [g*n, k], y[m, G*n+i] = W[G*n+i, :] . x[m,
   // G*k:(G+1)*k]. Products and sums in float32; the input is q8()-ed first for kQ8 with fp8/fp4 weights.
@@ -166,15 +166,15 @@ class Backend : public WeightPlacer {
   virtual void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) = 0;
 
   // --- compressor (model.md 3.5) ---
-  // state[dst[r], :] = [k[r, :] | g[r, :] + ape[positions[r] % ratio, :]]. k, g [m, w]; state rows have 2*w
-  // columns, float32.
+  // state[dst[r], :] = [k[r, :] | g[r, :] + ape[positions[r] % ratio, :]].
+  // k, g [m, w]; state rows have 2*w columns, float32.
   virtual void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
                                      float* state, const int32_t* dst) = 0;
-  // One compressed entry per closing row: out[dst[i], :] from state rows sources[i, :] ([count, coff*ratio]
-  // addresses, -1 = no row: weight exactly 0). coff = 2 for ratio 4: the first `ratio` sources use columns
-  // [0:c], the others [c:2c] of k and u. Softmax over the sources per channel (max subtracted; sum and
-  // weighted sum in source order), e = rb(sum/weight), rms_norm(norm), rotate (rotations of the block's first
-  // position), rb; then
+  // One compressed entry per closing row: out[dst[i], :] from state rows
+  // sources[i, :] ([count, coff*ratio] addresses, -1 = no row: weight exactly 0).
+  // coff = 2 for ratio 4: the first `ratio` sources use columns [0:c], the others [c:2c] of k and u.
+  // Softmax over the sources per channel (max subtracted; sum and weighted sum in source order),
+  // e = rb(sum/weight), rms_norm(norm), rotate (rotations of the block's first position), rb; then
   //   is_index_key false: q8sim() of the columns before the rotated ones; true: Hadamard (x c^-1/2, float32,
   //   rb) and q4sim() of all.
   virtual void compress(const float* state, const int32_t* sources, int64_t count, int ratio,
@@ -182,8 +182,8 @@ class Backend : public WeightPlacer {
                         const int32_t* dst) = 0;
 
   // --- indexer (model.md 3.6) ---
-  // In place per head of `head_dim`: rotate, rb, Hadamard (float32 inside, one rb), q4sim() of all columns. q
-  // [m, HI*cI].
+  // In place per head of `head_dim`: rotate, rb, Hadamard (float32 inside, one rb), q4sim() of all columns.
+  // q [m, HI*cI].
   virtual void index_query(Matrix q, int64_t head_dim, Rotations rotations) = 0;
   // Scores I_j = rb(sum_h rb(w_h * relu(rb(q_h . key_j)))) with w = rb(weights[r, h] * weight_scale), sum
   // over h in float32; selected[r, :] = addresses of the min(top_k, visible) entries with the largest score

@@ -16,24 +16,24 @@ struct LayerScope {
   const ModelConfig& config;
   Activations& activations;
   const StepPlan& plan;
-  int32_t* route_ids =
-      nullptr;  // [m, K] where the layer's chosen experts are kept; null: activations.route_ids
+  // [m, K] where the layer's chosen experts are kept; null: activations.route_ids.
+  int32_t* route_ids = nullptr;
 };
 
-// activations.streams = block(activations.streams) for the rows of the plan; stages their KV and compressor
-// rows in `cache`.
+// activations.streams = block(activations.streams) for the rows of the plan;
+// stages their KV and compressor rows in `cache`.
 void run_block(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
 
 // output = attention(input), model.md 3.3 to 3.8.
 void run_attention(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
 
-// Stages compressor inputs of `input` and the entries that these rows close (model.md 3.5). `is_index_key`:
-// the indexer's.
+// Stages compressor inputs of `input` and the entries that these rows close (model.md 3.5).
+// `is_index_key`: the indexer's.
 void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const RatioPlan& plan,
                     int64_t head_dim, bool is_index_key, float* state, float* entries);
 
-// selected = the compressed entries that each row attends to in a CSA layer (model.md 3.6). Reads query_low
-// and input.
+// selected = the compressed entries that each row attends to in a CSA layer (model.md 3.6).
+// Reads query_low and input.
 void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const RatioPlan& plan,
                  const LayerCache& cache);
 

@@ -8,8 +8,8 @@
 
 namespace ft {
 
-// The token at which the cumulative sum of `weights` passes u * total; tokens of weight 0 are never chosen. u
-// in (0, 1).
+// The token at which the cumulative sum of `weights` passes u * total; tokens of weight 0 are never chosen.
+// u in (0, 1).
 int32_t draw(std::span<const double> weights, double u);
 
 // probability[v] = softmax(logits / temperature)[v], as many as logits; temperature > 0. A logit of NaN or

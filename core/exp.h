@@ -1,5 +1,5 @@
-// The exponential of four lanes at once, without a library's: it is inlined, and the same bits on every
-// machine.
+// The exponential of four lanes at once, without a library's:
+// it is inlined, and the same bits on every machine.
 #pragma once
 
 #include <bit>

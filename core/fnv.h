@@ -1,5 +1,5 @@
-// FNV-1a: spreads values over 64 bits. For names and buckets; whoever must not confuse two values compares
-// them.
+// FNV-1a: spreads values over 64 bits.
+// For names and buckets; whoever must not confuse two values compares them.
 #pragma once
 
 #include <cstdint>

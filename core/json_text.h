@@ -9,9 +9,8 @@
 
 namespace ft {
 
-// Parses `text`, which must be one JSON object of at most 64 levels whose objects have no key twice (JSON
-// leaves the meaning of that open, and a file that says two things about a tensor is wrong). `path` is for
-// the message.
+// Parses `text`, which must be one JSON object of at most 64 levels whose objects have no key twice: JSON leaves
+// the meaning of that open, and a file that says two things about a tensor is wrong. `path` is for the message.
 Result<nlohmann::json> parse_json_object(std::string_view text, const std::string& path);
 
 // A value as it stands in the file, cut to a length that fits a message.

@@ -91,9 +91,9 @@ void KeyedRanking::rank_with_noise(std::span<const float> logits, float largest,
           count);
   }
 
-  // A token can only be offered with success if (logit - largest) * scale + bound >= threshold(), all in
-  // float. The margin covers every rounding: 2e-7 of the distance for the float terms, the last bits of
-  // offset, the bound's.
+  // A token can only be offered with success if (logit - largest) * scale + bound >= threshold(),
+  // all in float. The margin covers every rounding:
+  // 2e-7 of the distance for the float terms, the last bits of offset, the bound's.
   const auto threshold = [&] {
     if (std::ssize(best_) < count) return -kInfinity;
     const double distance = best_.back().score - offset;

@@ -24,10 +24,10 @@ struct RankedToken {
 // result is a pure function of the arguments: not of earlier calls, threads, or the machine's vector width.
 class KeyedRanking {
  public:
-  // The `count` (>= 1) tokens with the highest scores, best first, equal scores by lowest id. Fewer when
-  // fewer tokens can be chosen: a logit of NaN or -inf never is; +inf counts as the largest finite float.
-  // Valid until the next call. Expected cost: one Philox block per two tokens whose logit could still win, a
-  // few exact scores.
+  // The `count` (>= 1) tokens with the highest scores, best first, equal scores by lowest id.
+  // Fewer when fewer tokens can be chosen: a logit of NaN or -inf never is;
+  // +inf counts as the largest finite float. Valid until the next call.
+  // Expected cost: one Philox block per two tokens whose logit could still win, a few exact scores.
   std::span<const RankedToken> rank(std::span<const float> logits, double temperature, NoiseKey key,
                                     int64_t count);
 

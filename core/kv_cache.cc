@@ -264,8 +264,8 @@ Result<void> KvCache::rewind(SequenceId sequence, int64_t length) {
   if (!keeps_rows_before(sequence, length))
     return fail(ErrorCode::kInvalidArgument, "rewind to {}: rows before {} are no longer kept", length,
                 floor);
-  // Pages behind the new length go back, so that a later write never meets a full page that a snapshot
-  // shares.
+  // Pages behind the new length go back, so that a later write never
+  // meets a full page that a snapshot shares.
   const auto freed = [&](size_t k) {
     const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
     return std::count_if(owned.begin() + static_cast<std::ptrdiff_t>(used_pages(k, length)), owned.end(),

@@ -35,8 +35,8 @@ struct CacheLimits {
   int32_t sequences = 1;  // open at the same time
   int32_t rows = 512;     // staged by one transaction
   int64_t context = 0;    // tokens of one sequence, at most
-  int64_t total_tokens =
-      0;  // tokens of all sequences and snapshots whose compressed entries fit; rounded up to pages
+  // Tokens of all sequences and snapshots whose compressed entries fit; rounded up to pages.
+  int64_t total_tokens = 0;
 };
 
 // Addresses of one layer's tensors, for the ops. Null where the layer has none.
@@ -90,8 +90,8 @@ class KvImage {
   std::vector<float> rows_;
 };
 
-// Rows on their way into the cache. Destruction without commit rolls back, which costs nothing. One at a time
-// per cache.
+// Rows on their way into the cache. Destruction without commit rolls back, which costs nothing.
+// One at a time per cache.
 class KvTransaction {
  public:
   KvTransaction(KvTransaction&& other) noexcept : cache_(other.cache_) { other.cache_ = nullptr; }
@@ -102,9 +102,9 @@ class KvTransaction {
   // The plan is valid until the next stage() of this cache.
   const StepPlan& stage(std::span<const Row> rows, Visibility visibility = Visibility::kCausal);
 
-  // Publishes rows, given as indices in this transaction, parents before children; the rows of a sequence
-  // must be a path that starts at its committed tip. Every row staged for other paths is dropped. Ends the
-  // transaction.
+  // Publishes rows, given as indices in this transaction, parents before children;
+  // the rows of a sequence must be a path that starts at its committed tip.
+  // Every row staged for other paths is dropped. Ends the transaction.
   void commit(std::span<const int32_t> rows) &&;
 
   std::span<const Row> rows() const;
@@ -117,8 +117,8 @@ class KvTransaction {
 
 class KvCache {
  public:
-  // A cache for layers with these compression ratios (0, 4 or other, model.md section 1). `config` gives the
-  // widths.
+  // A cache for layers with these compression ratios (0, 4 or other, model.md section 1).
+  // `config` gives the widths.
   KvCache(Backend& backend, const ModelConfig& config, std::vector<int> ratios, const CacheLimits& limits);
   ~KvCache();
 
@@ -150,9 +150,9 @@ class KvCache {
   // below the longest, or below the snapshot or image it began from; 0 is always allowed.
   // kOverloaded if snapshots hold so many of its pages that the rest could not be written again.
   Result<void> rewind(SequenceId sequence, int64_t length);
-  // The first `length` tokens, less than kRewindMax below the end. Null if the rows before them are no longer
-  // kept (as for rewind), or if the cache has no page left for the copy of a partly filled page that the
-  // snapshot would share.
+  // The first `length` tokens, less than kRewindMax below the end.
+  // Null if the rows before them are no longer kept (as for rewind),
+  // or if the cache has no page left for the copy of a partly filled page that the snapshot would share.
   std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence, int64_t length);
   std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence) { return snapshot(sequence, length(sequence)); }
 
@@ -175,8 +175,8 @@ class KvCache {
   // not bounded by the context or by the sequences that are open; without compressed layers boundless.
   int64_t unreserved_tokens() const;
 
-  // Verifies the bookkeeping (page references, reservations, lengths). Aborts on a broken invariant; for
-  // tests and idle time.
+  // Verifies the bookkeeping (page references, reservations, lengths).
+  // Aborts on a broken invariant; for tests and idle time.
   void check_integrity() const;
 
  private:
@@ -207,8 +207,8 @@ class KvCache {
   void set_page(size_t ratio, SequenceId sequence, size_t index, int32_t page);
   int32_t writable_entry(size_t ratio, SequenceId sequence, int64_t entry);
   void commit(std::span<const int32_t> rows);
-  // Copies rows (src[i] -> dst[i]) of the tensors that `each` names for every layer of ratio index `ratio`
-  // (-1: window rows).
+  // Copies rows (src[i] -> dst[i]) of the tensors that `each` names for every
+  // layer of ratio index `ratio` (-1: window rows).
   void copy_window(std::span<const int32_t> src, std::span<const int32_t> dst);
   void copy_state(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);
   void copy_entries(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);

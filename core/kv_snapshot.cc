@@ -1,5 +1,5 @@
-// Sequences kept aside: snapshots, which share compressed pages with the cache that they lie in, and images,
-// which leave it.
+// Sequences kept aside: snapshots, which share compressed pages with the cache that they lie in,
+// and images, which leave it.
 #include <algorithm>
 #include <numeric>
 
@@ -175,8 +175,8 @@ int64_t KvCache::image_bytes(SequenceId sequence) const {
   return floats * static_cast<int64_t>(sizeof(float));
 }
 
-// Calls move(tensor, cols, first, end, address) for everything that an image holds, in pieces of bounded
-// size.
+// Calls move(tensor, cols, first, end, address) for everything that an image holds,
+// in pieces of bounded size.
 template <class Move>
 void KvCache::each_image_piece(SequenceId sequence, Move move) const {
   const auto in_pieces = [&](float* tensor, int64_t cols, int64_t first, int64_t end, auto address) {

@@ -23,8 +23,8 @@ constexpr float kLargest = std::numeric_limits<float>::max();
 }  // namespace
 
 float largest_logit(std::span<const float> logits) {
-  // Eight maxima, so that one does not wait for the other. A comparison with NaN is false and leaves the
-  // maximum.
+  // Eight maxima, so that one does not wait for the other.
+  // A comparison with NaN is false and leaves the maximum.
   Float4 a = Float4{} - kInfinity;
   Float4 b = a;
   size_t i = 0;

@@ -15,9 +15,10 @@ namespace ft {
 // Results of one forward call, valid until the next one.
 struct ForwardOutput {
   std::span<const float> logits;  // host, [logit_rows.size(), V], in the order asked for
-  Matrix streams;  // backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads)
-  Matrix
-      taps;  // backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1)
+  // Backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads).
+  Matrix streams;
+  // Backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1).
+  Matrix taps;
   // Backend memory, [layers, limits.rows, K]: the routed experts of each row, ascending. Only the plan's rows
   // are written. Model::fetch_routing reads them.
   const int32_t* routing = nullptr;
@@ -54,8 +55,8 @@ class Model {
   // `checkpoint` must outlive the model. Calls backend.reserve.
   Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& limits);
 
-  // Runs the rows of `plan` (made by a transaction of cache()) and returns the logits of the plan rows
-  // `logit_rows`.
+  // Runs the rows of `plan` (made by a transaction of cache())
+  // and returns the logits of the plan rows `logit_rows`.
   ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
 
   // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K],

@@ -1,5 +1,5 @@
-// The multi-token prediction block: from the streams at position t and the token at t+1, logits of t+2
-// (model.md 3.11).
+// The multi-token prediction block:
+// from the streams at position t and the token at t+1, logits of t+2 (model.md 3.11).
 #pragma once
 
 #include "core/activations.h"
@@ -23,8 +23,8 @@ class MtpBlock {
   // rows whose output nobody asks for. Only for a block without a compressor (ratio 0).
   void append(const StepPlan& plan, Matrix streams);
 
-  // Logits of the given output streams ([rows, n*d], rows <= limits.rows), on the host; valid until the next
-  // call.
+  // Logits of the given output streams ([rows, n*d], rows <= limits.rows), on the host;
+  // valid until the next call.
   std::span<const float> logits(Matrix streams);
 
   KvCache& cache() { return cache_; }

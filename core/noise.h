@@ -50,16 +50,16 @@ enum class NoiseStream : uint32_t {
   kResidual = 2,    // the token at a position when no draft stands there
 };
 
-// The noise of one token choice. `position` is the absolute position of the token being chosen: one more than
-// the position of the row whose logits choose it. A draft and the target agree on it without talking to each
-// other.
+// The noise of one token choice. `position` is the absolute position of the token being chosen:
+// one more than the position of the row whose logits choose it.
+// A draft and the target agree on it without talking to each other.
 struct NoiseKey {
   uint64_t seed = 0;
   int64_t position = 0;
 };
 
-// The Philox block with the two 64-bit words of tokens 2*pair and 2*pair+1: words {0,1} and {2,3}, the high
-// half first.
+// The Philox block with the two 64-bit words of tokens 2*pair and 2*pair+1:
+// words {0,1} and {2,3}, the high half first.
 constexpr Philox::Counter noise_block(NoiseKey key, uint32_t pair, NoiseStream stream = NoiseStream::kToken) {
   const uint64_t position = static_cast<uint64_t>(key.position);
   return Philox::block({pair, static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
@@ -67,9 +67,9 @@ constexpr Philox::Counter noise_block(NoiseKey key, uint32_t pair, NoiseStream s
                        {static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32)});
 }
 
-// (k + 1/2) * 2^-52 for the top 52 of the 64 bits k: the odd multiples of 2^-53. Every value is exact in
-// double, so the result is never 0 or 1: from 2^-53 to 1 - 2^-53. (One bit more and k + 1/2 would round, at
-// the top up to 1.)
+// (k + 1/2) * 2^-52 for the top 52 of the 64 bits k: the odd multiples of 2^-53.
+// Every value is exact in double, so the result is never 0 or 1: from 2^-53 to 1 - 2^-53.
+// (One bit more and k + 1/2 would round, at the top up to 1.)
 constexpr double open_uniform(uint32_t high, uint32_t low) {
   const uint64_t bits = (static_cast<uint64_t>(high) << 32) | low;
   return static_cast<double>(((bits >> 12) << 1) | 1u) * 0x1p-53;

@@ -21,8 +21,8 @@ void fill_one(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {
 #if defined(__x86_64__)
 // One block a 64-bit lane. The multiplication reads only the low half of its operands and leaves both halves
 // of the product, so the halves that nobody reads are never cleared: c1 and c3 carry rubbish above bit 31.
-// Round keys are laid out first and the rounds unrolled: otherwise the broadcasts cost as much as the
-// multiplications.
+// Round keys are laid out first and the rounds unrolled:
+// otherwise the broadcasts cost as much as the multiplications.
 #pragma GCC push_options
 #pragma GCC target("avx2")
 void fill_four(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {

@@ -1,5 +1,5 @@
-// The high halves of the noise words of consecutive tokens, many at a time: what a coarse bound of the noise
-// needs.
+// The high halves of the noise words of consecutive tokens, many at a time:
+// what a coarse bound of the noise needs.
 #pragma once
 
 #include <cstdint>

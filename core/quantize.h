@@ -1,6 +1,6 @@
-// The rounding and quantisation of activations in the official numerics, as scalar code that every backend
-// may use (backend.h; model.md 3.0). All functions change float32 values in place and are functions of the
-// given values alone.
+// The rounding and quantisation of activations in the official numerics,
+// as scalar code that every backend may use (backend.h; model.md 3.0).
+// All functions change float32 values in place and are functions of the given values alone.
 #pragma once
 
 #include <cmath>
@@ -24,8 +24,8 @@ constexpr float max_abs(const float* x, int64_t count) {
   return largest;
 }
 
-// Exponent of the power-of-two scale of a group with largest magnitude `amax` (finite): e4m3 codes times
-// 2^exponent.
+// Exponent of the power-of-two scale of a group with largest magnitude `amax` (finite):
+// e4m3 codes times 2^exponent.
 constexpr int q8_exponent(float amax) {
   const float bounded = amax > 1e-4f ? amax : 1e-4f;
   return ceil_log2(bounded * (1.0f / 448.0f));
@@ -62,8 +62,8 @@ constexpr void q8(float* x, int64_t count) {
   quantize_e4m3(x, count, kQ8Group);
 }
 
-// q8sim() of backend.h. An e4m3 value times a power of two is a bf16 number: the final rounding changes
-// nothing.
+// q8sim() of backend.h. An e4m3 value times a power of two is a bf16 number:
+// the final rounding changes nothing.
 constexpr void q8sim(float* x, int64_t count) {
   quantize_e4m3(x, count, kQ8SimGroup);
 }

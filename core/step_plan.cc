@@ -132,8 +132,8 @@ void StepPlanner::plan_ratio(size_t index, std::span<const Row> rows, int64_t fi
   }
   private_offset[count] = static_cast<int32_t>(private_count);
 
-  // With fixed shapes the lists keep their size whatever the rows close, so that a captured step can be
-  // replayed.
+  // With fixed shapes the lists keep their size whatever the rows close,
+  // so that a captured step can be replayed.
   const bool fixed = backend_.fixed_shapes();
   plan.close_count = fixed ? count : closing;
   if (fixed) plan.view.visible_max = r.page_stride * r.entries_per_page;

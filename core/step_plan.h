@@ -16,8 +16,7 @@ namespace ft {
 // What the rows of one call see of each other.
 enum class Visibility : uint8_t {
   kCausal,  // a row sees its ancestors, itself, and the committed window before them (model.md 5.4)
-  kBlock,   // every row of a sequence sees the last W committed rows and all rows of the call (DSpark,
-            // dspark.md 1.4)
+  kBlock,   // a row sees the last W committed rows and all rows of its sequence in the call (dspark.md 1.4)
 };
 
 // Lists of one compression ratio (model.md 5.4).
@@ -110,8 +109,8 @@ class StepPlanner {
   std::vector<uint8_t> host_;
   Buffer device_;
   size_t used_ = 0;
-  std::vector<int32_t>
-      closer_;  // per row of the transaction: nearest row on its path, itself included, that closes a block
+  // Per row of the transaction: nearest row on its path, itself included, that closes a block.
+  std::vector<int32_t> closer_;
   StepPlan plan_;
 };
 

@@ -1,5 +1,5 @@
-// The backend of core/backend.h on the host: checks shapes, takes scratch, and splits each op over threads by
-// output.
+// The backend of core/backend.h on the host:
+// checks shapes, takes scratch, and splits each op over threads by output.
 #include <algorithm>
 #include <cstring>
 #include <vector>

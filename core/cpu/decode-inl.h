@@ -1,5 +1,5 @@
-// Weights as stored, turned into float32 vectors in registers, 32 columns at a time. Included once per
-// instruction set.
+// Weights as stored, turned into float32 vectors in registers, 32 columns at a time.
+// Included once per instruction set.
 //
 // Columns come in "paired" order inside each group of 32: the 16 even columns, then the 16 odd ones. It is
 // the order in which packed formats fall apart without shuffles (the low nibbles of 16 bytes are the even
@@ -99,8 +99,8 @@ struct DecodeFp8 {
   }
 };
 
-// e2m1: a table of the sixteen values, multiplied by the scale of the group before the look-up where one
-// vector holds it.
+// e2m1: a table of the sixteen values, multiplied by the scale of the group
+// before the look-up where one vector holds it.
 struct DecodeFp4 {
   static constexpr int kGroupBytes = kGroup / 2;
   struct Scale {

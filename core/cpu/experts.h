@@ -32,8 +32,8 @@ struct ExpertGroups {
   void build(const int32_t* ids, const float* weights, int64_t rows, int k, int64_t expert_count);
 };
 
-// h = rb(weight * silu(min(gate, limit)) * clamp(up, +-limit)), in place of gate. `weight` null = 1 (shared
-// expert).
+// h = rb(weight * silu(min(gate, limit)) * clamp(up, +-limit)), in place of gate.
+// `weight` null = 1 (shared expert).
 struct GatedUnitJob {
   float* gate;      // [rows, width]
   const float* up;  // [rows, width]

@@ -1,5 +1,5 @@
-// Vector pieces that several kernels share: roundings, quantisers, sums, rotation. Included once per
-// instruction set.
+// Vector pieces that several kernels share: roundings, quantisers, sums, rotation.
+// Included once per instruction set.
 #if defined(FT_CORE_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FT_CORE_CPU_LANES_INL_H_
 #undef FT_CORE_CPU_LANES_INL_H_
@@ -123,8 +123,8 @@ HWY_INLINE void rms_norm_row(const float* x, const float* w, int64_t n, float ep
   scale_row(x, w, 1.0f / std::sqrt(mean + eps), n, official, y);
 }
 
-// Turns the pairs of x[0..n) by the (cos, sin) pairs at `angles`; `sign` -1 turns back. Rounds in official
-// mode.
+// Turns the pairs of x[0..n) by the (cos, sin) pairs at `angles`; `sign` -1 turns back.
+// Rounds in official mode.
 HWY_INLINE void rotate_pairs(float* x, const float* angles, int64_t n, float sign, bool official) {
   const D d;
   const DU du;
@@ -205,9 +205,8 @@ HWY_INLINE void quantize_row(const float* x, int64_t n, int64_t group, float* y)
   for (int64_t i = 0; i < n; i += group) quantize_group<Format>(x + i, std::min(group, n - i), y + i);
 }
 
-// Sylvester-Hadamard transform of x[0..n) scaled by n^-1/2, n a power of two; rounds once in official mode.
-// A step of distance h adds and subtracts lanes i and i^h: between vectors for h >= lanes, by a shuffle
-// below.
+// Sylvester-Hadamard transform of x[0..n) scaled by n^-1/2, n a power of two; rounds once in official mode. A
+// step of distance h adds and subtracts lanes i and i^h: between vectors for h >= lanes, by a shuffle below.
 HWY_INLINE void hadamard_row(float* x, int64_t n, bool official) {
   const D d;
   const float norm = 1.0f / std::sqrt(static_cast<float>(n));

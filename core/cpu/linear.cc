@@ -25,8 +25,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// 1024 columns: long enough that folding the lanes costs nothing beside them, short enough that float32 sums
-// stay sharp.
+// 1024 columns: long enough that folding the lanes costs nothing beside them,
+// short enough that float32 sums stay sharp.
 constexpr int64_t kChunkBlocks = 8;
 
 // Rows that share a decoded vector, and outputs beside them, so that the accumulators stay in registers.
@@ -35,8 +35,8 @@ constexpr int outputs_for(int rows) {
   return kLanes == 16 ? (rows <= 4 ? 4 : 2) : (rows <= 2 ? 4 : 2);
 }
 
-// What one tile reads: four output rows (the last repeated at the end of a matrix) and up to kRowsMax
-// activation rows.
+// What one tile reads: four output rows (the last repeated at the end of a matrix)
+// and up to kRowsMax activation rows.
 struct Tile {
   const uint8_t* data[kTileOutputs];
   const uint8_t* scale[kTileOutputs];

@@ -23,8 +23,8 @@ inline int64_t padded_columns(int64_t cols) {
 }
 
 // Activations made ready for a weight format: `groups` runs of padded_columns(k) per row, one after another.
-// paired: each group of 32 columns holds its even columns, then its odd ones. quantize: q8() of the row
-// first.
+// paired: each group of 32 columns holds its even columns, then its odd ones.
+// quantize: q8() of the row first.
 struct PrepareJob {
   const float* x;
   int64_t x_stride;
@@ -55,9 +55,9 @@ struct LinearJob {
 };
 
 // Computes tiles [begin, end) of the job, for all its rows.
-// y[r, o] is the sum over chunks of 1024 columns of: lanes of one accumulator per (r, o), filled in column
-// order by fused multiply-adds, then folded. Nothing in that depends on the rows of the call or on the tiles
-// asked for.
+// y[r, o] is the sum over chunks of 1024 columns of:
+// lanes of one accumulator per (r, o), filled in column order by fused multiply-adds, then folded.
+// Nothing in that depends on the rows of the call or on the tiles asked for.
 void linear_tiles(const LinearJob& job, int64_t begin, int64_t end);
 
 }  // namespace ft::cpu

@@ -13,8 +13,8 @@ namespace {
 // Pieces per thread: enough that a late helper still finds some, few enough that claiming is cheap.
 constexpr int64_t kPiecesPerThread = 4;
 
-// Tens of microseconds: longer than the gaps between the ops of a step, short beside a pause between
-// requests.
+// Tens of microseconds: longer than the gaps between the ops of a step,
+// short beside a pause between requests.
 constexpr int kSpins = 1000;
 
 void pause() {

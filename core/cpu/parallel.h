@@ -1,5 +1,5 @@
-// The one place where the CPU backend uses threads: a loop over output elements, split into contiguous
-// pieces.
+// The one place where the CPU backend uses threads:
+// a loop over output elements, split into contiguous pieces.
 #pragma once
 
 #include <atomic>

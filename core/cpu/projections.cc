@@ -59,8 +59,8 @@ void index_query_heads_target(Matrix q, int64_t head_dim, Rotations rotations, b
   }
 }
 
-// The end that window rows and compressed entries share: norm, rotation, quantisation of the columns before
-// the rotated ones.
+// The end that window rows and compressed entries share:
+// norm, rotation, quantisation of the columns before the rotated ones.
 HWY_INLINE void finish_kv_row(const float* x, Vector norm, const float* angles, int64_t rope_dim, float eps,
                               bool official, float* out) {
   const int64_t plain = norm.size - rope_dim;

@@ -21,8 +21,8 @@ __global__ void store_kernel(Matrix k, Matrix g, const float* ape, const int32_t
   row[width + i] = g.data[r * g.stride + i] + ape[positions[r] % ratio * width + i];
 }
 
-// One block per entry, a thread per channel (looping where there are more); then the first warp finishes the
-// vector.
+// One block per entry, a thread per channel (looping where there are more);
+// then the first warp finishes the vector.
 template <bool kOfficial>
 __global__ void __launch_bounds__(512)
     compress_kernel(const float* state, const int32_t* sources, int ratio, int head_dim, const float* norm,
@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(512)
   if (__syncthreads_or(found) == 0) return;  // padding of a step with fixed shapes
 
   for (int i = thread; i < head_dim; i += static_cast<int>(blockDim.x)) {
-    // Of a CSA row the lower half of the columns belongs to the next block, so the first `ratio` sources use
-    // it.
+    // Of a CSA row the lower half of the columns belongs to the next block,
+    // so the first `ratio` sources use it.
     const auto at = [&](int s) {
       return state + addresses[s] * 2 * width + (overlap == 2 && s >= ratio ? head_dim + i : i);
     };

@@ -10,8 +10,8 @@ namespace ft::cuda {
 
 namespace {
 
-// Scratch of attention and of index scores: rows of a call share it, more rows than fit go one group after
-// the other.
+// Scratch of attention and of index scores:
+// rows of a call share it, more rows than fit go one group after the other.
 constexpr size_t kListScratchBytes = size_t{512} << 20;
 // Recorded steps kept; a server sees one per (rows, logit rows) it uses.
 constexpr size_t kRecordingsMax = 512;
@@ -141,8 +141,8 @@ void CudaBackend::reserve(const ModelConfig& config, int64_t rows) {
   hc_eps_ = config.hc_eps;
   hc_sinkhorn_iters_ = config.hc_sinkhorn_iters;
   hc_mult_ = config.hc_mult;
-  // Inputs of linears as units or quantised, and the experts' activations; lists take what their own limit
-  // allows.
+  // Inputs of linears as units or quantised, and the experts' activations;
+  // lists take what their own limit allows.
   const int64_t d = config.hidden_size;
   const int64_t heads = int64_t{config.num_attention_heads} * config.head_dim;
   const int64_t taps = static_cast<int64_t>(config.dspark.target_layer_ids.size());

@@ -1,8 +1,8 @@
 // The backend of one NVIDIA device: checks and sizes on the host, kernels (kernels.h) on one stream.
 //
-// Two kinds of op wait for what follows them. Linears of few rows are collected and launched together as long
-// as they do not depend on each other, and an hc_post is applied by the hc_pre that reads its streams next.
-// Any other op flushes.
+// Two kinds of op wait for what follows them.
+// Linears of few rows are collected and launched together as long as they do not depend on each other,
+// and an hc_post is applied by the hc_pre that reads its streams next. Any other op flushes.
 #pragma once
 
 #include <memory>

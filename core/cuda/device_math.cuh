@@ -1,5 +1,5 @@
-// What the kernels share: rounding, quantisation, fixed-order reductions, and the ends of overlapped
-// launches.
+// What the kernels share: rounding, quantisation, fixed-order reductions,
+// and the ends of overlapped launches.
 #pragma once
 
 #include <cuda_bf16.h>

@@ -170,8 +170,8 @@ __global__ void __launch_bounds__(kSelectThreads)
     }
     __syncthreads();
     if (warp == 0) {
-      // Lane l has digits 8l..8l+7; a suffix sum over the lanes finds the one where the count passes
-      // `wanted`.
+      // Lane l has digits 8l..8l+7;
+      // a suffix sum over the lanes finds the one where the count passes `wanted`.
       int own = 0;
       for (int i = 0; i < 8; ++i) own += static_cast<int>(histogram[lane * 8 + i]);
       int above = own;  // inclusive from this lane up

@@ -39,8 +39,8 @@ void combine_streams(Queue queue, bool official, Matrix e, Matrix h, Matrix stre
 // --- hyper_connection.cu: four streams ---
 inline constexpr int kStreams = 4;
 
-// An hc_post that the following hc_pre or hc_head applies while it reads the streams. sublayer_out.data null:
-// none.
+// An hc_post that the following hc_pre or hc_head applies while it reads the streams.
+// sublayer_out.data null: none.
 struct PendingPost {
   Matrix streams;
   Matrix sublayer_out;
@@ -90,8 +90,8 @@ struct LinearTask {
 inline constexpr int kLinearTasks = 10;
 // Whether the tensor-core kernels take this task (K a multiple of 128, groups of whole tiles).
 bool tensor_core_shape(const LinearTask& task);
-// Whether linear_few takes a task of tensor_core_shape: at most kFewRows rows, one tile column of the tensor
-// core.
+// Whether linear_few takes a task of tensor_core_shape:
+// at most kFewRows rows, one tile column of the tensor core.
 inline constexpr int64_t kFewRows = 8;
 bool few_rows(const LinearTask& task);
 // Up to kLinearTasks independent products of the same number of rows, in one launch.

@@ -20,8 +20,8 @@ struct Queue {
 // (no op can be trusted after one).
 void check_cuda(cudaError_t status, const char* what);
 
-// Launches `kernel` with `shared_bytes` of dynamic shared memory, in clusters of `cluster` consecutive blocks
-// along x.
+// Launches `kernel` with `shared_bytes` of dynamic shared memory,
+// in clusters of `cluster` consecutive blocks along x.
 template <class... Parameters, class... Arguments>
 void launch(Queue queue, void (*kernel)(Parameters...), dim3 grid, unsigned threads, size_t shared_bytes,
             unsigned cluster, const Arguments&... arguments) {

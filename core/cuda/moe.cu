@@ -1,9 +1,9 @@
-// Mixture of experts by tensor core: rows are sorted by expert on the device, each activated expert is read
-// once.
+// Mixture of experts by tensor core:
+// rows are sorted by expert on the device, each activated expert is read once.
 //
-// Four launches: prepare (sort; the input as units), gate and up with the clamped SwiGLU, down, combine. A
-// block has a few rows of one expert's weight and up to eight of its rows of x at a time; further rows find
-// the weight in L2.
+// Four launches: prepare (sort; the input as units), gate and up with the clamped SwiGLU, down, combine.
+// A block has a few rows of one expert's weight and up to eight of its rows of x at a time;
+// further rows find the weight in L2.
 #include <algorithm>
 
 #include "core/cuda/device_math.cuh"
@@ -21,8 +21,8 @@ constexpr int kWarps = kThreads / 32;
 constexpr int kPlanThreads = 1024;
 constexpr size_t kUnitBytesMax = 72 * 1024;  // three blocks of a multiprocessor hold their units
 
-// Expert counts, the experts with rows in ascending id, and each expert's pairs in ascending order. Pair p is
-// slot p % k of row p / k.
+// Expert counts, the experts with rows in ascending id, and each expert's pairs in ascending order.
+// Pair p is slot p % k of row p / k.
 __device__ void plan(const int32_t* ids, int pairs, int experts, MoePlan plan, int32_t* counts) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;

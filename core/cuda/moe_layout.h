@@ -1,5 +1,5 @@
-// Scratch of one moe() call, and the two ways through the experts: by tensor core (moe.cu) and in float32
-// (moe_exact.cu).
+// Scratch of one moe() call, and the two ways through the experts:
+// by tensor core (moe.cu) and in float32 (moe_exact.cu).
 #pragma once
 
 #include <cstddef>

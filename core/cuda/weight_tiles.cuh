@@ -125,8 +125,8 @@ __device__ __forceinline__ int unit_place(int index) {
   return step * 4 * kUnits + index % kUnits * 4 + lane;
 }
 
-// Units from one row of activations in shared memory to the next: 64 bytes off a multiple of 128, against
-// bank conflicts.
+// Units from one row of activations in shared memory to the next:
+// 64 bytes off a multiple of 128, against bank conflicts.
 __host__ __device__ constexpr int unit_stride(int64_t columns) {
   return static_cast<int>(columns / 8) + 4;
 }
@@ -193,8 +193,8 @@ struct WeightStream {
     }
   }
 
-  // sums[tile][column tile] += the product with the units at `units`: this lane's unit 0 of step 0 for each
-  // column tile.
+  // sums[tile][column tile] += the product with the units at `units`:
+  // this lane's unit 0 of step 0 for each column tile.
   template <int kColumns>
   __device__ void multiply(const uint4* const (&units)[kColumns], float (&sums)[kTiles][kColumns][4]) {
     const int lane = static_cast<int>(threadIdx.x) % 32;

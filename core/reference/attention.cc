@@ -48,8 +48,8 @@ void ReferenceBackend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rot
   for (int64_t r = 0; r < q.rows; ++r) {
     for (int64_t column = 0; column < q.cols; column += head_dim) {
       float* head = q.row(r) + column;
-      // The released model does this in bf16; rb() is the identity in kExact, except that it rounds to
-      // float32.
+      // The released model does this in bf16;
+      // rb() is the identity in kExact, except that it rounds to float32.
       double sum = 0.0;
       for (int64_t i = 0; i < head_dim; ++i) {
         const double square = static_cast<double>(head[i]) * head[i];
@@ -92,8 +92,8 @@ void ReferenceBackend::attend(const AttentionArgs& args) {
       const float* query = args.q.row(r) + h * c;
       for (size_t k = 0; k < keys.size(); ++k) weights[k] = scale * dot(query, keys[k], c);
       const double largest = *std::max_element(weights.begin(), weights.end());
-      // The sink adds to the denominator alone, and the denominator takes the weights before they are
-      // rounded.
+      // The sink adds to the denominator alone, and the denominator takes
+      // the weights before they are rounded.
       double denominator = std::exp(args.sink.data[h] - largest);
       std::fill(sums.begin(), sums.end(), 0.0);
       for (size_t k = 0; k < keys.size(); ++k) {

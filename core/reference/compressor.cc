@@ -40,8 +40,8 @@ void ReferenceBackend::compress(const float* state, const int32_t* sources, int6
     const int32_t* addresses = sources + entry * source_count;
     float* e = out + dst[entry] * head_dim;
     for (int64_t i = 0; i < head_dim; ++i) {
-      // Of a CSA row the lower half of the columns belongs to the next block, so the first `ratio` sources
-      // use it.
+      // Of a CSA row the lower half of the columns belongs to the next block,
+      // so the first `ratio` sources use it.
       const auto column = [&](int s) { return overlap == 2 && s >= ratio ? head_dim + i : i; };
       const auto row = [&](int s) { return state + addresses[s] * 2 * width; };
       double largest = -HUGE_VAL;

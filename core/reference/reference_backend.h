@@ -73,8 +73,8 @@ class ReferenceBackend final : public Backend {
   double rms_factor(const float* x, int64_t count) const;
   // y = rb(x * rms_factor * weight); x and y may be the same.
   void rms_norm_row(const float* x, Vector weight, float* y) const;
-  // Turns interleaved pairs of the `rope_dim` values at `x` by (cos, sin) pairs, conjugated if `inverse`;
-  // then rb.
+  // Turns interleaved pairs of the `rope_dim` values at `x` by (cos, sin)
+  // pairs, conjugated if `inverse`; then rb.
   void rotate(float* x, const float* rotation, int64_t rope_dim, bool inverse) const;
   // Hadamard and rb.
   void hadamard_row(float* x, int64_t count) const;
@@ -82,8 +82,8 @@ class ReferenceBackend final : public Backend {
   void collapse(const float* streams, const std::vector<double>& weights, int64_t width, float* y) const;
   // Contiguous rows of x as a linear with a weight of `format` sees them: q8() in kOfficial for fp8 and fp4.
   std::vector<float> quantized_rows(Matrix x, WeightFormat format) const;
-  // One expert on `count` contiguous rows (already quantized_rows): out [count, d]. `route_weights` [count]
-  // or null for 1.
+  // One expert on `count` contiguous rows (already quantized_rows): out [count, d].
+  // `route_weights` [count] or null for 1.
   std::vector<float> run_expert(const ExpertWeights& expert, const std::vector<const float*>& rows,
                                 const std::vector<float>& route_weights, float swiglu_limit) const;
 };

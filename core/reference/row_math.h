@@ -17,16 +17,16 @@ double sum_of_squares(const float* x, int64_t count);
 
 double sigmoid(double x);
 
-// out[0..cols) = row `row` of `weight`, each value exact unless its product with the scale leaves float32's
-// range.
+// out[0..cols) = row `row` of `weight`, each value exact unless its product
+// with the scale leaves float32's range.
 void decode_row(const Weight& weight, int64_t row, float* out);
 
 // outputs[r][i] = W[first + i, :] . inputs[r], i < count, rounded once to float32.
 void multiply(const Weight& weight, int64_t first, int64_t count, const std::vector<const float*>& inputs,
               const std::vector<float*>& outputs);
 
-// Number of compressed entries that row `row` sees, and the address of entry `j` of them (backend.h,
-// CompressedView).
+// Number of compressed entries that row `row` sees,
+// and the address of entry `j` of them (backend.h, CompressedView).
 int32_t visible_entries(const CompressedView& view, int64_t row);
 int32_t entry_address(const CompressedView& view, int64_t row, int32_t j);
 

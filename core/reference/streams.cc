@@ -37,8 +37,8 @@ void normalize_columns(std::vector<double>& c, int n, double eps) {
   }
 }
 
-// Sinkhorn of model.md 3.2.4. The first row step is a softmax, whose divisor has no eps but whose values get
-// it.
+// Sinkhorn of model.md 3.2.4.
+// The first row step is a softmax, whose divisor has no eps but whose values get it.
 void sinkhorn(std::vector<double>& c, int n, int iterations, double eps) {
   for (int j = 0; j < n; ++j) {
     double* row = c.data() + j * n;

@@ -54,8 +54,8 @@ TEST(Noise, GumbelKnownAnswers) {
   EXPECT_NEAR(gumbel({0x123456789abcdef0, 1000000}, 4096), -0.4892246325122506, 1e-14);
 }
 
-// Kolmogorov-Smirnov at alpha = 1e-6 (2.69 / sqrt(n)); with n = 1e5 a true distance of 0.015 is found (4 sd
-// above it).
+// Kolmogorov-Smirnov at alpha = 1e-6 (2.69 / sqrt(n));
+// with n = 1e5 a true distance of 0.015 is found (4 sd above it).
 double ks_distance(std::vector<double> sample) {
   std::sort(sample.begin(), sample.end());
   const double n = static_cast<double>(sample.size());

@@ -320,8 +320,8 @@ TEST_F(OpGoldens, IndexerIsTheReferences) {
       EXPECT_TRUE(mostly_equal(run.weights, goldens().floats(prefix + ".weights"), 0.04, 0.0, kBf16Step));
       EXPECT_TRUE(mostly_equal(run.scores, goldens().floats(prefix + ".scores"), 0.05, 0.05, 0.05));
     }
-    // Choices are equal as sets; where they differ (ties, or official rounding) their scores are next to each
-    // other.
+    // Choices are equal as sets; where they differ (ties, or official rounding)
+    // their scores are next to each other.
     const auto chosen = goldens().ints(prefix + ".topk");
     const auto scores = goldens().floats(prefix + ".scores");
     const int64_t entries = goldens().shape(prefix + ".scores")[1];
@@ -485,8 +485,8 @@ TEST_F(OpGoldens, AttentionCore) {
         if (mode == "exact") {
           EXPECT_TRUE(near_golden(memory.read(args.out), golden, kAbsolute, kRelative));
         } else {
-          // The released kernel rounds a weight relative to the largest logit so far, we to the largest of
-          // all.
+          // The released kernel rounds a weight relative to the largest logit so far,
+          // we to the largest of all.
           EXPECT_TRUE(near_on_average(memory.read(args.out), golden, 0.005));
         }
       },

@@ -1,6 +1,6 @@
-// Rounding points of the official numerics that the goldens cannot tell apart, on inputs where they can be
-// computed by hand. Each test also counts how many results would differ without the rounding, so that it is
-// known to see it.
+// Rounding points of the official numerics that the goldens cannot tell apart,
+// on inputs where they can be computed by hand.
+// Each test also counts how many results would differ without the rounding, so that it is known to see it.
 #include <gtest/gtest.h>
 
 #include <cmath>

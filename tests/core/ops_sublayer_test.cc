@@ -68,8 +68,8 @@ TEST(SublayerGoldens, EmbeddingIsTheReferences) {
   });
 }
 
-// From the streams before a layer through both hyper-connections to the streams after it, with recorded
-// sub-layer outputs.
+// From the streams before a layer through both hyper-connections to the streams after it,
+// with recorded sub-layer outputs.
 TEST(SublayerGoldens, StreamsOfALayer) {
   for_each([](BackendMemory& memory, const std::string& mode) {
     const ModelConfig& config = tiny().config();

@@ -1,5 +1,5 @@
-// The forward pass against the goldens of the tiny checkpoints, exact mode (tests/data/goldens/README.md,
-// tolerances).
+// The forward pass against the goldens of the tiny checkpoints,
+// exact mode (tests/data/goldens/README.md, tolerances).
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// Whole-model runs in official mode are chaotic at the size of the tiny checkpoints, so the goldens bound
-// statistics only (tests/data/goldens/README.md, tolerances): mean absolute difference of the logits, share
-// of equal argmaxes.
+// Whole-model runs in official mode are chaotic at the size of the tiny checkpoints,
+// so the goldens bound statistics only (tests/data/goldens/README.md, tolerances):
+// mean absolute difference of the logits, share of equal argmaxes.
 #include <gtest/gtest.h>
 
 #include <algorithm>

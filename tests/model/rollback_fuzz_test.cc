@@ -1,6 +1,6 @@
-// Random lives of sequences against plain decoding: whatever trees were tried, dropped, accepted, rewound,
-// kept aside and brought back, a committed row has the bits of its tokens run one at a time from the
-// beginning.
+// Random lives of sequences against plain decoding:
+// whatever trees were tried, dropped, accepted, rewound, kept aside and brought back,
+// a committed row has the bits of its tokens run one at a time from the beginning.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -11,9 +11,9 @@
 
 namespace ft::test {
 
-// Owns everything it hands out. Output memory is filled with a quiet NaN, so that a value which an op forgot,
-// or read before writing, shows. Every matrix has `padding` spare columns behind each row; read() checks that
-// no op wrote there.
+// Owns everything it hands out. Output memory is filled with a quiet NaN,
+// so that a value which an op forgot, or read before writing, shows.
+// Every matrix has `padding` spare columns behind each row; read() checks that no op wrote there.
 class BackendMemory {
  public:
   explicit BackendMemory(Backend& backend, int64_t padding = 0) : backend_(backend), padding_(padding) {}

@@ -23,8 +23,8 @@ double norm(const std::vector<float>& values) {
   return std::sqrt(sum);
 }
 
-// Of each chosen candidate that the other did not choose, the reference's score must be next to the
-// threshold.
+// Of each chosen candidate that the other did not choose,
+// the reference's score must be next to the threshold.
 AssertionResult choices_agree(const RowOutput& actual, const RowOutput& reference,
                               const Tolerance& tolerance) {
   if (actual.chosen == reference.chosen) return AssertionSuccess();

@@ -6,8 +6,8 @@ namespace ft::support {
 // "cpu" has two threads, "cpu1" one.
 std::vector<std::string> model_backends() {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  // The sanitizers are after host logic, which is the same code; whole models on scalar loops would take them
-  // an hour.
+  // The sanitizers are after host logic, which is the same code;
+  // whole models on scalar loops would take them an hour.
   return {"cpu", "cpu1"};
 #else
   return {"reference", "cpu", "cpu1"};

@@ -10,9 +10,9 @@
 
 namespace ft::test {
 
-// Three sequences on shuffled pages of 8 entries, and some private entries behind the pages. Row r of the
-// case belongs to sequence r % 3, sees between 0 and `visible_max` committed entries, and up to three private
-// ones.
+// Three sequences on shuffled pages of 8 entries, and some private entries behind the pages.
+// Row r of the case belongs to sequence r % 3, sees between 0 and `visible_max` committed entries,
+// and up to three private ones.
 class EntryPool {
  public:
   EntryPool(RandomData& random, int64_t cols, int32_t visible_max);

@@ -1,5 +1,5 @@
-// A reader of one safetensors file for tests, written apart from core/safetensors.h so that neither checks
-// itself.
+// A reader of one safetensors file for tests, written apart from
+// core/safetensors.h so that neither checks itself.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace ft::test {
 
-// A whole file in memory. A missing file or tensor, or one of another dtype, throws std::runtime_error naming
-// it.
+// A whole file in memory.
+// A missing file or tensor, or one of another dtype, throws std::runtime_error naming it.
 class GoldenFile {
  public:
   explicit GoldenFile(const std::string& path);

@@ -25,15 +25,15 @@ using RowList = std::vector<int64_t>;
 struct RowOutput {
   std::vector<std::vector<float>> values;  // one vector for each output
   std::vector<int32_t> ints;
-  // A choice of candidates by score: `chosen` may differ between backends where scores are near the
-  // threshold.
+  // A choice of candidates by score:
+  // `chosen` may differ between backends where scores are near the threshold.
   std::vector<int32_t> chosen;
   std::vector<std::pair<int32_t, float>> scores;  // every candidate
 };
 
-// How far one output may be from the reference's. For an element: rms * (root mean square of the reference's
-// values in that row) + relative * |reference|. For all rows together: norm of the difference at most l2 *
-// norm of the reference
+// How far one output may be from the reference's.
+// For an element: rms * (root mean square of the reference's values in that row) + relative * |reference|.
+// For all rows together: norm of the difference at most l2 * norm of the reference
 // + relative * largest |reference| (one element may be off).
 struct Tolerance {
   double rms = 0.0;
@@ -51,9 +51,8 @@ struct OpCase {
 
 // Bit equality.
 inline constexpr Tolerance kSameBits{0.0, 0.0, 0.0};
-// Float32 arithmetic whose longest sum has `terms` terms of like size: its error is a small multiple of
-// 2^-24 * sqrt(terms) relative to the norm of the terms, which for random terms is the size of the sum
-// itself.
+// Float32 arithmetic whose longest sum has `terms` terms of like size: its error is a small multiple of 2^-24
+// * sqrt(terms) relative to the norm of the terms, which for random terms is the size of the sum itself.
 Tolerance f32_tolerance(int64_t terms);
 // The same, then rounded to bf16 (perhaps twice in a row): rarely another neighbour.
 Tolerance bf16_tolerance(int64_t terms);
