@@ -8,9 +8,10 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   const ModelConfig& config = scope.config;
   Activations& a = scope.activations;
   const AttentionWeights& w = weights.attn;
+  const LayerKind kind = weights.kind();
   // Layers without a compressor use the plain rotary table,
   // the others the YaRN one, for everything they rotate.
-  const Rotations rotations = weights.ratio == 0 ? scope.plan.plain : scope.plan.compressed;
+  const Rotations rotations = kind == LayerKind::kSwa ? scope.plan.plain : scope.plan.compressed;
 
   backend.linear(a.input, w.wq_a, a.query_low, LinearInput::kQ8, LinearOutput::kBF16);
   backend.rms_norm(a.query_low, w.q_norm, a.query_low);
@@ -20,12 +21,12 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   backend.store_kv(a.kv, w.kv_norm, rotations, cache.raw, scope.plan.raw_dst);
 
   AttentionArgs args;
-  if (weights.ratio != 0) {
+  if (kind != LayerKind::kSwa) {
     // All cache writes of a row come before its attention: it sees itself and a block that it closes.
     const RatioPlan& plan = scope.plan.ratio(weights.ratio);
     run_compressor(scope, w.compressor, plan, config.head_dim, false, cache.state, cache.compressed);
     args.compressed = cache.compressed;
-    if (weights.ratio == 4) {
+    if (kind == LayerKind::kCsa) {
       run_indexer(scope, w.indexer, plan, cache);
       args.selected = a.selected;
       args.selected_width = config.index_topk;

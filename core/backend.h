@@ -26,6 +26,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/device_memory.h"
 #include "core/error.h"
 #include "core/model_config.h"
 #include "core/tensor.h"
@@ -38,20 +39,6 @@ enum class Numerics : uint8_t { kExact, kOfficial };
 // What happens to a linear's input and output besides the product.
 enum class LinearInput : uint8_t { kAsIs, kQ8 };    // kQ8: q8() in kOfficial when the weight is fp8 or fp4
 enum class LinearOutput : uint8_t { kF32, kBF16 };  // kBF16: rb() of the sum in kOfficial
-
-// Memory of a backend, zeroed at allocation, freed with the object.
-class Buffer {
- public:
-  Buffer() = default;
-  Buffer(void* data, size_t bytes, void (*release)(void*)) : data_(data, release), bytes_(bytes) {}
-  void* data() const { return data_.get(); }
-  size_t bytes() const { return bytes_; }
-  float* f32() const { return static_cast<float*>(data_.get()); }
-
- private:
-  std::unique_ptr<void, void (*)(void*)> data_{nullptr, nullptr};
-  size_t bytes_ = 0;
-};
 
 // cos and sin of the rotary angles of each row:
 // [rows, rope_dim/2, 2] float32 (cos, sin), made by core/rope.h on the host.
@@ -94,19 +81,14 @@ struct AttentionArgs {
   Matrix out;         // [rows, H*c]
 };
 
-class Backend : public WeightPlacer {
+class Backend : public DeviceMemory, public WeightPlacer {
  public:
   ~Backend() override = default;
   virtual std::string_view name() const = 0;    // "reference", "cpu", "cuda"
   virtual std::string description() const = 0;  // for people: instruction set and threads, or device name
   Numerics numerics() const { return numerics_; }
 
-  // --- memory ---
-  virtual Buffer allocate(size_t bytes) = 0;
-  // Host memory may be reused on return.
-  virtual void upload(void* destination, const void* host, size_t bytes) = 0;
-  // Waits for all earlier ops.
-  virtual void download(void* host, const void* source, size_t bytes) = 0;
+  // --- steps ---
   // Runs `ops`, a sequence of ops in which every pointer and count is the same for equal keys, so that a
   // device may record it once and replay it. Uploads, downloads and everything that the host must do each
   // time stay outside: a replay does not call `ops`. Recorded steps are forgotten by reserve().
@@ -114,16 +96,10 @@ class Backend : public WeightPlacer {
     (void)shape_key;
     ops();
   }
-  // True if lists of a step must keep one size per row count (padded with dummies), for run() to replay.
-  virtual bool fixed_shapes() const { return false; }
   // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops). Call before the
   // first op. rms_norm and linear may be called with up to hc_mult * rows rows (one per stream, MTP). A
   // second call keeps the larger plan.
   virtual void reserve(const ModelConfig& config, int64_t rows) = 0;
-  // destination[dst[i]] = source[src[i]] for rows of `row_bytes`; the two may be the same tensor when no
-  // address is both read and written. `src`, `dst`: int32 arrays in backend memory.
-  virtual void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
-                         const int32_t* dst, int64_t count) = 0;
 
   // --- streams (model.md 3.1, 3.2, 3.10, 3.11) ---
   // streams[r, s, :] = table[tokens[r], :] for every stream s. streams [m, n*d]; table BF16 [V, d].

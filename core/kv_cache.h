@@ -3,92 +3,31 @@
 // A forward pass never changes a sequence (ARCHITECTURE.md, idea 2). Rows are staged: their window KV,
 // compressor inputs and the compressed entries they close live in scratch, addressed by row. commit() copies
 // an accepted path to where its positions say; what is not committed is simply overwritten later. Committed
-// state is addressed by position (model.md 5.2):
-//   window KV         ring, slot = position mod (window - 1 + kRewindMax)
-//   compressor inputs ring, slot = position mod (coff*ratio - 1 + kRewindMax), for CSA also the indexer's
-//   compressed entry  page table, entry j = position / ratio; valid entries are j < length / ratio
+// state is addressed by position (core/cache_layout.h), and compressed entry j is valid when j < length / ratio;
 // so a sequence's length is the only thing that a rewind changes.
-// One thread owns a cache. Used for the main layers and, with ratio 0 only, for MTP and DSpark drafts.
+//
+// A KvCache keeps the books of sequences (lengths, how far they may grow and be rewound); its pages are those of a
+// PagePool per ratio, its memory is a CacheTensors. One thread owns a cache. Used for the main layers and, without
+// compressed layers only, for MTP and DSpark drafts.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "core/backend.h"
 #include "core/batch.h"
+#include "core/cache_layout.h"
+#include "core/cache_tensors.h"
 #include "core/error.h"
+#include "core/kv_snapshot.h"
+#include "core/page_pool.h"
 #include "core/step_plan.h"
 
 namespace ft {
 
-// Entries of one page cover this many tokens where the ratio divides it: the granularity of prefix sharing,
-// and of reservations (model.md 5.2).
-inline constexpr int32_t kPageTokens = 128;
-
-// How far below its longest length a sequence can be rewound, in tokens.
-inline constexpr int32_t kRewindMax = 128;
-
-// Explicit limits of a cache.
-struct CacheLimits {
-  int32_t sequences = 1;  // open at the same time
-  int32_t rows = 512;     // staged by one transaction
-  int64_t context = 0;    // tokens of one sequence, at most
-  // Tokens of all sequences and snapshots whose compressed entries fit; rounded up to pages.
-  int64_t total_tokens = 0;
-};
-
-// Addresses of one layer's tensors, for the ops. Null where the layer has none.
-struct LayerCache {
-  int ratio = 0;
-  float* raw = nullptr;          // [*, head_dim]
-  float* compressed = nullptr;   // [*, head_dim]
-  float* state = nullptr;        // [*, 2*coff*head_dim]
-  float* index_keys = nullptr;   // [*, index_head_dim]
-  float* index_state = nullptr;  // [*, 2*coff*index_head_dim]
-};
-
 class KvCache;
-
-// A frozen prefix: compressed pages shared by reference, and copies of the rows that continuing it needs
-// (model.md 5.2, prefix-cache checkpoints). Must not outlive its cache.
-class KvSnapshot {
- public:
-  KvSnapshot(const KvSnapshot&) = delete;
-  KvSnapshot& operator=(const KvSnapshot&) = delete;
-  ~KvSnapshot();
-  int64_t length() const { return length_; }
-  // Memory held: the copied rows and a page for each page referenced (shared ones too).
-  int64_t bytes() const { return copied_bytes() + page_bytes(); }
-  int64_t copied_bytes() const { return static_cast<int64_t>(rows_.bytes()); }
-  int64_t page_bytes() const;
-
- private:
-  friend class KvCache;
-  explicit KvSnapshot(KvCache& cache) : cache_(cache) {}
-
-  KvCache& cache_;
-  int64_t length_ = 0;
-  int64_t rewind_floor_ = 0;
-  std::vector<std::vector<int32_t>> pages_;  // per ratio
-  Buffer rows_;
-};
-
-// A sequence moved out of the cache, in host memory: the rows of a snapshot and every compressed entry with
-// its index key. Holds nothing of the cache, so it may outlive it, and may be put into any cache of the same
-// layers, whatever its limits.
-class KvImage {
- public:
-  int64_t length() const { return length_; }
-  int64_t bytes() const { return static_cast<int64_t>(rows_.size() * sizeof(float)); }
-
- private:
-  friend class KvCache;
-  int64_t length_ = 0;
-  int64_t rewind_floor_ = 0;
-  std::vector<float> rows_;
-};
 
 // Rows on their way into the cache. Destruction without commit rolls back, which costs nothing.
 // One at a time per cache.
@@ -117,9 +56,14 @@ class KvTransaction {
 
 class KvCache {
  public:
-  // A cache for layers with these compression ratios (0, 4 or other, model.md section 1).
-  // `config` gives the widths.
-  KvCache(Backend& backend, const ModelConfig& config, std::vector<int> ratios, const CacheLimits& limits);
+  // A cache in `memory` for layers with these compression ratios (layer_kind.h). `config` gives the widths.
+  KvCache(DeviceMemory& memory, const ModelConfig& config, const std::vector<int>& layer_ratios,
+          const CacheLimits& limits);
+  // The same without memory, for simulations: it keeps the same books and gives the same answers, but moves no
+  // bytes. Its plans have a row count and no addresses, and it has no layer().
+  KvCache(const ModelConfig& config, const std::vector<int>& layer_ratios, const CacheLimits& limits);
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
   ~KvCache();
 
   // Opens a sequence that may grow to `length_max` tokens; its pages are reserved, so growing cannot fail.
@@ -156,9 +100,10 @@ class KvCache {
   std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence, int64_t length);
   std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence) { return snapshot(sequence, length(sequence)); }
 
-  const LayerCache& layer(int index) const { return layers_[static_cast<size_t>(index)]; }
+  const LayerCache& layer(int index) const { return tensors_->layer(index); }
   const CacheLimits& limits() const { return limits_; }
-  int64_t bytes() const { return bytes_; }
+  // Bytes of its tensors; without memory those that it would have.
+  int64_t bytes() const { return layout_.bytes(); }
   int32_t open_sequences() const { return open_count_; }
   // What bytes() of a cache for such layers will be: fixed_bytes + bytes_per_page_tokens for every
   // kPageTokens tokens of max(total_tokens, context), rounded up; limits.total_tokens itself is not looked
@@ -183,79 +128,53 @@ class KvCache {
   friend class KvSnapshot;
   friend class KvTransaction;
 
-  // Pages of one ratio, shared by all layers of that ratio.
-  struct Pages {
-    std::vector<int32_t> free;
-    std::vector<int32_t> references;          // per page
-    std::vector<std::vector<int32_t>> owned;  // per sequence: page of entries [i*E, (i+1)*E)
-    std::vector<int64_t> reserved;            // per sequence: pages it may still take from `free`
-    int64_t reserved_total = 0;
-    Buffer table;  // [sequences, page_stride] first entry address of each page
-  };
+  KvCache(DeviceMemory* memory, const ModelConfig& config, const std::vector<int>& layer_ratios,
+          const CacheLimits& limits);
 
   bool keeps_rows_before(SequenceId sequence, int64_t length) const;
-  size_t used_pages(size_t ratio, int64_t length) const;  // pages with an entry of the first `length` tokens
-  bool ends_inside_page(size_t ratio, int64_t length) const;
-  int64_t unreserved_pages(size_t ratio) const;
-  // Pages that growing `sequence` from `length` to its longest may take: its reservation is never less.
-  int64_t pages_to_take(size_t ratio, SequenceId sequence, int64_t length) const;
-  void set_reserved(size_t ratio, SequenceId sequence, int64_t count);
+  // Pages of ratio index `ratio` that growing `sequence` from `length` to its longest may take.
+  int64_t growth(size_t ratio, SequenceId sequence, int64_t length) const;
   Result<void> check_context(int64_t length_max) const;
   Result<SequenceId> claim_slot(int64_t length_max);
-  void release_page(size_t ratio, int32_t page);
-  int32_t take_page(size_t ratio, SequenceId sequence);
-  void set_page(size_t ratio, SequenceId sequence, size_t index, int32_t page);
+  // Tells the page table of the page that the pool has put there.
+  void set_page(size_t ratio, SequenceId sequence, size_t index);
+  // The address where `sequence` may write its entry `entry`: the next one, or one that it has.
   int32_t writable_entry(size_t ratio, SequenceId sequence, int64_t entry);
   void commit(std::span<const int32_t> rows);
-  // Copies rows (src[i] -> dst[i]) of the tensors that `each` names for every
-  // layer of ratio index `ratio` (-1: window rows).
-  void copy_window(std::span<const int32_t> src, std::span<const int32_t> dst);
-  void copy_state(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);
-  void copy_entries(size_t ratio, std::span<const int32_t> src, std::span<const int32_t> dst);
-  const int32_t* upload_indices(std::span<const int32_t> src, std::span<const int32_t> dst);
-  // The rows of a snapshot, and the entries that an image has besides: visit(tensor, cols, first, end,
+  // The rows of a snapshot, and the entries that an image has besides: visit(layer, tensor, cols, first, end,
   // address) per tensor, where address(i) is the row of number i in [first, end).
   template <class Visit>
   void visit_tail_rows(SequenceId sequence, int64_t length, Visit visit) const;
   template <class Visit>
   void visit_entries(SequenceId sequence, int64_t length, Visit visit) const;
+  // The same as an image holds it, in pieces of at most copy_rows_max() rows.
+  template <class Visit>
+  void visit_image_pieces(SequenceId sequence, Visit visit) const;
+  int64_t tail_bytes(SequenceId sequence, int64_t length) const;
+  // address(first), ..., address(end - 1), valid until the next call.
   template <class Address>
-  void pack(float* packed, const float* tensor, int64_t cols, int64_t first, int64_t end, Address address);
-  template <class Address>
-  void unpack(float* tensor, const float* packed, int64_t cols, int64_t first, int64_t end, Address address);
-  template <class Move>
-  void each_image_piece(SequenceId sequence, Move move) const;
+  std::span<const int32_t> addresses(int64_t first, int64_t end, Address address);
   Buffer image_staging(SequenceId sequence);
-  int64_t copy_rows_max() const {
-    return static_cast<int64_t>(copy_indices_.bytes() / (2 * sizeof(int32_t)));
-  }
 
-  Backend& backend_;
-  int64_t head_dim_;
-  int64_t index_head_dim_;
   CacheLimits limits_;
   CacheLayout layout_;
-  std::vector<LayerCache> layers_;
-  std::vector<Buffer> memory_;
-  int64_t bytes_ = 0;
+  std::vector<PagePool> pools_;          // per ratio
+  std::optional<CacheTensors> tensors_;  // none in a cache without memory
+  std::optional<StepPlanner> planner_;   // none in a cache without memory
 
-  std::vector<Pages> pages_;
-  std::vector<const int32_t*> page_tables_;
   std::vector<int64_t> lengths_;
   std::vector<int64_t> length_max_;
   std::vector<int64_t> rewind_floor_;
   std::vector<uint8_t> open_;
   int32_t open_count_ = 0;
 
-  std::unique_ptr<StepPlanner> planner_;
   std::vector<Row> staged_;
+  StepPlan empty_plan_;  // of a cache without memory
   bool in_transaction_ = false;
   std::vector<int32_t> tips_;  // per sequence: last committed row of the commit in progress
-  std::vector<int32_t> copy_src_;
-  std::vector<int32_t> copy_dst_;
-  std::vector<int32_t> page_src_;
-  std::vector<int32_t> page_dst_;
-  Buffer copy_indices_;
+  RowMoves moves_;
+  RowMoves page_moves_;
+  std::vector<int32_t> addresses_;
 };
 
 }  // namespace ft

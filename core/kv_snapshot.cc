@@ -1,7 +1,6 @@
-// Sequences kept aside: snapshots, which share compressed pages with the cache that they lie in,
-// and images, which leave it.
+#include "core/kv_snapshot.h"
+
 #include <algorithm>
-#include <numeric>
 
 #include "core/at.h"
 #include "core/check.h"
@@ -11,91 +10,88 @@ namespace ft {
 
 namespace {
 
-// First position whose compressor inputs a block that closes at or after `length` can need (model.md 5.2).
+constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
+
+// First position whose compressor inputs a block that closes at or after `length` can need
+// (docs/spec/model.md 5.2).
 int64_t first_state_position(const RatioLayout& ratio, int64_t length) {
-  return std::max<int64_t>(0, (length / ratio.ratio - (ratio.coff() - 1)) * ratio.ratio);
+  return std::max<int64_t>(0, (length / ratio.ratio - (ratio.blocks() - 1)) * ratio.ratio);
 }
 
 }  // namespace
 
 KvSnapshot::~KvSnapshot() {
   for (size_t ratio = 0; ratio < pages_.size(); ++ratio)
-    for (int32_t page : pages_[ratio]) cache_.release_page(ratio, page);
+    for (int32_t page : pages_[ratio]) cache_.pools_[ratio].release(page);
 }
 
 int64_t KvSnapshot::page_bytes() const {
   int64_t total = 0;
-  for (size_t ratio = 0; ratio < pages_.size(); ++ratio) {
-    const RatioLayout& r = cache_.layout_.ratios[ratio];
-    int64_t entry_bytes = 0;
-    for (const LayerCache& layer : cache_.layers_)
-      if (layer.ratio == r.ratio)
-        entry_bytes += (cache_.head_dim_ + (layer.index_keys != nullptr ? cache_.index_head_dim_ : 0)) * 4;
-    total += static_cast<int64_t>(pages_[ratio].size()) * r.entries_per_page * entry_bytes;
-  }
+  for (size_t ratio = 0; ratio < pages_.size(); ++ratio)
+    total += static_cast<int64_t>(pages_[ratio].size()) * cache_.layout_.page_bytes(ratio);
   return total;
 }
 
 template <class Visit>
 void KvCache::visit_tail_rows(SequenceId sequence, int64_t length, Visit visit) const {
+  const int layers = static_cast<int>(layout_.layers.size());
   // DSpark's block sees W rows before the anchor, one more than a causal row.
   const int64_t window_first = std::max<int64_t>(0, length - layout_.window);
-  for (const LayerCache& layer : layers_)
-    visit(layer.raw, head_dim_, window_first, length,
+  for (int layer = 0; layer < layers; ++layer)
+    visit(layer, &LayerCache::raw, layout_.head_dim, window_first, length,
           [&](int64_t position) { return layout_.raw_ring(sequence, position); });
-  for (const RatioLayout& r : layout_.ratios) {
-    const int64_t first = first_state_position(r, length);
-    const auto address = [&](int64_t position) { return layout_.state_ring(r, sequence, position); };
-    for (const LayerCache& layer : layers_) {
-      if (layer.ratio != r.ratio) continue;
-      visit(layer.state, 2 * r.coff() * head_dim_, first, length, address);
-      if (layer.index_state != nullptr)
-        visit(layer.index_state, 2 * r.coff() * index_head_dim_, first, length, address);
+  for (size_t k = 0; k < layout_.ratios.size(); ++k) {
+    const RatioLayout& r = layout_.ratios[k];
+    for (int layer = 0; layer < layers; ++layer) {
+      if (at(layout_.layers, layer) != static_cast<int>(k)) continue;
+      layout_.visit_state(r, [&](LayerTensor tensor, int64_t cols) {
+        visit(layer, tensor, cols, first_state_position(r, length), length,
+              [&](int64_t position) { return layout_.state_ring(r, sequence, position); });
+      });
     }
   }
 }
 
 template <class Visit>
 void KvCache::visit_entries(SequenceId sequence, int64_t length, Visit visit) const {
-  for (size_t k = 0; k < pages_.size(); ++k) {
+  for (size_t k = 0; k < layout_.ratios.size(); ++k) {
     const RatioLayout& r = layout_.ratios[k];
-    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
-    const auto address = [&](int64_t entry) {
-      return at(owned, entry / r.entries_per_page) * r.entries_per_page +
-             static_cast<int32_t>(entry % r.entries_per_page);
-    };
-    for (const LayerCache& layer : layers_) {
-      if (layer.ratio != r.ratio) continue;
-      visit(layer.compressed, head_dim_, 0, length / r.ratio, address);
-      if (layer.index_keys != nullptr) visit(layer.index_keys, index_head_dim_, 0, length / r.ratio, address);
+    const std::span<const int32_t> pages = pools_[k].held_by(sequence);
+    for (int layer = 0; layer < static_cast<int>(layout_.layers.size()); ++layer) {
+      if (at(layout_.layers, layer) != static_cast<int>(k)) continue;
+      layout_.visit_entries(r, [&](LayerTensor tensor, int64_t cols) {
+        visit(layer, tensor, cols, 0, length / r.ratio, [&](int64_t entry) {
+          return r.entry(pages[static_cast<size_t>(entry / r.entries_per_page)], entry);
+        });
+      });
     }
   }
 }
 
-template <class Address>
-void KvCache::pack(float* packed, const float* tensor, int64_t cols, int64_t first, int64_t end,
-                   Address address) {
-  if (first == end) return;
-  copy_src_.clear();
-  for (int64_t i = first; i < end; ++i) copy_src_.push_back(address(i));
-  copy_dst_.resize(copy_src_.size());
-  std::iota(copy_dst_.begin(), copy_dst_.end(), 0);
-  const int32_t* indices = upload_indices(copy_src_, copy_dst_);
-  backend_.copy_rows(packed, tensor, cols * static_cast<int64_t>(sizeof(float)), indices,
-                     indices + (end - first), end - first);
+template <class Visit>
+void KvCache::visit_image_pieces(SequenceId sequence, Visit visit) const {
+  const auto in_pieces = [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end,
+                             auto address) {
+    for (const int64_t piece = layout_.copy_rows_max(); first < end; first += piece)
+      visit(layer, tensor, cols, first, std::min(end, first + piece), address);
+  };
+  visit_tail_rows(sequence, length(sequence), in_pieces);
+  visit_entries(sequence, length(sequence), in_pieces);
 }
 
 template <class Address>
-void KvCache::unpack(float* tensor, const float* packed, int64_t cols, int64_t first, int64_t end,
-                     Address address) {
-  if (first == end) return;
-  copy_dst_.clear();
-  for (int64_t i = first; i < end; ++i) copy_dst_.push_back(address(i));
-  copy_src_.resize(copy_dst_.size());
-  std::iota(copy_src_.begin(), copy_src_.end(), 0);
-  const int32_t* indices = upload_indices(copy_src_, copy_dst_);
-  backend_.copy_rows(tensor, packed, cols * static_cast<int64_t>(sizeof(float)), indices,
-                     indices + (end - first), end - first);
+std::span<const int32_t> KvCache::addresses(int64_t first, int64_t end, Address address) {
+  addresses_.clear();
+  for (int64_t i = first; i < end; ++i) addresses_.push_back(address(i));
+  return addresses_;
+}
+
+int64_t KvCache::tail_bytes(SequenceId sequence, int64_t length) const {
+  int64_t floats = 0;
+  visit_tail_rows(sequence, length, [&](int, LayerTensor, int64_t cols, int64_t first, int64_t end, auto) {
+    floats += (end - first) * cols;
+  });
+  return floats * kFloatBytes;
 }
 
 std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence, int64_t length) {
@@ -105,33 +101,30 @@ std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence, int64_t lengt
   if (!keeps_rows_before(sequence, length)) return nullptr;
   // The sequence will have to copy a partly filled page that becomes shared now: reserve for that first.
   const auto will_take = [&](size_t k) {
-    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
-    const bool shares = ends_inside_page(k, current) && used_pages(k, length) == owned.size() &&
-                        at(pages_[k].references, owned.back()) == 1;
-    return std::max(at(pages_[k].reserved, sequence), pages_to_take(k, sequence, current) + (shares ? 1 : 0));
+    const PagePool& pool = pools_[k];
+    const std::span<const int32_t> held = pool.held_by(sequence);
+    const bool shares =
+        pool.ends_inside_page(current) && pool.used_by(length) == held.size() && !pool.is_shared(held.back());
+    return std::max(pool.reserved_for(sequence), growth(k, sequence, current) + (shares ? 1 : 0));
   };
-  for (size_t k = 0; k < pages_.size(); ++k)
-    if (will_take(k) - at(pages_[k].reserved, sequence) > unreserved_pages(k)) return nullptr;
-  for (size_t k = 0; k < pages_.size(); ++k) set_reserved(k, sequence, will_take(k));
+  for (size_t k = 0; k < pools_.size(); ++k)
+    if (will_take(k) - pools_[k].reserved_for(sequence) > pools_[k].unreserved()) return nullptr;
+  for (size_t k = 0; k < pools_.size(); ++k) pools_[k].reserve(sequence, will_take(k));
   std::shared_ptr<KvSnapshot> snapshot(new KvSnapshot(*this));
   snapshot->length_ = length;
   snapshot->rewind_floor_ = std::max(length, at(rewind_floor_, sequence));
-  for (size_t k = 0; k < pages_.size(); ++k) {
-    const std::vector<int32_t>& owned = at(pages_[k].owned, sequence);
-    const std::span shared = std::span(owned).first(used_pages(k, length));
+  for (PagePool& pool : pools_) {
+    const std::span<const int32_t> shared = pool.held_by(sequence).first(pool.used_by(length));
     snapshot->pages_.emplace_back(shared.begin(), shared.end());
-    for (int32_t page : shared) ++at(pages_[k].references, page);
+    for (int32_t page : shared) pool.hold(page);
   }
-  int64_t floats = 0;
-  visit_tail_rows(
-      sequence, snapshot->length_,
-      [&](const float*, int64_t cols, int64_t first, int64_t end, auto) { floats += (end - first) * cols; });
-  if (floats == 0) return snapshot;
-  snapshot->rows_ = backend_.allocate(static_cast<size_t>(floats) * sizeof(float));
+  snapshot->copied_bytes_ = tail_bytes(sequence, length);
+  if (!tensors_ || snapshot->copied_bytes_ == 0) return snapshot;
+  snapshot->rows_ = tensors_->memory().allocate(static_cast<size_t>(snapshot->copied_bytes_));
   float* to = snapshot->rows_.f32();
-  visit_tail_rows(sequence, snapshot->length_,
-                  [&](const float* tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-                    pack(to, tensor, cols, first, end, address);
+  visit_tail_rows(sequence, length,
+                  [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
+                    tensors_->pack(to, tensors_->layer(layer).*tensor, cols, addresses(first, end, address));
                     to += (end - first) * cols;
                   });
   return snapshot;
@@ -142,11 +135,10 @@ Result<SequenceId> KvCache::open(int64_t length_max, const KvSnapshot& snapshot)
   const Result<SequenceId> claimed = claim_slot(length_max);
   if (!claimed) return claimed;
   const SequenceId slot = *claimed;
-  for (size_t k = 0; k < pages_.size(); ++k)
+  for (size_t k = 0; k < pools_.size(); ++k)
     for (size_t i = 0; i < snapshot.pages_[k].size(); ++i) {
-      const int32_t page = snapshot.pages_[k][i];
-      ++at(pages_[k].references, page);
-      set_page(k, slot, i, page);
+      pools_[k].append_shared(slot, snapshot.pages_[k][i]);
+      set_page(k, slot, i);
     }
   at(lengths_, slot) = snapshot.length_;
   at(rewind_floor_, slot) = snapshot.rewind_floor_;
@@ -155,10 +147,12 @@ Result<SequenceId> KvCache::open(int64_t length_max, const KvSnapshot& snapshot)
     close(slot);
     return tl::make_unexpected(reserved.error());
   }
+  if (!tensors_) return slot;
   const float* from = snapshot.rows_.f32();
   visit_tail_rows(slot, snapshot.length_,
-                  [&](float* tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-                    unpack(tensor, from, cols, first, end, address);
+                  [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
+                    tensors_->unpack(tensors_->layer(layer).*tensor, from, cols,
+                                     addresses(first, end, address));
                     from += (end - first) * cols;
                   });
   return slot;
@@ -167,32 +161,19 @@ Result<SequenceId> KvCache::open(int64_t length_max, const KvSnapshot& snapshot)
 int64_t KvCache::image_bytes(SequenceId sequence) const {
   FT_CHECK(at(open_, sequence) != 0, sequence);
   int64_t floats = 0;
-  const auto add = [&](const float*, int64_t cols, int64_t first, int64_t end, auto) {
-    floats += (end - first) * cols;
-  };
-  visit_tail_rows(sequence, length(sequence), add);
-  visit_entries(sequence, length(sequence), add);
-  return floats * static_cast<int64_t>(sizeof(float));
-}
-
-// Calls move(tensor, cols, first, end, address) for everything that an image holds,
-// in pieces of bounded size.
-template <class Move>
-void KvCache::each_image_piece(SequenceId sequence, Move move) const {
-  const auto in_pieces = [&](float* tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-    for (; first < end; first += copy_rows_max())
-      move(tensor, cols, first, std::min(end, first + copy_rows_max()), address);
-  };
-  visit_tail_rows(sequence, length(sequence), in_pieces);
-  visit_entries(sequence, length(sequence), in_pieces);
+  visit_entries(sequence, length(sequence),
+                [&](int, LayerTensor, int64_t cols, int64_t first, int64_t end, auto) {
+                  floats += (end - first) * cols;
+                });
+  return tail_bytes(sequence, length(sequence)) + floats * kFloatBytes;
 }
 
 Buffer KvCache::image_staging(SequenceId sequence) {
   int64_t floats = 0;
-  each_image_piece(sequence, [&](const float*, int64_t cols, int64_t first, int64_t end, auto) {
+  visit_image_pieces(sequence, [&](int, LayerTensor, int64_t cols, int64_t first, int64_t end, auto) {
     floats = std::max(floats, (end - first) * cols);
   });
-  return backend_.allocate(static_cast<size_t>(floats) * sizeof(float));
+  return tensors_->memory().allocate(static_cast<size_t>(floats * kFloatBytes));
 }
 
 std::unique_ptr<KvImage> KvCache::save(SequenceId sequence) {
@@ -200,16 +181,18 @@ std::unique_ptr<KvImage> KvCache::save(SequenceId sequence) {
   auto image = std::make_unique<KvImage>();
   image->length_ = length(sequence);
   image->rewind_floor_ = std::max(length(sequence), at(rewind_floor_, sequence));
-  image->rows_.resize(static_cast<size_t>(image_bytes(sequence)) / sizeof(float));
+  image->bytes_ = image_bytes(sequence);
+  if (!tensors_) return image;
+  image->rows_.resize(static_cast<size_t>(image->bytes_ / kFloatBytes));
   const Buffer staging = image_staging(sequence);
   float* to = image->rows_.data();
-  each_image_piece(sequence,
-                   [&](const float* tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-                     pack(staging.f32(), tensor, cols, first, end, address);
-                     const int64_t floats = (end - first) * cols;
-                     backend_.download(to, staging.data(), static_cast<size_t>(floats) * sizeof(float));
-                     to += floats;
-                   });
+  visit_image_pieces(
+      sequence, [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
+        const int64_t floats = (end - first) * cols;
+        tensors_->pack(staging.f32(), tensors_->layer(layer).*tensor, cols, addresses(first, end, address));
+        tensors_->memory().download(to, staging.data(), static_cast<size_t>(floats * kFloatBytes));
+        to += floats;
+      });
   return image;
 }
 
@@ -218,19 +201,25 @@ Result<SequenceId> KvCache::open(int64_t length_max, const KvImage& image) {
   const Result<SequenceId> opened = open(length_max);
   if (!opened) return opened;
   const SequenceId slot = *opened;
-  for (size_t k = 0; k < pages_.size(); ++k)
-    for (size_t i = 0; i < used_pages(k, image.length_); ++i) set_page(k, slot, i, take_page(k, slot));
+  for (size_t k = 0; k < pools_.size(); ++k)
+    for (size_t i = 0; i < pools_[k].used_by(image.length_); ++i) {
+      pools_[k].append_free(slot);
+      set_page(k, slot, i);
+    }
   at(lengths_, slot) = image.length_;
   at(rewind_floor_, slot) = image.rewind_floor_;
   FT_CHECK(image_bytes(slot) == image.bytes(), image_bytes(slot), image.bytes());
+  if (!tensors_) return slot;
+  FT_CHECK(static_cast<int64_t>(image.rows_.size()) * kFloatBytes == image.bytes(), image.rows_.size());
   const Buffer staging = image_staging(slot);
   const float* from = image.rows_.data();
-  each_image_piece(slot, [&](float* tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-    const int64_t floats = (end - first) * cols;
-    backend_.upload(staging.data(), from, static_cast<size_t>(floats) * sizeof(float));
-    unpack(tensor, staging.f32(), cols, first, end, address);
-    from += floats;
-  });
+  visit_image_pieces(
+      slot, [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
+        const int64_t floats = (end - first) * cols;
+        tensors_->memory().upload(staging.data(), from, static_cast<size_t>(floats * kFloatBytes));
+        tensors_->unpack(tensors_->layer(layer).*tensor, staging.f32(), cols, addresses(first, end, address));
+        from += floats;
+      });
   return slot;
 }
 

@@ -42,7 +42,7 @@ Matrix MtpBlock::forward(const StepPlan& plan, Matrix streams) {
 }
 
 void MtpBlock::append(const StepPlan& plan, Matrix streams) {
-  FT_CHECK(weights_.block.ratio == 0, weights_.block.ratio);
+  FT_CHECK(weights_.block.kind() == LayerKind::kSwa, weights_.block.ratio);
   start(plan, streams);
   Activations& a = activations_;
   const AttentionWeights& attention = weights_.block.attn;

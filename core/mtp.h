@@ -20,7 +20,7 @@ class MtpBlock {
   Matrix forward(const StepPlan& plan, Matrix streams);
 
   // Stages the window keys of the rows and nothing else: the same bits that forward() stages for them, for
-  // rows whose output nobody asks for. Only for a block without a compressor (ratio 0).
+  // rows whose output nobody asks for. Only for a block without a compressor (kSwa).
   void append(const StepPlan& plan, Matrix streams);
 
   // Logits of the given output streams ([rows, n*d], rows <= limits.rows), on the host;

@@ -21,9 +21,9 @@ int64_t window_width_max(const CacheLayout& layout) {
 
 }  // namespace
 
-StepPlanner::StepPlanner(const CacheLayout& layout, const ModelConfig& config, Backend& backend)
+StepPlanner::StepPlanner(const CacheLayout& layout, const ModelConfig& config, DeviceMemory& memory)
     : layout_(layout),
-      backend_(backend),
+      memory_(memory),
       plain_(RopeTable::plain(config)),
       compressed_(RopeTable::compressed(config)) {
   const size_t rows = static_cast<size_t>(layout.rows_max);
@@ -34,10 +34,10 @@ StepPlanner::StepPlanner(const CacheLayout& layout, const ModelConfig& config, B
                    static_cast<size_t>(std::min<int64_t>(window_width_max(layout), layout.window + 64)) * 4);
   for (const RatioLayout& r : layout.ratios) {
     bytes += 4 * aligned((rows + 1) * 4) + aligned(rows * (rows / static_cast<size_t>(r.ratio) + 2) * 4);
-    bytes += aligned(rows * static_cast<size_t>(r.coff() * r.ratio) * 4) + aligned(rows * rope_bytes);
+    bytes += aligned(rows * static_cast<size_t>(r.blocks() * r.ratio) * 4) + aligned(rows * rope_bytes);
   }
   host_.resize(bytes);
-  device_ = backend.allocate(bytes);
+  device_ = memory.allocate(bytes);
   closer_.resize(rows);
   plan_.ratios.resize(layout.ratios.size());
 }
@@ -134,12 +134,12 @@ void StepPlanner::plan_ratio(size_t index, std::span<const Row> rows, int64_t fi
 
   // With fixed shapes the lists keep their size whatever the rows close,
   // so that a captured step can be replayed.
-  const bool fixed = backend_.fixed_shapes();
+  const bool fixed = memory_.fixed_shapes();
   plan.close_count = fixed ? count : closing;
   if (fixed) plan.view.visible_max = r.page_stride * r.entries_per_page;
   int32_t* private_entry =
       take(fixed ? count * (count / r.ratio + 2) : private_count, plan.view.private_entry);
-  const int64_t source_count = int64_t{r.coff()} * r.ratio;
+  const int64_t source_count = int64_t{r.blocks()} * r.ratio;
   int32_t* sources = take(plan.close_count * source_count, plan.close_sources);
   int32_t* close_dst = take(plan.close_count, plan.close_dst);
   float* rotations = take(plan.close_count * compressed_.rope_dim(), plan.close_rotations.data);
@@ -204,7 +204,7 @@ const StepPlan& StepPlanner::plan(std::span<const Row> rows, int64_t first, std:
   }
   plan_window(rows, first, lengths, visibility);
   for (size_t k = 0; k < layout_.ratios.size(); ++k) plan_ratio(k, rows, first, lengths, page_tables[k]);
-  backend_.upload(device_.data(), host_.data(), used_);
+  memory_.upload(device_.data(), host_.data(), used_);
   return plan_;
 }
 

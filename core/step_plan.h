@@ -9,6 +9,8 @@
 
 #include "core/backend.h"
 #include "core/batch.h"
+#include "core/cache_layout.h"
+#include "core/device_memory.h"
 #include "core/rope.h"
 
 namespace ft {
@@ -23,11 +25,12 @@ enum class Visibility : uint8_t {
 struct RatioPlan {
   int ratio = 0;
   CompressedView view;
-  const int32_t* state_dst = nullptr;      // [rows] staged state row of each row
-  int64_t close_count = 0;                 // blocks closed by rows of this call (or padding up to it)
-  const int32_t* close_sources = nullptr;  // [close_count, coff*ratio] state addresses, -1 before position 0
-  const int32_t* close_dst = nullptr;      // [close_count] staged entry address
-  Rotations close_rotations;               // of each block's first position
+  const int32_t* state_dst = nullptr;  // [rows] staged state row of each row
+  int64_t close_count = 0;             // blocks closed by rows of this call (or padding up to it)
+  const int32_t* close_sources =
+      nullptr;                         // [close_count, blocks*ratio] state addresses, -1 before position 0
+  const int32_t* close_dst = nullptr;  // [close_count] staged entry address
+  Rotations close_rotations;           // of each block's first position
 };
 
 // Everything a forward call needs to know about its rows, as addresses of the backend.
@@ -49,44 +52,11 @@ struct StepPlan {
   }
 };
 
-// Where the addresses of a cache lie; see KvCache. All values are counted in rows of the tensor concerned.
-struct RatioLayout {
-  int ratio = 0;
-  int32_t ring_rows = 0;  // committed state rows per sequence, slot = position % ring_rows
-  int32_t entries_per_page = 0;
-  int32_t page_count = 0;
-  int32_t page_stride = 0;  // page table columns per sequence
-  int coff() const { return ratio == 4 ? 2 : 1; }
-};
-
-struct CacheLayout {
-  int32_t sequences = 0;
-  int32_t rows_max = 0;  // staged rows
-  int32_t window = 0;
-  int32_t ring_rows = 0;  // committed window rows per sequence, slot = position % ring_rows
-  std::vector<RatioLayout> ratios;
-
-  int32_t raw_ring(SequenceId sequence, int64_t position) const {
-    return sequence * ring_rows + static_cast<int32_t>(position % ring_rows);
-  }
-  int32_t raw_staged(int64_t row) const { return sequences * ring_rows + static_cast<int32_t>(row); }
-  int32_t state_ring(const RatioLayout& r, SequenceId sequence, int64_t position) const {
-    return sequence * r.ring_rows + static_cast<int32_t>(position % r.ring_rows);
-  }
-  int32_t state_staged(const RatioLayout& r, int64_t row) const {
-    return sequences * r.ring_rows + static_cast<int32_t>(row);
-  }
-  int32_t entry_staged(const RatioLayout& r, int64_t row) const {
-    return r.page_count * r.entries_per_page + static_cast<int32_t>(row);
-  }
-  // Each tensor has one more row behind the staged ones, where padding is written.
-  int32_t staged_dummy() const { return rows_max; }
-};
-
 // Builds plans in memory that is sized once, at construction.
 class StepPlanner {
  public:
-  StepPlanner(const CacheLayout& layout, const ModelConfig& config, Backend& backend);
+  // `layout` and `memory` must outlive the planner.
+  StepPlanner(const CacheLayout& layout, const ModelConfig& config, DeviceMemory& memory);
 
   // Plans rows[first..] of a transaction whose sequences have committed `lengths[sequence]` tokens.
   // `page_tables[i]` is the uploaded page table of layout.ratios[i]. The result is valid until the next call.
@@ -103,7 +73,7 @@ class StepPlanner {
   T* take(int64_t count, const T*& device);
 
   const CacheLayout& layout_;
-  Backend& backend_;
+  DeviceMemory& memory_;
   RopeTable plain_;
   RopeTable compressed_;
   std::vector<uint8_t> host_;

@@ -5,7 +5,6 @@ namespace ft {
 namespace {
 
 constexpr int64_t kHyperScales = 3;  // pre, post, comb
-constexpr int kOverlappedRatio = 4;  // CSA: two windows side by side, and an indexer (model.md section 1)
 
 class TreeWalk {
  public:
@@ -72,7 +71,7 @@ class TreeWalk {
   }
 
   void compressor(const std::string& prefix, CompressorWeights& compressor, int ratio, int64_t head_dim) {
-    const int64_t width = ratio == kOverlappedRatio ? 2 * head_dim : head_dim;
+    const int64_t width = pooled_blocks(ratio) * head_dim;
     visitor_.vector(prefix + "ape", compressor.ape, {ratio, width}, DType::kF32);
     visitor_.linear(prefix + "wkv", compressor.wkv, width, config_.hidden_size, WeightFormat::kBF16);
     visitor_.linear(prefix + "wgate", compressor.wgate, width, config_.hidden_size, WeightFormat::kBF16);
@@ -93,9 +92,9 @@ class TreeWalk {
     norm(prefix + "kv_norm", attn.kv_norm, head_dim);
     visitor_.linear(prefix + "wo_a", attn.wo_a, latent, queries / config_.o_groups, kFp8);
     visitor_.linear(prefix + "wo_b", attn.wo_b, width, latent, kFp8);
-    if (ratio == 0) return;
+    if (layer_kind(ratio) == LayerKind::kSwa) return;
     compressor(prefix + "compressor.", attn.compressor, ratio, head_dim);
-    if (ratio != kOverlappedRatio) return;
+    if (layer_kind(ratio) != LayerKind::kCsa) return;
     const int64_t index_queries = config_.index_n_heads * config_.index_head_dim;
     visitor_.linear(prefix + "indexer.wq_b", attn.indexer.wq_b, index_queries, config_.q_lora_rank, kFp8);
     visitor_.linear(prefix + "indexer.weights_proj", attn.indexer.weights_proj, config_.index_n_heads, width,

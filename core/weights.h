@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/layer_kind.h"
 #include "core/mapped_file.h"
 #include "core/model_config.h"
 #include "core/tensor.h"
@@ -64,8 +65,8 @@ struct AttentionWeights {
   Weight wo_a;                   // [g*o_lora, H*c/g]
   Weight wo_b;                   // [d, g*o_lora]
   Vector sink;                   // [H]
-  CompressorWeights compressor;  // present when ratio > 0
-  IndexerWeights indexer;        // present when ratio == 4
+  CompressorWeights compressor;  // of CSA and HCA layers
+  IndexerWeights indexer;        // of CSA layers
 };
 
 struct ExpertWeights {
@@ -85,9 +86,10 @@ struct MoeWeights {
   ExpertWeights shared;
 };
 
-// One block: attention and MoE, each behind its hyper-connection. `ratio` 0 = SWA, 4 = CSA, other = HCA.
+// One block: attention and MoE, each behind its hyper-connection.
 struct BlockWeights {
-  int ratio = 0;
+  int ratio = 0;  // of compression, 0 for none
+  LayerKind kind() const { return layer_kind(ratio); }
   HyperConnectionWeights hc_attn;
   HyperConnectionWeights hc_ffn;
   Vector attn_norm;

@@ -179,7 +179,7 @@ class Slice {
     const double entries = static_cast<double>(options_.context) / ratio;
     const double window = config_.sliding_window;
     const double row = static_cast<double>(config_.head_dim) * sizeof(float);
-    if (ratio != 4) return (window + entries) * row;
+    if (layer_kind(ratio) != LayerKind::kCsa) return (window + entries) * row;
     const double scored =
         entries > config_.index_topk ? entries * static_cast<double>(config_.index_head_dim) * 4 : 0;
     return (window + std::min<double>(entries, config_.index_topk)) * row + scored;
@@ -197,7 +197,7 @@ class Slice {
   LayerTime measure_layer(const StepPlan& plan, int ratio) {
     LayerTime result;
     const LayerScope scope{backend_, config_, activations_, plan};
-    const int first = ratio == 4 ? 0 : 1;
+    const int first = layer_kind(ratio) == LayerKind::kCsa ? 0 : 1;
     const double layers = static_cast<double>((config_.num_hidden_layers - first + 1) / 2);
     const auto each = [&](const std::function<void(int)>& body) {
       return time([&] {

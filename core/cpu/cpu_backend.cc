@@ -15,6 +15,7 @@
 #include "core/cpu/scratch.h"
 #include "core/cpu/streams.h"
 #include "core/cpu/target.h"
+#include "core/layer_kind.h"
 
 namespace ft::cpu {
 namespace {
@@ -119,7 +120,8 @@ void CpuBackend::reserve(const ModelConfig& config, int64_t rows) {
   const int64_t experts = 2 * rows * d + (pairs + rows) * (4 * moe + d);
   int64_t compressed_max = config.index_topk;
   for (const int ratio : config.compress_ratios) {
-    if (ratio > 4) compressed_max = std::max(compressed_max, config.max_position_embeddings / ratio);
+    if (layer_kind(ratio) == LayerKind::kHca)
+      compressed_max = std::max(compressed_max, config.max_position_embeddings / ratio);
   }
   const int64_t keys = config.sliding_window + config.dspark.longest_block() + compressed_max;
   const int64_t attention = parallel_.threads() * attention_scratch_floats(keys, config.head_dim);

@@ -80,11 +80,11 @@ void store_kv_rows_target(const StoreKvJob& job, int64_t begin, int64_t end) {
 HWY_INLINE V pool_channels(const CompressJob& job, const int32_t* sources, int64_t channel,
                            hn::Mask<D> mask) {
   const D d;
-  const bool overlap = job.ratio == 4;
-  const int count = overlap ? 2 * job.ratio : job.ratio;
-  const int64_t width = overlap ? 2 * job.head_dim : job.head_dim;
+  const int blocks = pooled_blocks(job.ratio);
+  const int count = blocks * job.ratio;
+  const int64_t width = blocks * job.head_dim;
   const auto k_of = [&](int i) {
-    const int64_t half = overlap && i >= job.ratio ? job.head_dim : 0;
+    const int64_t half = i >= job.ratio ? job.head_dim : 0;
     return job.state + sources[i] * 2 * width + half + channel;
   };
   V top = hn::Set(d, -std::numeric_limits<float>::infinity());
@@ -103,7 +103,7 @@ HWY_INLINE V pool_channels(const CompressJob& job, const int32_t* sources, int64
 
 void compress_entries_target(const CompressJob& job, int64_t begin, int64_t end) {
   const D d;
-  const int count = job.ratio == 4 ? 2 * job.ratio : job.ratio;
+  const int count = pooled_blocks(job.ratio) * job.ratio;
   for (int64_t i = begin; i < end; ++i) {
     float* out = job.out + job.dst[i] * job.head_dim;
     for (int64_t c = 0; c < job.head_dim; c += kLanes) {

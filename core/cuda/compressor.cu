@@ -2,6 +2,7 @@
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
 #include "core/cuda/vector_ops.cuh"
+#include "core/layer_kind.h"
 
 namespace ft::cuda {
 
@@ -25,14 +26,14 @@ __global__ void store_kernel(Matrix k, Matrix g, const float* ape, const int32_t
 // then the first warp finishes the vector.
 template <bool kOfficial>
 __global__ void __launch_bounds__(512)
-    compress_kernel(const float* state, const int32_t* sources, int ratio, int head_dim, const float* norm,
-                    float eps, RotationTable rotations, bool is_index_key, float* out, const int32_t* dst) {
+    compress_kernel(const float* state, const int32_t* sources, int ratio, int blocks, int head_dim,
+                    const float* norm, float eps, RotationTable rotations, bool is_index_key, float* out,
+                    const int32_t* dst) {
   extern __shared__ float shared[];
   float* row = shared;                                                 // [head_dim]
   int32_t* addresses = reinterpret_cast<int32_t*>(shared + head_dim);  // [source_count]
-  const int overlap = ratio == 4 ? 2 : 1;
-  const int source_count = overlap * ratio;
-  const int64_t width = static_cast<int64_t>(overlap) * head_dim;
+  const int source_count = blocks * ratio;
+  const int64_t width = static_cast<int64_t>(blocks) * head_dim;
   const int64_t entry = blockIdx.x;
   const int thread = static_cast<int>(threadIdx.x);
   wait_for_previous();
@@ -46,9 +47,7 @@ __global__ void __launch_bounds__(512)
   for (int i = thread; i < head_dim; i += static_cast<int>(blockDim.x)) {
     // Of a CSA row the lower half of the columns belongs to the next block,
     // so the first `ratio` sources use it.
-    const auto at = [&](int s) {
-      return state + addresses[s] * 2 * width + (overlap == 2 && s >= ratio ? head_dim + i : i);
-    };
+    const auto at = [&](int s) { return state + addresses[s] * 2 * width + (s >= ratio ? head_dim + i : i); };
     float largest = kNegativeInfinity;
 #pragma unroll 8
     for (int s = 0; s < source_count; ++s) {
@@ -88,11 +87,12 @@ void store_compressor_rows(Queue queue, Matrix k, Matrix g, const float* ape, co
 void compress(Queue queue, bool official, const float* state, const int32_t* sources, int64_t count,
               int ratio, int64_t head_dim, const float* norm, float eps, RotationTable rotations,
               bool is_index_key, float* out, const int32_t* dst) {
-  const int64_t source_count = ratio == 4 ? 2 * ratio : ratio;
+  const int blocks = pooled_blocks(ratio);
+  const int64_t source_count = int64_t{blocks} * ratio;
   const unsigned threads = head_dim >= 512 ? 512 : ceil_div(head_dim, 32) * 32;
   launch(queue, official ? compress_kernel<true> : compress_kernel<false>, dim3(static_cast<unsigned>(count)),
          threads, static_cast<size_t>(head_dim + source_count) * sizeof(float), 1, state, sources, ratio,
-         static_cast<int>(head_dim), norm, eps, rotations, is_index_key, out, dst);
+         blocks, static_cast<int>(head_dim), norm, eps, rotations, is_index_key, out, dst);
 }
 
 }  // namespace ft::cuda

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/layer_kind.h"
 #include "core/quantize.h"
 #include "core/reference/reference_backend.h"
 
@@ -31,9 +32,9 @@ void ReferenceBackend::hadamard_row(float* x, int64_t count) const {
 void ReferenceBackend::compress(const float* state, const int32_t* sources, int64_t count, int ratio,
                                 int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
                                 float* out, const int32_t* dst) {
-  const int overlap = ratio == 4 ? 2 : 1;
-  const int64_t width = overlap * head_dim;
-  const int source_count = overlap * ratio;
+  const int blocks = pooled_blocks(ratio);
+  const int64_t width = blocks * head_dim;
+  const int source_count = blocks * ratio;
   const int64_t plain = head_dim - rotations.rope_dim;
   FT_CHECK(norm.size == head_dim && plain >= 0, norm.size, head_dim, rotations.rope_dim);
   for (int64_t entry = 0; entry < count; ++entry) {
@@ -42,7 +43,7 @@ void ReferenceBackend::compress(const float* state, const int32_t* sources, int6
     for (int64_t i = 0; i < head_dim; ++i) {
       // Of a CSA row the lower half of the columns belongs to the next block,
       // so the first `ratio` sources use it.
-      const auto column = [&](int s) { return overlap == 2 && s >= ratio ? head_dim + i : i; };
+      const auto column = [&](int s) { return s >= ratio ? head_dim + i : i; };
       const auto row = [&](int s) { return state + addresses[s] * 2 * width; };
       double largest = -HUGE_VAL;
       for (int s = 0; s < source_count; ++s) {

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <numeric>
+#include <random>
 
 #include "tests/support/op_cases.h"
 #include "tests/support/temp_dir.h"
@@ -272,6 +274,117 @@ TEST_F(KvCacheBooks, NoRewindIntoTheWindowAfterASkip) {
     EXPECT_TRUE(cache->rewind(sequence, 0));
     cache->check_integrity();
   }
+}
+
+// The same random life in a cache with memory and in one without: every answer must be the same.
+TEST_F(KvCacheBooks, WithoutMemoryTheAnswersAreTheSame) {
+  const CacheLimits limits = limits_of(3, kRows, 512, 900);
+  const std::vector<int> ratios = {0, 4, 128};
+  KvCache real(*backend_, config_, ratios, limits);
+  KvCache books(config_, ratios, limits);
+  EXPECT_EQ(books.bytes(), real.bytes());
+
+  struct Aside {
+    std::shared_ptr<KvSnapshot> snapshot[2];
+    std::unique_ptr<KvImage> image[2];
+    int64_t length = 0;
+  };
+  std::vector<Aside> aside;
+  std::vector<SequenceId> open;
+  std::map<std::string, int> seen;
+  const auto same = [&](const auto& a, const auto& b, const char* what) {
+    EXPECT_EQ(a.has_value(), b.has_value()) << what;
+    ++seen[a ? what : std::string(what) + " refused"];
+    if (!a && !b) {
+      EXPECT_EQ(a.error().message, b.error().message);
+    }
+    return a && b;
+  };
+  std::mt19937 random(5);
+  const auto pick = [&](int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+  };
+  const auto open_with = [&](const Result<SequenceId>& a, const Result<SequenceId>& b, const char* what) {
+    if (!same(a, b, what)) return;
+    EXPECT_EQ(*a, *b);
+    open.push_back(*a);
+  };
+  for (int round = 0; round < 3000; ++round) {
+    const int64_t length_max = pick(1, 600);
+    if (open.empty() || pick(0, 19) == 0) open_with(real.open(length_max), books.open(length_max), "open");
+    if (open.empty()) continue;
+    const auto chosen = static_cast<size_t>(pick(0, static_cast<int64_t>(open.size()) - 1));
+    const SequenceId id = open[chosen];
+    const int64_t length = real.length(id);
+    ASSERT_EQ(books.length(id), length);
+    switch (pick(0, 6)) {
+      case 0:
+        same(real.extend(id, length_max), books.extend(id, length_max), "extend");
+        break;
+      case 1: {
+        const int64_t to = pick(0, 3) == 0 ? 0 : std::max<int64_t>(0, length - pick(0, 140));
+        same(real.rewind(id, to), books.rewind(id, to), "rewind");
+        break;
+      }
+      case 2: {
+        const int64_t at = std::max<int64_t>(0, length - pick(0, 1) * pick(0, 100));
+        Aside kept{{real.snapshot(id, at), books.snapshot(id, at)}, {}, at};
+        ASSERT_EQ(kept.snapshot[0] == nullptr, kept.snapshot[1] == nullptr);
+        ++seen[kept.snapshot[0] ? "snapshot" : "snapshot refused"];
+        if (!kept.snapshot[0]) break;
+        EXPECT_EQ(kept.snapshot[0]->copied_bytes(), kept.snapshot[1]->copied_bytes());
+        EXPECT_EQ(kept.snapshot[0]->page_bytes(), kept.snapshot[1]->page_bytes());
+        aside.push_back(std::move(kept));
+        break;
+      }
+      case 3: {
+        Aside kept{{}, {real.save(id), books.save(id)}, length};
+        EXPECT_EQ(kept.image[0]->bytes(), kept.image[1]->bytes());
+        aside.push_back(std::move(kept));
+        if (pick(0, 1) == 0) break;
+        real.close(id);
+        books.close(id);
+        open.erase(open.begin() + static_cast<std::ptrdiff_t>(chosen));
+        break;
+      }
+      case 4: {
+        if (aside.empty()) break;
+        const Aside& kept = aside[static_cast<size_t>(pick(0, static_cast<int64_t>(aside.size()) - 1))];
+        const int64_t most = std::max(kept.length, length_max);
+        if (kept.snapshot[0]) {
+          open_with(real.open(most, *kept.snapshot[0]), books.open(most, *kept.snapshot[1]),
+                    "open a snapshot");
+        } else {
+          open_with(real.open(most, *kept.image[0]), books.open(most, *kept.image[1]), "open an image");
+        }
+        break;
+      }
+      default: {
+        // Only as far as the sequence may grow, which both must know alike.
+        const int64_t count = pick(1, 40);
+        if (!same(real.extend(id, length + count), books.extend(id, length + count), "extend")) break;
+        grow(real, id, count);
+        grow(books, id, count);
+        ++seen["commit"];
+      }
+    }
+    if (aside.size() > 4) aside.erase(aside.begin() + pick(0, 3));
+    ASSERT_EQ(real.available_tokens(), books.available_tokens()) << "round " << round;
+    ASSERT_EQ(real.unreserved_tokens(), books.unreserved_tokens()) << "round " << round;
+  }
+  for (const char* what : {"open", "open refused", "extend", "extend refused", "rewind", "rewind refused",
+                           "snapshot", "snapshot refused", "open a snapshot", "open an image", "commit"})
+    EXPECT_GT(seen[what], 0) << what;
+}
+
+TEST_F(KvCacheBooks, WithoutMemoryAPlanHasOnlyACount) {
+  KvCache books(config_, {0, 4, 128}, limits_of(1, kRows, 512, 512));
+  const SequenceId id = *books.open(512);
+  KvTransaction transaction = books.begin();
+  const Row rows[] = {{1, 0, id, kCommitted}, {2, 1, id, 0}};
+  const StepPlan& plan = transaction.stage(rows);
+  EXPECT_EQ(plan.rows, 2);
+  EXPECT_EQ(plan.tokens, nullptr);
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ TEST(SublayerGoldens, AttentionIsTheReferences) {
       if (layer != 0) {
         EXPECT_TRUE(matches(mode, run.compressor.values, prefix + "compressor.out"));
       }
-      if (config.compress_ratios[layer] != 4) continue;
+      if (layer_kind(config.compress_ratios[layer]) != LayerKind::kCsa) continue;
       EXPECT_TRUE(matches(mode, run.indexer.keys.values, prefix + "indexer.compressor.out"));
       const auto scores = goldens().floats(prefix + "indexer.scores");
       EXPECT_TRUE(mode == "exact" ? near_golden(run.indexer.scores, scores, kAbsolute, kRelative)

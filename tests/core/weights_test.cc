@@ -220,8 +220,8 @@ TEST(Checkpoint, LoadsEveryTensorInPlace) {
     EXPECT_EQ(block.ffn.tid2eid != nullptr, layer < 2);
     EXPECT_EQ(block.ffn.host_tid2eid != nullptr, layer < 2);
     EXPECT_EQ(static_cast<bool>(block.ffn.bias), layer >= 2);
-    EXPECT_EQ(static_cast<bool>(block.attn.compressor.wkv), block.ratio != 0);
-    EXPECT_EQ(static_cast<bool>(block.attn.indexer.wq_b), block.ratio == 4);
+    EXPECT_EQ(static_cast<bool>(block.attn.compressor.wkv), block.kind() != LayerKind::kSwa);
+    EXPECT_EQ(static_cast<bool>(block.attn.indexer.wq_b), block.kind() == LayerKind::kCsa);
   }
   ASSERT_EQ(weights.mtp.size(), 1u);
   EXPECT_TRUE(weights.mtp[0].e_proj);

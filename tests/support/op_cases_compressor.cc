@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/layer_kind.h"
 #include "tests/support/entry_pool.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/random_data.h"
@@ -34,15 +35,15 @@ OpCase store_compressor_rows_case(int ratio, int64_t width) {
 // Here a row of the case is a closing block.
 OpCase compress_case(const ModelConfig& config, int ratio, int64_t c, bool is_index_key) {
   RandomData random(61);
-  const int overlap = ratio == 4 ? 2 : 1;
+  const int blocks = pooled_blocks(ratio);
   const int64_t state_rows = 3 * ratio + 100;
-  const auto state = random.values(state_rows * 2 * overlap * c);
-  const int64_t source_count = overlap * ratio;
+  const auto state = random.values(state_rows * 2 * blocks * c);
+  const int64_t source_count = blocks * ratio;
   std::vector<int32_t> sources;
   for (int64_t r = 0; r < kCaseRows; ++r) {
     for (int64_t s = 0; s < source_count; ++s) {
       // The first block of a sequence has no previous rows.
-      const bool missing = overlap == 2 && r % 5 == 0 && s < ratio;
+      const bool missing = blocks == 2 && r % 5 == 0 && s < ratio;
       sources.push_back(missing ? -1 : random.integer(0, static_cast<int32_t>(state_rows) - 1));
     }
   }

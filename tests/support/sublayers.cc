@@ -78,8 +78,8 @@ BlockWeights GoldenCheckpoint::block(BackendMemory& memory, int layer) const {
   attn.wo_a = linear(memory, prefix + "attn.wo_a");
   attn.wo_b = linear(memory, prefix + "attn.wo_b");
   attn.sink = vector(memory, prefix + "attn.attn_sink");
-  if (block.ratio != 0) attn.compressor = compressor(memory, prefix + "attn.compressor");
-  if (block.ratio == 4) {
+  if (block.kind() != LayerKind::kSwa) attn.compressor = compressor(memory, prefix + "attn.compressor");
+  if (block.kind() == LayerKind::kCsa) {
     attn.indexer.wq_b = linear(memory, prefix + "attn.indexer.wq_b");
     attn.indexer.weights_proj = linear(memory, prefix + "attn.indexer.weights_proj");
     attn.indexer.compressor = compressor(memory, prefix + "attn.indexer.compressor");
@@ -102,7 +102,7 @@ CompressorRun run_compressor(BackendMemory& memory, const ModelConfig& config,
                              Matrix x) {
   Backend& backend = memory.backend();
   const int64_t width = weights.wkv.rows;
-  const int overlap = ratio == 4 ? 2 : 1;
+  const int blocks = pooled_blocks(ratio);
   const Matrix k = memory.output(x.rows, width);
   const Matrix g = memory.output(x.rows, width);
   backend.linear(x, weights.wkv, k, LinearInput::kAsIs, LinearOutput::kF32);
@@ -117,8 +117,7 @@ CompressorRun run_compressor(BackendMemory& memory, const ModelConfig& config,
   std::vector<int32_t> positions;
   for (int32_t entry = 0; entry < run.count; ++entry) {
     positions.push_back(entry * ratio);
-    for (int32_t s = (1 - overlap) * ratio; s < ratio; ++s)
-      sources.push_back(std::max(entry * ratio + s, -1));
+    for (int32_t s = (1 - blocks) * ratio; s < ratio; ++s) sources.push_back(std::max(entry * ratio + s, -1));
   }
   // For entry 0 the previous block is at negative positions, which all became -1.
   float* entries = memory.output_floats(run.count * head_dim);
@@ -170,7 +169,8 @@ AttentionRun run_attention(BackendMemory& memory, const ModelConfig& config, con
   const int64_t c = config.head_dim;
   const int heads = config.num_attention_heads;
   const auto positions = iota(rows);
-  const RopeTable table = block.ratio == 0 ? RopeTable::plain(config) : RopeTable::compressed(config);
+  const RopeTable table =
+      block.kind() == LayerKind::kSwa ? RopeTable::plain(config) : RopeTable::compressed(config);
   const Rotations rotations = memory.rotations(table, positions);
 
   const Matrix low = memory.output(rows, config.q_lora_rank);
@@ -200,12 +200,12 @@ AttentionRun run_attention(BackendMemory& memory, const ModelConfig& config, con
   args.window = memory.ints(window);
   args.window_width = config.sliding_window;
   CompressedView view;
-  if (block.ratio != 0) {
+  if (block.kind() != LayerKind::kSwa) {
     run.compressor = run_compressor(memory, config, w.compressor, block.ratio, c, false, x);
     run.kv.insert(run.kv.end(), run.compressor.values.begin(), run.compressor.values.end());
     args.compressed = run.compressor.entries;
     view = causal_view(memory, rows, block.ratio);
-    if (block.ratio == 4) {
+    if (block.kind() == LayerKind::kCsa) {
       run.indexer = run_indexer(memory, config, w.indexer, low, x);
       args.selected = run.indexer.selected;
       args.selected_width = config.index_topk;

@@ -1,0 +1,44 @@
+// Memory where the ops of a backend compute, and the ways in and out of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace ft {
+
+// Memory of a device, zeroed at allocation, freed with the object.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(void* data, size_t bytes, void (*release)(void*)) : data_(data, release), bytes_(bytes) {}
+  void* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
+  float* f32() const { return static_cast<float*>(data_.get()); }
+
+ private:
+  std::unique_ptr<void, void (*)(void*)> data_{nullptr, nullptr};
+  size_t bytes_ = 0;
+};
+
+// What a cache needs of a backend. Calls run in order on one queue, together with the ops of the backend.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+
+  // Ends the program where the memory does not suffice: sizes are checked against limits before.
+  virtual Buffer allocate(size_t bytes) = 0;
+  // Host memory may be reused on return.
+  virtual void upload(void* destination, const void* host, size_t bytes) = 0;
+  // Waits for all earlier ops.
+  virtual void download(void* host, const void* source, size_t bytes) = 0;
+  // destination[dst[i]] = source[src[i]] for rows of `row_bytes`; the two may be the same tensor when no
+  // address is both read and written. `src`, `dst`: int32 [count] in device memory.
+  virtual void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
+                         const int32_t* dst, int64_t count) = 0;
+  // True if the lists of a step must keep one size per row count (padded with dummies), because the device
+  // replays a recorded step (Backend::run).
+  virtual bool fixed_shapes() const { return false; }
+};
+
+}  // namespace ft
