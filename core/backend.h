@@ -2,10 +2,10 @@
 //
 // Every op is row-wise: what it writes for one row is a function of that row's inputs alone, with a reduction
 // order that depends on the widths only. So a row's bits never depend on how many rows, or which, share the
-// call. (Idea 4 of ARCHITECTURE.md; `gemm` and attention are where it takes care.)
+// call (ARCHITECTURE.md, idea 4; `linear` and attention are where it takes care).
 //
 // Numeric modes. kExact: float32 math, no rounding or quantisation anywhere (rb(), q8(), q8sim(), q4sim()
-// below are the identity). kOfficial: the rounding points of the released model (model.md section 3): values
+// below are the identity). kOfficial: the rounding points of the released model (docs/spec/model.md 3); values
 // that the model holds in bf16 are float32 numbers rounded by rb().
 //   rb(x)     round to nearest even to bf16
 //   q8(x)     per group of 128 consecutive elements of a row, with amax the group's largest magnitude:
@@ -13,9 +13,16 @@
 //   q8sim(x)  q8 with groups of 64; the result is a bf16 number already
 //   q4sim(x)  per group of 32: s = 2^ceil(log2(max(amax, 6 * 2^-126) / 6)), then e2m1_RNE(x / s) * s,
 //             which is a bf16 number already
-// The divisions by 448 and by 6 are products with fl32(1/448) and fl32(1/6) (model.md 3.0).
-// Activations are float32 in both modes. Pointers in Matrix/Weight/IndexView are addresses of this backend.
-// Ops run in order on one queue; `download` waits for it. No op allocates after `reserve`.
+// The divisions by 448 and by 6 are products with fl32(1/448) and fl32(1/6) (docs/spec/model.md 3.0).
+//
+// Shapes use m rows, n streams, d hidden size, H heads of c columns, HI index heads of cI columns, E routed
+// experts of which a row uses K, V words. Activations are float32 in both modes. Pointers in Matrix, Weight
+// and the views are addresses of this backend. Ops run in order on one queue; `download` waits for it. No op
+// allocates after `reserve`.
+//
+// Shapes and formats are checked here, once for all backends: a public op checks and calls the private virtual
+// of the same name. A contradiction is a bug of the caller and ends the program with the values. What only the
+// device can see (ids, addresses) is checked where the device is the host.
 #pragma once
 
 #include <cstddef>
@@ -40,9 +47,9 @@ enum class Numerics : uint8_t { kExact, kOfficial };
 enum class LinearInput : uint8_t { kAsIs, kQ8 };    // kQ8: q8() in kOfficial when the weight is fp8 or fp4
 enum class LinearOutput : uint8_t { kF32, kBF16 };  // kBF16: rb() of the sum in kOfficial
 
-// cos and sin of the rotary angles of each row:
-// [rows, rope_dim/2, 2] float32 (cos, sin), made by core/rope.h on the host.
-// Interleaved pairs (2i, 2i+1) of the LAST rope_dim columns turn by angle i (model.md section 1).
+// cos and sin of the rotary angles of each row: [rows, rope_dim/2, 2] float32 (cos, sin), made by core/rope.h
+// on the host. Interleaved pairs (2i, 2i+1) of the last rope_dim columns turn by angle i
+// (docs/spec/model.md section 1).
 struct Rotations {
   const float* data = nullptr;
   int64_t rope_dim = 0;
@@ -64,7 +71,8 @@ struct CompressedView {
   int32_t visible_max = 0;  // largest number of visible entries of any row (host knowledge, for sizing)
 };
 
-// Attention of `rows` queries over one shared key/value row set (K == V, one KV head), model.md 3.7.
+// Attention of m queries over one set of rows that are keys and values alike (one KV head,
+// docs/spec/model.md 3.7).
 struct AttentionArgs {
   Matrix q;                         // [rows, H*c], normed and rotated
   const float* raw = nullptr;       // [*, c] window rows
@@ -81,6 +89,33 @@ struct AttentionArgs {
   Matrix out;         // [rows, H*c]
 };
 
+// One product of `Backend::linears`; the arguments of `linear`.
+struct LinearCall {
+  Matrix x;
+  const Weight* weight = nullptr;
+  Matrix y;
+  LinearInput input = LinearInput::kAsIs;
+  LinearOutput output = LinearOutput::kF32;
+  int groups = 1;
+};
+
+// What a sub-layer adds to the residual streams (docs/spec/model.md 3.2.6).
+struct SublayerOutput {
+  Matrix output;  // [m, d]
+  Matrix post;    // [m, n]
+  Matrix comb;    // [m, n*n]
+};
+
+// A step of fixed shape: the same ops each time, with the same pointers and counts. A device records it once and
+// replays it; a backend without recordings runs the ops each time. Must not outlive its backend.
+class StepGraph {
+ public:
+  virtual ~StepGraph() = default;
+  // Runs the step. `ops` calls ops of the backend that made this, the same ones each time: a replay does not
+  // call it. Uploads, downloads and everything that the host must do each time stay outside.
+  virtual void run(const std::function<void()>& ops) { ops(); }
+};
+
 class Backend : public DeviceMemory, public WeightPlacer {
  public:
   ~Backend() override = default;
@@ -88,113 +123,168 @@ class Backend : public DeviceMemory, public WeightPlacer {
   virtual std::string description() const = 0;  // for people: instruction set and threads, or device name
   Numerics numerics() const { return numerics_; }
 
-  // --- steps ---
-  // Runs `ops`, a sequence of ops in which every pointer and count is the same for equal keys, so that a
-  // device may record it once and replay it. Uploads, downloads and everything that the host must do each
-  // time stay outside: a replay does not call `ops`. Recorded steps are forgotten by reserve().
-  virtual void run(uint64_t shape_key, const std::function<void()>& ops) {
-    (void)shape_key;
-    ops();
-  }
-  // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops). Call before the
-  // first op. rms_norm and linear may be called with up to hc_mult * rows rows (one per stream, MTP). A
-  // second call keeps the larger plan.
-  virtual void reserve(const ModelConfig& config, int64_t rows) = 0;
+  // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops), and takes note of its
+  // constants. Call before the first op. rms_norm and linear may be called with up to hc_mult * rows rows (one
+  // per stream, MTP). A second call keeps the larger plan. What a StepGraph has recorded is recorded again.
+  void reserve(const ModelConfig& config, int64_t rows);
 
-  // --- streams (model.md 3.1, 3.2, 3.10, 3.11) ---
-  // streams[r, s, :] = table[tokens[r], :] for every stream s. streams [m, n*d]; table BF16 [V, d].
-  virtual void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) = 0;
-  // out[r, :] = table[ids[r], :] widened. table BF16 or F32 [V, k].
-  virtual void gather_rows(const int32_t* ids, const Weight& table, Matrix out) = 0;
-  // Hyper-connection entry of a sub-layer: rho, z, pre, post, Sinkhorn comb (model.md 3.2.1-4), then
+  virtual std::unique_ptr<StepGraph> make_graph() { return std::make_unique<StepGraph>(); }
+
+  // --- streams (docs/spec/model.md 3.1, 3.2, 3.10, 3.11) ---
+
+  // streams[r, s, :] = table[tokens[r], :] for every stream s. streams [m, n*d]; table bf16 or float32 [V, d].
+  void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams);
+
+  // out[r, :] = table[ids[r], :] widened. table bf16 or float32 [V, k]; out [m, k].
+  void gather_rows(const int32_t* ids, const Weight& table, Matrix out);
+
+  // Hyper-connection entry of a sub-layer: rho, z, pre, post, Sinkhorn comb (docs/spec/model.md 3.2.1-4), then
   // y = rb(sum_i pre_i X_i) and, if `norm` is given, y = rms_norm(y; norm).
-  // streams [m, n*d]; y [m, d]; post [m, n]; comb [m, n*n] row-major C_jk.
-  virtual void hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
-                      Matrix comb) = 0;
-  // streams[r,k,:] = rb(post_k * o + sum_j comb[j,k] * streams[r,j,:]), in place (model.md 3.2.6).
-  virtual void hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) = 0;
-  // Head collapse: y = rb(sum_i pre_i X_i) with pre = sigmoid(z*scale + base) + hc_eps (model.md 3.10).
-  // y [m, d].
-  virtual void hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) = 0;
-  // out[r, :] = (1/n) sum_s streams[r, s, :], unweighted (dspark.md 1.1); sum in ascending s; rb() at the
-  // end. `out` may be strided.
-  virtual void stream_mean(Matrix streams, int stream_count, Matrix out) = 0;
-  // streams[r,s,:] = rb(e[r,:] + h[r,s,:]): the MTP input (model.md 3.11).
-  // h, streams [m, n*d] (may be the same memory).
-  virtual void combine_streams(Matrix e, Matrix h, Matrix streams) = 0;
+  // streams [m, n*d]; y [m, d]; post [m, n]; comb [m, n*n], C_jk row-major.
+  void hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
+              Matrix comb);
 
-  // --- linears and norms (model.md 3.0) ---
-  // y[r, :] = w * rb?(x): out = rb(x * rsqrt(mean(x^2) + rms_norm_eps) * w); one rounding.
-  // x and y may be the same.
-  virtual void rms_norm(Matrix x, Vector weight, Matrix y) = 0;
-  // y = x W^T. With groups g > 1 (wo_a): x is [m, g*k], W is [g*n, k], y[m, G*n+i] = W[G*n+i, :] . x[m,
-  // G*k:(G+1)*k]. Products and sums in float32; the input is q8()-ed first for kQ8 with fp8/fp4 weights.
-  virtual void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
-                      int groups = 1) = 0;
+  // streams[r, k, :] = rb(post_k * output + sum_j comb[j, k] * streams[r, j, :]), in place
+  // (docs/spec/model.md 3.2.6). streams [m, n*d].
+  void hc_post(Matrix streams, const SublayerOutput& before);
 
-  // --- attention inputs (model.md 3.3) ---
-  // In place per head of `head_dim`: q *= rsqrt(mean(q^2) + eps) without weight (kOfficial: square, mean,
-  // +eps, rsqrt and product each rounded to bf16, mean summed in float32), then rotate the last rope_dim
-  // columns and round to bf16.
-  virtual void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) = 0;
-  // raw[dst[r], :] = kv row of x[r, :] (= wkv output): rms_norm, rotate, round to bf16, q8sim() of the
-  // columns before the rotated ones. raw rows have x.cols columns.
-  virtual void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) = 0;
+  // hc_post(streams, before), then hc_pre(streams, hc, norm, y, post, comb), in one pass over the streams where
+  // the hardware gains by it. `post` and `comb` may be the matrices of `before`.
+  void hc_post_pre(Matrix streams, const SublayerOutput& before, const HyperConnectionWeights& hc,
+                   Vector norm, Matrix y, Matrix post, Matrix comb);
 
-  // --- compressor (model.md 3.5) ---
-  // state[dst[r], :] = [k[r, :] | g[r, :] + ape[positions[r] % ratio, :]].
-  // k, g [m, w]; state rows have 2*w columns, float32.
-  virtual void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
-                                     float* state, const int32_t* dst) = 0;
-  // One compressed entry per closing row: out[dst[i], :] from state rows
-  // sources[i, :] ([count, coff*ratio] addresses, -1 = no row: weight exactly 0).
-  // coff = 2 for ratio 4: the first `ratio` sources use columns [0:c], the others [c:2c] of k and u.
-  // Softmax over the sources per channel (max subtracted; sum and weighted sum in source order),
-  // e = rb(sum/weight), rms_norm(norm), rotate (rotations of the block's first position), rb; then
-  //   is_index_key false: q8sim() of the columns before the rotated ones; true: Hadamard (x c^-1/2, float32,
-  //   rb) and q4sim() of all.
-  virtual void compress(const float* state, const int32_t* sources, int64_t count, int ratio,
-                        int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key, float* out,
-                        const int32_t* dst) = 0;
+  // Head collapse: y = rb(sum_i pre_i X_i) with pre = sigmoid(z * scale + base) + hc_eps
+  // (docs/spec/model.md 3.10). streams [m, n*d]; y [m, d].
+  void hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y);
 
-  // --- indexer (model.md 3.6) ---
-  // In place per head of `head_dim`: rotate, rb, Hadamard (float32 inside, one rb), q4sim() of all columns.
-  // q [m, HI*cI].
-  virtual void index_query(Matrix q, int64_t head_dim, Rotations rotations) = 0;
-  // Scores I_j = rb(sum_h rb(w_h * relu(rb(q_h . key_j)))) with w = rb(weights[r, h] * weight_scale), sum
-  // over h in float32; selected[r, :] = addresses of the min(top_k, visible) entries with the largest score
-  // (ties: smaller j), in ascending j, then -1 up to top_k. When visible <= top_k all are taken without
-  // scoring. `scores` (optional, [m, *] float32) receives I_j, for tests; rows then are always scored.
-  virtual void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
-                            const CompressedView& view, int top_k, int32_t* selected,
-                            Matrix* scores = nullptr) = 0;
+  // out[r, :] = (1/n) sum_s streams[r, s, :] (docs/spec/dspark.md 1.1): sum in ascending s, rb() at the end.
+  // out [m, d] may be strided.
+  void stream_mean(Matrix streams, int stream_count, Matrix out);
 
-  // --- attention core (model.md 3.7) ---
-  // One softmax over [window | compressed] in list order: l = c^-1/2 (q . K), M = max l over keys, w = exp(l
-  // - M), Z = sum w + exp(sink - M), o = rb((sum rb(w) K) / Z); M is the maximum over the whole list, Z uses
-  // unrounded w, then the inverse rotation and rb. A row always has at least one key.
-  virtual void attend(const AttentionArgs& args) = 0;
+  // streams[r, s, :] = rb(e[r, :] + h[r, s, :]), the input of MTP (docs/spec/model.md 3.11). e [m, d]; h and
+  // streams [m, n*d] may be the same memory.
+  void combine_streams(Matrix e, Matrix h, Matrix streams);
 
-  // --- mixture of experts (model.md 3.9) ---
-  // scores a = sqrt(softplus(gate . x)) float32. Selection: tid2eid[tokens[r], :] when moe.tid2eid is set,
-  // else the `k` largest a + bias (ties: lower id). Ids are written ascending; weights = a[id] / sum *
-  // route_scale. ids int32 [m, k], weights float32 [m, k].
-  virtual void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
-                     int32_t* ids, float* weights) = 0;
-  // y = rb(sum over ids ascending of expert(x), float32, + shared(x)). expert: G = rb(w1 q8(x)), U = rb(w3
-  // q8(x)), U clamped to +-limit, G to <= limit, h = rb(weight * silu(G) * U), w2 q8(h) rounded by rb.
-  // shared: the same without the route weight.
-  virtual void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
-                   float swiglu_limit, Matrix y) = 0;
+  // --- linears and norms (docs/spec/model.md 3.0) ---
+
+  // y = rb(x * rsqrt(mean(x^2) + rms_norm_eps) * w), rounded once. x, y [m, k] may be the same.
+  void rms_norm(Matrix x, Vector weight, Matrix y);
+
+  // y = x W^T. x [m, k], W [n, k], y [m, n]. Products and sums in float32; for kQ8 with an fp8 or fp4 weight the
+  // input is q8()-ed first. With groups g > 1 (wo_a) x is [m, g*k] and W is [g*n, k]:
+  // y[r, G*n+i] = W[G*n+i, :] . x[r, G*k:(G+1)*k].
+  void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
+              int groups = 1);
+
+  // Several linears that do not depend on each other, in one go where the hardware gains by it: no y overlaps
+  // another y or any x.
+  void linears(std::span<const LinearCall> calls);
+
+  // --- attention inputs (docs/spec/model.md 3.3) ---
+
+  // In place per head of `head_dim`: q *= rsqrt(mean(q^2) + rms_norm_eps) without weight (kOfficial: square,
+  // mean, + eps, rsqrt and product each rounded to bf16, mean summed in float32), then rotate the last rope_dim
+  // columns and round to bf16. q [m, H*c].
+  void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations);
+
+  // raw[dst[r], :] = the KV row of x[r, :] (output of wkv): rms_norm, rotate, round to bf16, q8sim() of the
+  // columns before the rotated ones. x [m, c]; raw rows have c columns.
+  void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst);
+
+  // --- compressor (docs/spec/model.md 3.5) ---
+
+  // state[dst[r], :] = [k[r, :] | g[r, :] + ape[positions[r] % ratio, :]]. k, g [m, w]; ape [ratio, w]; state
+  // rows have 2*w float32 columns.
+  void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
+                             float* state, const int32_t* dst);
+
+  // One compressed entry per closing row: out[dst[i], :] from the state rows sources[i, :]
+  // ([count, pooled_blocks(ratio) * ratio] addresses; -1 is no row, with weight exactly 0). For CSA the first
+  // `ratio` sources use columns [0:c] of k and u, the others [c:2c]. Softmax over the sources per channel
+  // (maximum subtracted; sum and weighted sum in source order), e = rb(sum / weight), rms_norm(norm), rotate
+  // (rotations of the block's first position), rb; then
+  //   is_index_key false: q8sim() of the columns before the rotated ones
+  //   is_index_key true:  Hadamard (x c^-1/2, float32, rb) and q4sim() of all; c is a power of two
+  // With fixed_shapes() an entry without any source is padding: what is written there is never read.
+  void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
+                Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst);
+
+  // --- indexer (docs/spec/model.md 3.6) ---
+
+  // In place per head of `head_dim`, a power of two: rotate, rb, Hadamard (float32 inside, one rb), q4sim() of
+  // all columns. q [m, HI*cI].
+  void index_query(Matrix q, int64_t head_dim, Rotations rotations);
+
+  // Scores I_j = rb(sum_h rb(w_h * relu(rb(q_h . key_j)))) with w = rb(weights[r, h] * weight_scale), sum over h
+  // in float32. selected[r, :] = addresses of the min(top_k, visible) entries with the largest score (ties:
+  // smaller j), in ascending j, then -1 up to top_k. When visible <= top_k all are taken without scoring.
+  // q [m, HI*cI]; weights [m, HI]; selected [m, top_k]. `scores` (optional, [m, >= visible_max] float32)
+  // receives I_j, for tests; rows then are always scored.
+  void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+                    const CompressedView& view, int top_k, int32_t* selected, Matrix* scores = nullptr);
+
+  // --- attention core (docs/spec/model.md 3.7) ---
+
+  // One softmax over [window | compressed] in list order: l = c^-1/2 (q . K), M = max l over all keys,
+  // w = exp(l - M), Z = sum of the unrounded w + exp(sink - M), o = rb((sum rb(w) K) / Z), then the inverse
+  // rotation and rb. A row always has at least one key.
+  void attend(const AttentionArgs& args);
+
+  // --- mixture of experts (docs/spec/model.md 3.9) ---
+
+  // Scores a = sqrt(softplus(gate . x)) in float32. Chosen are tid2eid[tokens[r], :] where moe.tid2eid is set,
+  // else the k largest a + bias (ties: lower id). Ids are written ascending; weights = a[id] / sum *
+  // route_scale. x [m, d]; ids int32 [m, k]; weights float32 [m, k].
+  void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
+             float* weights);
+
+  // y = rb(sum over ids ascending of expert(x), float32, + shared(x)). An expert: G = rb(w1 q8(x)),
+  // U = rb(w3 q8(x)), U clamped to +-limit, G to <= limit, h = rb(weight * silu(G) * U), then w2 q8(h) rounded
+  // by rb. The shared expert is the same without the route weight. x, y [m, d].
+  void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
+           float swiglu_limit, Matrix y);
 
  protected:
   explicit Backend(Numerics numerics) : numerics_(numerics) {}
-  float rms_norm_eps_ = 1e-6f;  // set by reserve() from the config, as are the next
+  // Constants of the model, from the config of the last reserve().
+  float rms_norm_eps_ = 1e-6f;
   float hc_eps_ = 1e-6f;
   int hc_sinkhorn_iters_ = 20;
   int hc_mult_ = 4;
 
  private:
+  // The ops, called with arguments that keep the contract and, except for reserve, at least one row.
+  virtual void do_reserve(const ModelConfig& config, int64_t rows) = 0;
+  virtual void do_embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) = 0;
+  virtual void do_gather_rows(const int32_t* ids, const Weight& table, Matrix out) = 0;
+  virtual void do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
+                         Matrix comb) = 0;
+  virtual void do_hc_post(Matrix streams, const SublayerOutput& before) = 0;
+  virtual void do_hc_post_pre(Matrix streams, const SublayerOutput& before, const HyperConnectionWeights& hc,
+                              Vector norm, Matrix y, Matrix post, Matrix comb);
+  virtual void do_hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) = 0;
+  virtual void do_stream_mean(Matrix streams, int stream_count, Matrix out) = 0;
+  virtual void do_combine_streams(Matrix e, Matrix h, Matrix streams) = 0;
+  virtual void do_rms_norm(Matrix x, Vector weight, Matrix y) = 0;
+  virtual void do_linear(const LinearCall& call) = 0;
+  virtual void do_linears(std::span<const LinearCall> calls);
+  virtual void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) = 0;
+  virtual void do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) = 0;
+  virtual void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
+                                        float* state, const int32_t* dst) = 0;
+  virtual void do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
+                           int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key, float* out,
+                           const int32_t* dst) = 0;
+  virtual void do_index_query(Matrix q, int64_t head_dim, Rotations rotations) = 0;
+  virtual void do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
+                               int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
+                               Matrix* scores) = 0;
+  virtual void do_attend(const AttentionArgs& args) = 0;
+  virtual void do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
+                        int32_t* ids, float* weights) = 0;
+  virtual void do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
+                      float swiglu_limit, Matrix y) = 0;
+
   Numerics numerics_;
 };
 

@@ -20,8 +20,27 @@ struct LayerScope {
   int32_t* route_ids = nullptr;
 };
 
-// activations.streams = block(activations.streams) for the rows of the plan;
-// stages their KV and compressor rows in `cache`.
+// Blocks that run one after the other on activations.streams. The output of a block's last sub-layer joins the
+// streams when the next block reads them (Backend::hc_post_pre), which saves a pass over them, or in streams().
+class BlockChain {
+ public:
+  // Begins with what activations.streams holds. `scope` must outlive the chain.
+  explicit BlockChain(const LayerScope& scope) : scope_(scope) {}
+
+  // streams = block(streams) for the rows of the plan; stages their KV and compressor rows in `cache`.
+  void run(const BlockWeights& weights, const LayerCache& cache);
+
+  // The streams after the last block.
+  Matrix streams();
+
+ private:
+  void enter(const HyperConnectionWeights& hc, Vector norm);
+
+  const LayerScope& scope_;
+  bool owes_output_ = false;  // activations.{output, post, comb} have not joined the streams
+};
+
+// activations.streams = block(activations.streams): a chain of one block.
 void run_block(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
 
 // output = attention(input), model.md 3.3 to 3.8.

@@ -11,8 +11,8 @@ void run_compressor(const LayerScope& scope, const CompressorWeights& weights, c
   Matrix k(a.compressor_k.data, a.compressor_k.rows, width);
   Matrix g(a.compressor_g.data, a.compressor_g.rows, width);
   // Projections stay float32: rounding happens only after pooling (model.md 3.5).
-  backend.linear(a.input, weights.wkv, k, LinearInput::kAsIs, LinearOutput::kF32);
-  backend.linear(a.input, weights.wgate, g, LinearInput::kAsIs, LinearOutput::kF32);
+  const LinearCall projections[] = {{a.input, &weights.wkv, k}, {a.input, &weights.wgate, g}};
+  backend.linears(projections);
   backend.store_compressor_rows(k, g, weights.ape, scope.plan.positions, plan.ratio, state, plan.state_dst);
   if (plan.close_count > 0)
     backend.compress(state, plan.close_sources, plan.close_count, plan.ratio, head_dim, weights.norm,

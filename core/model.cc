@@ -10,6 +10,9 @@ namespace ft {
 
 namespace {
 
+// Recorded steps kept: a server sees one per (rows, logit rows) that it uses.
+constexpr size_t kGraphsMax = 512;
+
 // Plans the backend's scratch before anything of the model is allocated.
 Backend& reserved(Backend& backend, const ModelConfig& config, int64_t rows) {
   backend.reserve(config, rows);
@@ -72,25 +75,34 @@ Model::Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& 
 void Model::run_layers(const StepPlan& plan, int64_t logit_count) {
   LayerScope scope{backend_, config_, activations_, plan};
   scope.route_ids = static_cast<int32_t*>(routing_memory_.data());
+  BlockChain blocks(scope);
   backend_.embed(plan.tokens, weights_.embed, config_.hc_mult, activations_.streams);
   const std::vector<int>& taps = config_.dspark.target_layer_ids;
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
-    run_block(scope, weights_.layers[static_cast<size_t>(i)], cache_.layer(i));
+    blocks.run(weights_.layers[static_cast<size_t>(i)], cache_.layer(i));
     scope.route_ids += activations_.rows_max() * config_.num_experts_per_tok;
     const auto tap = std::find(taps.begin(), taps.end(), i);
     if (tap != taps.end()) {
       const int64_t column = (tap - taps.begin()) * config_.hidden_size;
-      backend_.stream_mean(activations_.streams, config_.hc_mult,
+      backend_.stream_mean(blocks.streams(), config_.hc_mult,
                            Matrix(taps_.data + column, plan.rows, config_.hidden_size, taps_.stride));
     }
   }
+  const Matrix streams = blocks.streams();
   if (logit_count == 0) return;
   const int32_t* indices = static_cast<const int32_t*>(logit_indices_.data());
-  backend_.copy_rows(logit_streams_.data, activations_.streams.data,
+  backend_.copy_rows(logit_streams_.data, streams.data,
                      logit_streams_.cols * static_cast<int64_t>(sizeof(float)), indices,
                      indices + logit_count, logit_count);
   logit_streams_.rows = logit_count;
   head_.run(logit_streams_, weights_.head_collapse, weights_.norm);
+}
+
+StepGraph& Model::graph_of(int64_t rows, int64_t logit_count) {
+  if (graphs_.size() == kGraphsMax) graphs_.clear();
+  std::unique_ptr<StepGraph>& graph = graphs_[{rows, logit_count}];
+  if (graph == nullptr) graph = backend_.make_graph();
+  return *graph;
 }
 
 ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logit_rows) {
@@ -103,13 +115,8 @@ ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logi
     backend_.upload(logit_indices_.data(), host_indices_.data(), host_indices_.size() * sizeof(int32_t));
   // Replaying a step does not execute run_layers, so what the host keeps of it is set here.
   head_.set_rows(logit_count);
-  // Two models on one backend have addresses of their own, so their steps have keys of their own.
-  const auto self = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(this) >> 4);
-  FT_CHECK(plan.rows < (1 << 16), plan.rows);
-  const auto key =
-      static_cast<uint64_t>(plan.rows) << 48 | static_cast<uint64_t>(logit_count) << 32 | uint64_t{self};
   const auto layers = [&] { run_layers(plan, logit_count); };
-  backend_.run(key, std::ref(layers));  // by reference it fits into a std::function without memory of its own
+  graph_of(plan.rows, logit_count).run(std::ref(layers));  // by reference it needs no memory of its own
   ForwardOutput output;
   if (logit_count > 0) output.logits = head_.fetch();
   output.streams = activations_.streams;

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/activations.h"
@@ -30,7 +33,7 @@ class LogitsHead {
   // Up to rows_max rows at a time. `head` is [V, d].
   LogitsHead(Backend& backend, const ModelConfig& config, const Weight& head, int64_t rows_max);
 
-  // Rows of what follows. run() sets them; a caller that lets a backend replay run() sets them itself.
+  // Rows of what follows. run() sets them; a caller of run() inside a StepGraph sets them itself, since a replay does not.
   void set_rows(int64_t rows);
   // collapsed = hc_head(streams); logits = head . rms_norm(collapsed; norm). Leaves both in backend memory.
   void run(Matrix streams, const HeadCollapseWeights& collapse, Vector norm);
@@ -71,6 +74,8 @@ class Model {
 
  private:
   void run_layers(const StepPlan& plan, int64_t logit_count);
+  // The recorded step of this shape.
+  StepGraph& graph_of(int64_t rows, int64_t logit_count);
 
   Backend& backend_;
   const ModelConfig& config_;
@@ -86,6 +91,7 @@ class Model {
   Matrix logit_streams_;  // streams of the rows whose logits are wanted
   Buffer logit_indices_;  // [2*rows] int32: source and destination rows
   std::vector<int32_t> host_indices_;
+  std::map<std::pair<int64_t, int64_t>, std::unique_ptr<StepGraph>> graphs_;  // by (rows, logit rows)
 };
 
 }  // namespace ft

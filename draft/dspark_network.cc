@@ -91,11 +91,12 @@ void DsparkNetwork::draft(std::span<const BlockAnchor> anchors, int positions, c
   activations_.set_rows(plan.rows);
   const LayerScope scope{backend_, config_, activations_, plan};
   backend_.embed(plan.tokens, embed_, config_.hc_mult, activations_.streams);
+  BlockChain blocks(scope);
   for (size_t stage = 0; stage < weights_.stages.size(); ++stage) {
-    run_block(scope, weights_.stages[stage], cache_.layer(static_cast<int>(stage)));
-    if (visit) visit(static_cast<int>(stage), activations_.streams);
+    blocks.run(weights_.stages[stage], cache_.layer(static_cast<int>(stage)));
+    if (visit) visit(static_cast<int>(stage), blocks.streams());
   }
-  head_.run(activations_.streams, weights_.head, weights_.norm);
+  head_.run(blocks.streams(), weights_.head, weights_.norm);
   confidence_.rows = plan.rows;
   backend_.linear(head_.collapsed(), confidence_weight_, confidence_, LinearInput::kAsIs, LinearOutput::kF32);
   base_logits_ = head_.fetch();

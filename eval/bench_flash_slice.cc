@@ -108,11 +108,13 @@ class Slice {
   // Layers of one kind (ratio 4 or 128), or all for -1.
   void run_layers(const StepPlan& plan, int ratio) {
     const LayerScope scope{backend_, config_, activations_, plan};
+    BlockChain blocks(scope);
     backend_.embed(plan.tokens, random_.weights().embed, config_.hc_mult, activations_.streams);
     for (int i = 0; i < config_.num_hidden_layers; ++i) {
       if (ratio < 0 || config_.compress_ratios[i] == ratio)
-        run_block(scope, random_.weights().layers[i], cache_.layer(i));
+        blocks.run(random_.weights().layers[i], cache_.layer(i));
     }
+    (void)blocks.streams();
   }
 
   void wait() {
@@ -123,13 +125,13 @@ class Slice {
   // Seconds of one execution of `ops`, replayed as a recorded step: the median of five runs of
   // options_.repeats each.
   double time(const std::function<void()>& ops) {
-    const uint64_t key = ++keys_;
-    for (int i = 0; i < 3; ++i) backend_.run(key, ops);
+    const std::unique_ptr<StepGraph> graph = backend_.make_graph();
+    for (int i = 0; i < 3; ++i) graph->run(ops);
     wait();
     std::vector<double> runs;
     for (int run = 0; run < 5; ++run) {
       const auto start = Clock::now();
-      for (int i = 0; i < options_.repeats; ++i) backend_.run(key, ops);
+      for (int i = 0; i < options_.repeats; ++i) graph->run(ops);
       host_seconds_ = seconds_since(start) / options_.repeats;
       wait();
       runs.push_back(seconds_since(start) / options_.repeats);
@@ -319,7 +321,6 @@ class Slice {
   KvCache cache_;
   Activations activations_;
   LogitsHead head_;
-  uint64_t keys_ = 0;
   double bandwidth_ = 0.0;
   double host_seconds_ = 0.0;
 };

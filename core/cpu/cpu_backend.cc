@@ -1,20 +1,12 @@
-// The backend of core/backend.h on the host:
-// checks shapes, takes scratch, and splits each op over threads by output.
-#include <algorithm>
-#include <cstring>
-#include <vector>
+#include "core/cpu/cpu_backend.h"
 
-#include "core/backend.h"
+#include <algorithm>
+
 #include "core/check.h"
 #include "core/cpu/attention.h"
-#include "core/cpu/experts.h"
 #include "core/cpu/indexer.h"
-#include "core/cpu/linear.h"
-#include "core/cpu/parallel.h"
 #include "core/cpu/projections.h"
-#include "core/cpu/scratch.h"
 #include "core/cpu/streams.h"
-#include "core/cpu/target.h"
 #include "core/layer_kind.h"
 
 namespace ft::cpu {
@@ -23,91 +15,9 @@ namespace {
 // Scores of one pass of index_select. More rows than fit are taken pass by pass.
 constexpr int64_t kScoreFloatsMax = int64_t{4} << 20;
 
-class CpuBackend final : public Backend {
- public:
-  CpuBackend(Numerics numerics, int threads)
-      : Backend(numerics), official_(numerics == Numerics::kOfficial), parallel_(threads) {}
+}  // namespace
 
-  std::string_view name() const override { return "cpu"; }
-  std::string description() const override {
-    return fmt::format("{}, {} thread{}", target_name(), parallel_.threads(),
-                       parallel_.threads() == 1 ? "" : "s");
-  }
-
-  const void* place(const void* host, size_t) override { return host; }
-
-  Buffer allocate(size_t bytes) override {
-    AlignedBytes memory = allocate_aligned(bytes);
-    std::memset(memory.get(), 0, bytes);
-    return Buffer(memory.release(), bytes, [](void* data) { std::free(data); });
-  }
-  void upload(void* destination, const void* host, size_t bytes) override {
-    if (bytes > 0) std::memcpy(destination, host, bytes);
-  }
-  void download(void* host, const void* source, size_t bytes) override {
-    if (bytes > 0) std::memcpy(host, source, bytes);
-  }
-
-  void reserve(const ModelConfig& config, int64_t rows) override;
-  void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
-                 const int32_t* dst, int64_t count) override;
-
-  void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) override;
-  void gather_rows(const int32_t* ids, const Weight& table, Matrix out) override;
-  void hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
-              Matrix comb) override;
-  void hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) override;
-  void hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) override;
-  void stream_mean(Matrix streams, int stream_count, Matrix out) override;
-  void combine_streams(Matrix e, Matrix h, Matrix streams) override;
-
-  void rms_norm(Matrix x, Vector weight, Matrix y) override;
-  void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
-              int groups) override;
-
-  void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
-
-  void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
-                             float* state, const int32_t* dst) override;
-  void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
-                Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst) override;
-
-  void index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
-                    const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) override;
-
-  void attend(const AttentionArgs& args) override;
-
-  void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
-             float* weights) override;
-  void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
-           float swiglu_limit, Matrix y) override;
-
- private:
-  // Rows of x in the order that `format` wants; x itself where it is already so.
-  struct Prepared {
-    const float* data;
-    int64_t stride;
-  };
-  Prepared prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize);
-  void run_linear(const LinearJob& job);
-  void run_jobs(const std::vector<LinearJob>& jobs);
-  // fn . streams, unscaled, in scratch.
-  const float* mixes(Matrix streams, const Weight& fn);
-
-  bool official_;
-  Parallel parallel_;
-  Scratch scratch_;
-  ExpertGroups groups_;
-  std::vector<LinearJob> jobs_;
-};
-
-void CpuBackend::reserve(const ModelConfig& config, int64_t rows) {
-  rms_norm_eps_ = config.rms_norm_eps;
-  hc_eps_ = config.hc_eps;
-  hc_sinkhorn_iters_ = config.hc_sinkhorn_iters;
-  hc_mult_ = config.hc_mult;
+void CpuBackend::do_reserve(const ModelConfig& config, int64_t rows) {
   FT_CHECK(hc_mult_ <= kStreamsMax, hc_mult_, kStreamsMax);
 
   const int64_t d = config.hidden_size;
@@ -145,10 +55,7 @@ void CpuBackend::copy_rows(void* destination, const void* source, int64_t row_by
   });
 }
 
-void CpuBackend::gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
-  FT_CHECK(table.format == WeightFormat::kBF16 || table.format == WeightFormat::kF32,
-           static_cast<int>(table.format));
-  FT_CHECK(out.cols == table.cols, out.cols, table.cols);
+void CpuBackend::do_gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
   for (int64_t r = 0; r < out.rows; ++r) {
     FT_CHECK(ids[r] >= 0 && ids[r] < table.rows, r, ids[r], table.rows);
     const int64_t offset = ids[r] * table.cols;
@@ -162,9 +69,8 @@ void CpuBackend::gather_rows(const int32_t* ids, const Weight& table, Matrix out
   }
 }
 
-void CpuBackend::embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) {
-  FT_CHECK(streams.cols == stream_count * table.cols, streams.cols, stream_count, table.cols);
-  gather_rows(tokens, table, Matrix(streams.data, streams.rows, table.cols, streams.stride));
+void CpuBackend::do_embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) {
+  do_gather_rows(tokens, table, Matrix(streams.data, streams.rows, table.cols, streams.stride));
   for (int64_t r = 0; r < streams.rows; ++r) {
     for (int s = 1; s < stream_count; ++s)
       std::copy_n(streams.row(r), table.cols, streams.row(r) + s * table.cols);
@@ -205,18 +111,16 @@ void CpuBackend::run_jobs(const std::vector<LinearJob>& jobs) {
 }
 
 const float* CpuBackend::mixes(Matrix streams, const Weight& fn) {
-  FT_CHECK(streams.cols == fn.cols, streams.cols, fn.cols);
   float* z = scratch_.take<float>(streams.rows * fn.rows);
   const Prepared x = prepare(streams, fn.cols, 1, fn.format, false);
   run_linear({&fn, 1, x.data, x.stride, nullptr, streams.rows, z, fn.rows, false});
   return z;
 }
 
-void CpuBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
-                        Matrix comb) {
+void CpuBackend::do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y,
+                           Matrix post, Matrix comb) {
   scratch_.reset();
   const int n = static_cast<int>(post.cols);
-  FT_CHECK(hc.fn.rows == (2 + n) * n && n <= kStreamsMax, hc.fn.rows, n);
   const HyperConnectionJob job{
       streams, mixes(streams, hc.fn), hc.base,       hc.scale, norm,     y, post, comb,
       n,       hc_sinkhorn_iters_,    rms_norm_eps_, hc_eps_,  official_};
@@ -224,10 +128,9 @@ void CpuBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector
                 [&](int64_t begin, int64_t end, int) { hc_entry_rows(job, begin, end); });
 }
 
-void CpuBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) {
+void CpuBackend::do_hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) {
   scratch_.reset();
   const int n = static_cast<int>(head.fn.rows);
-  FT_CHECK(n <= kStreamsMax && streams.cols == n * y.cols, n, streams.cols, y.cols);
   const HyperConnectionJob job{
       streams, mixes(streams, head.fn), head.base,     head.scale, {},       y, {}, {},
       n,       hc_sinkhorn_iters_,      rms_norm_eps_, hc_eps_,    official_};
@@ -235,66 +138,54 @@ void CpuBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix
                 [&](int64_t begin, int64_t end, int) { hc_head_rows(job, begin, end); });
 }
 
-void CpuBackend::hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) {
-  FT_CHECK(post.cols <= kStreamsMax && streams.cols == post.cols * sublayer_out.cols, post.cols,
-           streams.cols);
-  const HyperConnectionExitJob job{streams, sublayer_out, post, comb, official_};
+void CpuBackend::do_hc_post(Matrix streams, const SublayerOutput& before) {
+  const HyperConnectionExitJob job{streams, before.output, before.post, before.comb, official_};
   parallel_.run(streams.rows, streams.rows * streams.cols / 4,
                 [&](int64_t begin, int64_t end, int) { hc_exit_rows(job, begin, end); });
 }
 
-void CpuBackend::stream_mean(Matrix streams, int stream_count, Matrix out) {
-  FT_CHECK(streams.cols == stream_count * out.cols, streams.cols, stream_count, out.cols);
+void CpuBackend::do_stream_mean(Matrix streams, int stream_count, Matrix out) {
   parallel_.run(streams.rows, streams.rows * streams.cols / 4, [&](int64_t begin, int64_t end, int) {
     stream_mean_rows(streams, stream_count, out, official_, begin, end);
   });
 }
 
-void CpuBackend::combine_streams(Matrix e, Matrix h, Matrix streams) {
-  FT_CHECK(h.cols == streams.cols && streams.cols % e.cols == 0, e.cols, h.cols, streams.cols);
+void CpuBackend::do_combine_streams(Matrix e, Matrix h, Matrix streams) {
   parallel_.run(streams.rows, streams.rows * streams.cols / 4,
                 [&](int64_t begin, int64_t end, int) { combine_rows(e, h, streams, official_, begin, end); });
 }
 
-void CpuBackend::rms_norm(Matrix x, Vector weight, Matrix y) {
-  FT_CHECK(x.cols == weight.size && y.cols == x.cols, x.cols, weight.size, y.cols);
+void CpuBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
   parallel_.run(x.rows, x.rows * x.cols / 4, [&](int64_t begin, int64_t end, int) {
     rms_norm_rows(x, weight, y, rms_norm_eps_, official_, begin, end);
   });
 }
 
-void CpuBackend::linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
-                        int groups) {
-  FT_CHECK(x.cols == groups * weight.cols && y.cols == weight.rows && weight.rows % groups == 0 &&
-               x.rows == y.rows,
-           x.rows, x.cols, y.rows, y.cols, weight.rows, weight.cols, groups);
-  FT_CHECK(weight.format != WeightFormat::kFp4Row || weight.cols % 32 == 0, weight.cols);
+void CpuBackend::do_linear(const LinearCall& call) {
+  const Weight& weight = *call.weight;
   scratch_.reset();
   const bool has_scale = weight.format == WeightFormat::kFp8Block || weight.format == WeightFormat::kFp4Row;
-  const Prepared in =
-      prepare(x, weight.cols, groups, weight.format, official_ && has_scale && input == LinearInput::kQ8);
-  run_linear({&weight, groups, in.data, in.stride, nullptr, x.rows, y.data, y.stride,
-              official_ && output == LinearOutput::kBF16});
+  const Prepared in = prepare(call.x, weight.cols, call.groups, weight.format,
+                              official_ && has_scale && call.input == LinearInput::kQ8);
+  run_linear({&weight, call.groups, in.data, in.stride, nullptr, call.x.rows, call.y.data, call.y.stride,
+              official_ && call.output == LinearOutput::kBF16});
 }
 
-void CpuBackend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
-  FT_CHECK(q.cols % head_dim == 0 && rotations.rope_dim <= head_dim, q.cols, head_dim, rotations.rope_dim);
+void CpuBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
   parallel_.run(q.rows * (q.cols / head_dim), q.rows * q.cols / 4, [&](int64_t begin, int64_t end, int) {
     query_heads(q, head_dim, rotations, rms_norm_eps_, official_, begin, end);
   });
 }
 
-void CpuBackend::store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
-  FT_CHECK(x.cols == norm.size, x.cols, norm.size);
+void CpuBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
   const StoreKvJob job{x, norm, rotations, raw, dst, rms_norm_eps_, official_};
   parallel_.run(x.rows, x.rows * x.cols / 2,
                 [&](int64_t begin, int64_t end, int) { store_kv_rows(job, begin, end); });
 }
 
-void CpuBackend::store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
-                                       float* state, const int32_t* dst) {
+void CpuBackend::do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
+                                          float* state, const int32_t* dst) {
   const int64_t width = k.cols;
-  FT_CHECK(g.cols == width && ape.size == ratio * width, g.cols, width, ape.size, ratio);
   for (int64_t r = 0; r < k.rows; ++r) {
     float* out = state + dst[r] * 2 * width;
     const float* offset = ape.data + positions[r] % ratio * width;
@@ -304,28 +195,24 @@ void CpuBackend::store_compressor_rows(Matrix k, Matrix g, Vector ape, const int
   }
 }
 
-void CpuBackend::compress(const float* state, const int32_t* sources, int64_t count, int ratio,
-                          int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key, float* out,
-                          const int32_t* dst) {
-  FT_CHECK(norm.size == head_dim, norm.size, head_dim);
+void CpuBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
+                             int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
+                             float* out, const int32_t* dst) {
   const CompressJob job{state,        sources, ratio, head_dim,      norm,     rotations,
                         is_index_key, out,     dst,   rms_norm_eps_, official_};
   parallel_.run(count, count * head_dim * std::max(ratio, 8),
                 [&](int64_t begin, int64_t end, int) { compress_entries(job, begin, end); });
 }
 
-void CpuBackend::index_query(Matrix q, int64_t head_dim, Rotations rotations) {
-  FT_CHECK(q.cols % head_dim == 0 && (head_dim & (head_dim - 1)) == 0, q.cols, head_dim);
+void CpuBackend::do_index_query(Matrix q, int64_t head_dim, Rotations rotations) {
   parallel_.run(q.rows * (q.cols / head_dim), q.rows * q.cols, [&](int64_t begin, int64_t end, int) {
     index_query_heads(q, head_dim, rotations, official_, begin, end);
   });
 }
 
-void CpuBackend::index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
-                              int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
-                              Matrix* scores) {
-  FT_CHECK(q.cols == weights.cols * head_dim && q.rows == weights.rows, q.cols, weights.cols, head_dim);
-  if (q.rows == 0) return;
+void CpuBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
+                                 int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
+                                 Matrix* scores) {
   scratch_.reset();
   const bool scored = scores != nullptr || view.visible_max > top_k;
   const int64_t stride = (std::max(view.visible_max, 1) + 15) / 16 * 16;
@@ -375,9 +262,7 @@ void CpuBackend::index_select(Matrix q, Matrix weights, float weight_scale, cons
   }
 }
 
-void CpuBackend::attend(const AttentionArgs& args) {
-  FT_CHECK(args.q.cols == args.head_count * args.head_dim && args.sink.size == args.head_count, args.q.cols,
-           args.head_count, args.head_dim, args.sink.size);
+void CpuBackend::do_attend(const AttentionArgs& args) {
   scratch_.reset();
   AttentionJob job{&args, attention_key_max(args), nullptr, official_};
   job.thread_scratch =
@@ -386,10 +271,9 @@ void CpuBackend::attend(const AttentionArgs& args) {
                 [&](int64_t begin, int64_t end, int thread) { attention_units(job, begin, end, thread); });
 }
 
-void CpuBackend::route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
-                       int32_t* ids, float* weights) {
+void CpuBackend::do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
+                          int32_t* ids, float* weights) {
   const int64_t experts = moe.gate.rows;
-  FT_CHECK(x.cols == moe.gate.cols && k <= experts, x.cols, moe.gate.cols, k, experts);
   scratch_.reset();
   float* scores = scratch_.take<float>(x.rows * experts);
   const Prepared in = prepare(x, x.cols, 1, moe.gate.format, false);
@@ -399,8 +283,8 @@ void CpuBackend::route(Matrix x, const MoeWeights& moe, const int32_t* tokens, i
                 [&](int64_t begin, int64_t end, int) { route_rows(job, begin, end); });
 }
 
-void CpuBackend::moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
-                     float swiglu_limit, Matrix y) {
+void CpuBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
+                        float swiglu_limit, Matrix y) {
   scratch_.reset();
   const int64_t expert_count = static_cast<int64_t>(moe.experts.size());
   const int64_t rows = x.rows, pairs = rows * k, all = pairs + rows;
@@ -453,7 +337,6 @@ void CpuBackend::moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const 
                 [&](int64_t begin, int64_t end, int) { expert_sum_rows(sum, begin, end); });
 }
 
-}  // namespace
 }  // namespace ft::cpu
 
 namespace ft {

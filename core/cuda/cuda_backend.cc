@@ -13,8 +13,6 @@ namespace {
 // Scratch of attention and of index scores:
 // rows of a call share it, more rows than fit go one group after the other.
 constexpr size_t kListScratchBytes = size_t{512} << 20;
-// Recorded steps kept; a server sees one per (rows, logit rows) it uses.
-constexpr size_t kRecordingsMax = 512;
 
 RotationTable table_of(const Rotations& rotations) {
   return {rotations.data, static_cast<int32_t>(rotations.rope_dim)};
@@ -23,22 +21,6 @@ RotationTable table_of(const Rotations& rotations) {
 EntryView view_of(const CompressedView& view) {
   return {view.page_table, view.page_stride,    view.entries_per_page, view.sequence,
           view.committed,  view.private_offset, view.private_entry};
-}
-
-// Address ranges that a matrix may touch.
-bool overlap(const Matrix& a, const Matrix& b) {
-  if (a.rows == 0 || b.rows == 0) return false;
-  const float* a_end = a.row(a.rows - 1) + a.cols;
-  const float* b_end = b.row(b.rows - 1) + b.cols;
-  return a.data < b_end && b.data < a_end;
-}
-
-bool same(const Matrix& a, const Matrix& b) {
-  return a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.stride == b.stride;
-}
-
-const uint8_t* bytes_of(const Weight& weight) {
-  return static_cast<const uint8_t*>(weight.data);
 }
 
 }  // namespace
@@ -58,7 +40,6 @@ CudaBackend::CudaBackend(Numerics numerics, int device, std::string description)
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(queue_.stream);
-  forget_recordings();
   cudaStreamDestroy(queue_.stream);
 }
 
@@ -85,62 +66,69 @@ Buffer CudaBackend::allocate(size_t bytes) {
 
 void CudaBackend::upload(void* destination, const void* host, size_t bytes) {
   FT_CHECK(!recording_);
-  flush();
   staging_.upload(destination, host, bytes, queue_.stream);
 }
 
 void CudaBackend::download(void* host, const void* source, size_t bytes) {
   FT_CHECK(!recording_);
-  flush();
   staging_.download(host, source, bytes, queue_.stream);
 }
 
-void CudaBackend::run(uint64_t shape_key, const std::function<void()>& ops) {
-  flush();
-  if (recordings_.size() > kRecordingsMax) forget_recordings();
-  Recording& recording = recordings_[shape_key];
-  if (recording.graph != nullptr) {
-    check_cuda(cudaGraphLaunch(recording.graph, queue_.stream), "replaying a step");
-    return;
+// A step of one shape, recorded on its second run.
+class CudaBackend::Graph final : public StepGraph {
+ public:
+  explicit Graph(CudaBackend& backend) : backend_(backend) {}
+  ~Graph() override { forget(); }
+
+  void run(const std::function<void()>& ops) override {
+    const cudaStream_t stream = backend_.queue_.stream;
+    if (addresses_ != backend_.addresses_) forget();
+    if (exec_ == nullptr && !seen_) {
+      // Lazily made things (scratch, expert tables) come to be here, outside of a recording.
+      ops();
+      seen_ = true;
+      addresses_ = backend_.addresses_;
+      return;
+    }
+    if (exec_ == nullptr) record(ops);
+    check_cuda(cudaGraphLaunch(exec_, stream), "replaying a step");
   }
-  if (!recording.seen) {
-    // Lazily made things (scratch, expert tables) come to be here, outside of a recording. That may drop all
-    // recordings, this one too.
+
+ private:
+  void record(const std::function<void()>& ops) {
+    const cudaStream_t stream = backend_.queue_.stream;
+    backend_.recording_ = true;
+    check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a step");
     ops();
-    flush();
-    recordings_[shape_key].seen = true;
-    return;
+    cudaGraph_t graph = nullptr;
+    check_cuda(cudaStreamEndCapture(stream, &graph), "recording a step");
+    backend_.recording_ = false;
+    check_cuda(cudaGraphInstantiate(&exec_, graph, 0), "recording a step");
+    check_cuda(cudaGraphDestroy(graph), "recording a step");
   }
-  recording_ = true;
-  check_cuda(cudaStreamBeginCapture(queue_.stream, cudaStreamCaptureModeThreadLocal), "recording a step");
-  ops();
-  flush();
-  cudaGraph_t graph = nullptr;
-  check_cuda(cudaStreamEndCapture(queue_.stream, &graph), "recording a step");
-  recording_ = false;
-  check_cuda(cudaGraphInstantiate(&recording.graph, graph, 0), "recording a step");
-  check_cuda(cudaGraphDestroy(graph), "recording a step");
-  check_cuda(cudaGraphLaunch(recording.graph, queue_.stream), "replaying a step");
+
+  void forget() {
+    seen_ = false;
+    if (exec_ == nullptr) return;
+    check_cuda(cudaStreamSynchronize(backend_.queue_.stream), "an op");  // it may still run
+    check_cuda(cudaGraphExecDestroy(exec_), "forgetting a step");
+    exec_ = nullptr;
+  }
+
+  CudaBackend& backend_;
+  bool seen_ = false;
+  uint64_t addresses_ = 0;  // of the backend when it was seen
+  cudaGraphExec_t exec_ = nullptr;
+};
+
+std::unique_ptr<StepGraph> CudaBackend::make_graph() {
+  return std::make_unique<Graph>(*this);
 }
 
-void CudaBackend::forget_recordings() {
-  FT_CHECK(!recording_);
-  if (recordings_.empty()) return;
-  check_cuda(cudaStreamSynchronize(queue_.stream), "an op");
-  for (auto& [key, recording] : recordings_) {
-    if (recording.graph != nullptr) cudaGraphExecDestroy(recording.graph);
-  }
-  recordings_.clear();
-}
-
-void CudaBackend::reserve(const ModelConfig& config, int64_t rows) {
+void CudaBackend::do_reserve(const ModelConfig& config, int64_t rows) {
   FT_CHECK(config.hc_mult == kStreams, config.hc_mult);
-  flush();
-  forget_recordings();
-  rms_norm_eps_ = config.rms_norm_eps;
-  hc_eps_ = config.hc_eps;
-  hc_sinkhorn_iters_ = config.hc_sinkhorn_iters;
-  hc_mult_ = config.hc_mult;
+  FT_CHECK(!recording_);
+  ++addresses_;
   // Inputs of linears as units or quantised, and the experts' activations;
   // lists take what their own limit allows.
   const int64_t d = config.hidden_size;
@@ -160,57 +148,37 @@ void* CudaBackend::scratch(size_t bytes) {
   void* data = scratch_.get(bytes, grew);
   if (grew) {
     FT_CHECK(!recording_, "scratch may not grow inside a recorded step", bytes);
-    forget_recordings();
+    ++addresses_;
   }
   return data;
 }
 
-void CudaBackend::flush() {
-  flush_linears();
-  flush_post();
-}
-
-void CudaBackend::flush_linears() {
-  if (linears_.empty()) return;
-  linear_few(queue_, linears_.data(), static_cast<int>(linears_.size()));
-  linears_.clear();
-}
-
-void CudaBackend::flush_post() {
-  if (post_.sublayer_out.data == nullptr) return;
-  ft::cuda::hc_post(queue_, official(), post_);
-  post_ = {};
-}
-
 void CudaBackend::copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
                             const int32_t* dst, int64_t count) {
-  flush();
   ft::cuda::copy_rows(queue_, destination, source, row_bytes, src, dst, count);
 }
 
-void CudaBackend::embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) {
-  FT_CHECK(streams.cols == stream_count * table.cols, streams.cols, stream_count, table.cols);
-  FT_CHECK(table.format == WeightFormat::kBF16 || table.format == WeightFormat::kF32);
-  flush();
+void CudaBackend::do_embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) {
   ft::cuda::gather_rows(queue_, tokens, table, stream_count, streams);
 }
 
-void CudaBackend::gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
-  FT_CHECK(out.cols == table.cols, out.cols, table.cols);
-  FT_CHECK(table.format == WeightFormat::kBF16 || table.format == WeightFormat::kF32);
-  flush();
+void CudaBackend::do_gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
   ft::cuda::gather_rows(queue_, ids, table, 1, out);
 }
 
-void CudaBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
-                         Matrix comb) {
-  FT_CHECK(hc_mult_ == kStreams && streams.cols == kStreams * y.cols && y.cols % 4 == 0, hc_mult_,
-           streams.cols, y.cols);
-  FT_CHECK(post.cols == kStreams && comb.cols == kStreams * kStreams, post.cols, comb.cols);
-  FT_CHECK(hc.fn.format == WeightFormat::kF32 && hc.fn.cols == streams.cols &&
-           !(norm && norm.size != y.cols));
-  flush_linears();
-  if (!same(post_.streams, streams)) flush_post();
+void CudaBackend::do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y,
+                            Matrix post, Matrix comb) {
+  do_hc_post_pre(streams, {}, hc, norm, y, post, comb);
+}
+
+void CudaBackend::do_hc_post(Matrix streams, const SublayerOutput& before) {
+  ft::cuda::hc_post(queue_, official(), streams, {before.output, before.post, before.comb});
+}
+
+void CudaBackend::do_hc_post_pre(Matrix streams, const SublayerOutput& before,
+                                 const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
+                                 Matrix comb) {
+  FT_CHECK(y.cols % 4 == 0, y.cols);
   const HyperConnection connection = {static_cast<const float*>(hc.fn.data),
                                       hc.base.data,
                                       hc.scale.data,
@@ -218,24 +186,12 @@ void CudaBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vecto
                                       hc_sinkhorn_iters_,
                                       hc_eps_,
                                       rms_norm_eps_};
-  ft::cuda::hc_pre(queue_, official(), streams, post_, connection, y, post, comb);
-  post_ = {};
+  ft::cuda::hc_pre(queue_, official(), streams, {before.output, before.post, before.comb}, connection, y,
+                   post, comb);
 }
 
-void CudaBackend::hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) {
-  FT_CHECK(hc_mult_ == kStreams && streams.cols == kStreams * sublayer_out.cols, streams.cols,
-           sublayer_out.cols);
-  FT_CHECK(post.cols == kStreams && comb.cols == kStreams * kStreams, post.cols, comb.cols);
-  flush();
-  post_ = {streams, sublayer_out, post, comb};
-}
-
-void CudaBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) {
-  FT_CHECK(hc_mult_ == kStreams && streams.cols == kStreams * y.cols && y.cols % 4 == 0, hc_mult_,
-           streams.cols, y.cols);
-  FT_CHECK(head.fn.format == WeightFormat::kF32 && head.fn.cols == streams.cols && head.fn.rows == kStreams);
-  flush_linears();
-  if (!same(post_.streams, streams)) flush_post();
+void CudaBackend::do_hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) {
+  FT_CHECK(y.cols % 4 == 0, y.cols);
   const HyperConnection connection = {static_cast<const float*>(head.fn.data),
                                       head.base.data,
                                       head.scale.data,
@@ -243,26 +199,18 @@ void CudaBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, Matri
                                       0,
                                       hc_eps_,
                                       rms_norm_eps_};
-  ft::cuda::hc_head(queue_, official(), streams, post_, connection, y);
-  post_ = {};
+  ft::cuda::hc_head(queue_, official(), streams, connection, y);
 }
 
-void CudaBackend::stream_mean(Matrix streams, int stream_count, Matrix out) {
-  FT_CHECK(streams.cols == stream_count * out.cols && out.rows == streams.rows, streams.cols, out.cols,
-           out.rows);
-  flush();
+void CudaBackend::do_stream_mean(Matrix streams, int stream_count, Matrix out) {
   ft::cuda::stream_mean(queue_, official(), streams, stream_count, out);
 }
 
-void CudaBackend::combine_streams(Matrix e, Matrix h, Matrix streams) {
-  FT_CHECK(h.cols == streams.cols && streams.cols % e.cols == 0, e.cols, h.cols, streams.cols);
-  flush();
+void CudaBackend::do_combine_streams(Matrix e, Matrix h, Matrix streams) {
   ft::cuda::combine_streams(queue_, official(), e, h, streams);
 }
 
-void CudaBackend::rms_norm(Matrix x, Vector weight, Matrix y) {
-  FT_CHECK(x.cols == weight.size && y.cols == x.cols && y.rows == x.rows, x.cols, weight.size, y.cols);
-  flush();
+void CudaBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
   ft::cuda::rms_norm(queue_, official(), x, weight.data, rms_norm_eps_, y);
 }
 
@@ -275,54 +223,56 @@ void CudaBackend::run_linear(const LinearTask& task) {
   }
 }
 
-void CudaBackend::linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
-                         int groups) {
-  FT_CHECK(x.cols == groups * weight.cols && y.cols == weight.rows && y.rows == x.rows, x.cols, groups,
-           weight.cols, y.cols, weight.rows);
-  FT_CHECK(weight.rows % groups == 0, weight.rows, groups);
-  if (x.rows == 0) return;
-  const bool scaled = weight.format == WeightFormat::kFp8Block || weight.format == WeightFormat::kFp4Row;
-  const LinearTask task = {x,
-                           weight,
-                           y,
-                           official() && scaled && input == LinearInput::kQ8,
-                           official() && output == LinearOutput::kBF16,
-                           groups};
-  flush_post();
-  const auto conflicts = [&](const LinearTask& earlier) {
-    return overlap(earlier.y, x) || overlap(earlier.y, y) || overlap(earlier.x, y) ||
-           earlier.x.rows != x.rows;
-  };
-  if (std::any_of(linears_.begin(), linears_.end(), conflicts) || linears_.size() == kLinearTasks)
-    flush_linears();
-  if (official() && tensor_core_shape(task) && few_rows(task)) {
-    linears_.push_back(task);
-  } else {
-    flush_linears();
-    run_linear(task);
-  }
+LinearTask CudaBackend::task_of(const LinearCall& call) const {
+  const WeightFormat format = call.weight->format;
+  const bool scaled = format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row;
+  return {call.x,
+          *call.weight,
+          call.y,
+          official() && scaled && call.input == LinearInput::kQ8,
+          official() && call.output == LinearOutput::kBF16,
+          call.groups};
 }
 
-void CudaBackend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
-  FT_CHECK(q.cols % head_dim == 0 && rotations.rope_dim <= head_dim, q.cols, head_dim, rotations.rope_dim);
+bool CudaBackend::takes_few(const LinearTask& task) const {
+  return official() && tensor_core_shape(task) && few_rows(task);
+}
+
+void CudaBackend::do_linear(const LinearCall& call) {
+  do_linears(std::span(&call, 1));
+}
+
+// Products of few rows are launched together, the others one by one.
+void CudaBackend::do_linears(std::span<const LinearCall> calls) {
+  LinearTask together[kLinearTasks];
+  int count = 0;
+  const auto launch_together = [&] {
+    if (count > 0) linear_few(queue_, together, count);
+    count = 0;
+  };
+  for (const LinearCall& call : calls) {
+    const LinearTask task = task_of(call);
+    if (!takes_few(task)) {
+      run_linear(task);
+      continue;
+    }
+    together[count++] = task;
+    if (count == kLinearTasks) launch_together();
+  }
+  launch_together();
+}
+
+void CudaBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
   FT_CHECK(head_dim % 2 == 0 && q.stride % 2 == 0, head_dim, q.stride);
-  flush();
   ft::cuda::query_norm_rope(queue_, official(), q, head_dim, rms_norm_eps_, table_of(rotations));
 }
 
-void CudaBackend::store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
-  FT_CHECK(x.cols == norm.size && rotations.rope_dim <= x.cols, x.cols, norm.size, rotations.rope_dim);
-  flush();
+void CudaBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
   ft::cuda::store_kv(queue_, official(), x, norm.data, rms_norm_eps_, table_of(rotations), raw, dst);
 }
 
-void CudaBackend::attend(const AttentionArgs& args) {
-  FT_CHECK(args.q.cols == args.head_count * args.head_dim && args.out.cols == args.q.cols &&
-               args.sink.size == args.head_count,
-           args.q.cols, args.out.cols, args.head_count, args.head_dim, args.sink.size);
+void CudaBackend::do_attend(const AttentionArgs& args) {
   FT_CHECK(args.head_dim % 2 == 0 && args.out.stride % 2 == 0, args.head_dim, args.out.stride);
-  FT_CHECK(args.selected == nullptr || args.all_visible == nullptr);
-  flush();
   AttendArgs call;
   call.q = args.q;
   call.out = args.out;
@@ -351,36 +301,25 @@ void CudaBackend::attend(const AttentionArgs& args) {
   }
 }
 
-void CudaBackend::store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
-                                        float* state, const int32_t* dst) {
-  FT_CHECK(g.cols == k.cols && ape.size == ratio * k.cols, k.cols, g.cols, ape.size, ratio);
-  flush();
+void CudaBackend::do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions,
+                                           int ratio, float* state, const int32_t* dst) {
   ft::cuda::store_compressor_rows(queue_, k, g, ape.data, positions, ratio, state, dst);
 }
 
-void CudaBackend::compress(const float* state, const int32_t* sources, int64_t count, int ratio,
-                           int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key, float* out,
-                           const int32_t* dst) {
-  FT_CHECK(norm.size == head_dim && rotations.rope_dim <= head_dim, norm.size, head_dim, rotations.rope_dim);
-  FT_CHECK(!is_index_key || (head_dim & (head_dim - 1)) == 0, head_dim);
-  flush();
+void CudaBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
+                              int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
+                              float* out, const int32_t* dst) {
   ft::cuda::compress(queue_, official(), state, sources, count, ratio, head_dim, norm.data, rms_norm_eps_,
                      table_of(rotations), is_index_key, out, dst);
 }
 
-void CudaBackend::index_query(Matrix q, int64_t head_dim, Rotations rotations) {
-  FT_CHECK(q.cols % head_dim == 0 && rotations.rope_dim <= head_dim, q.cols, head_dim, rotations.rope_dim);
-  FT_CHECK((head_dim & (head_dim - 1)) == 0, head_dim);
-  flush();
+void CudaBackend::do_index_query(Matrix q, int64_t head_dim, Rotations rotations) {
   ft::cuda::index_query(queue_, official(), q, head_dim, table_of(rotations));
 }
 
-void CudaBackend::index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
-                               int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
-                               Matrix* scores) {
-  FT_CHECK(q.cols == weights.cols * head_dim && weights.rows == q.rows, q.cols, weights.cols, head_dim);
-  FT_CHECK(scores == nullptr || scores->cols >= view.visible_max, view.visible_max);
-  flush();
+void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
+                                  int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
+                                  Matrix* scores) {
   IndexSelectArgs args;
   args.q = q;
   args.weights = weights;
@@ -409,70 +348,6 @@ void CudaBackend::index_select(Matrix q, Matrix weights, float weight_scale, con
     args.rows = static_cast<int32_t>(std::min(group, q.rows - first));
     ft::cuda::index_select(queue_, official(), args);
   }
-}
-
-void CudaBackend::route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
-                        int32_t* ids, float* weights) {
-  const int64_t experts = moe.gate.rows;
-  FT_CHECK(x.cols == moe.gate.cols && k <= experts && k <= 32 && experts <= 4096, x.cols, moe.gate.cols, k,
-           experts);
-  FT_CHECK(moe.tid2eid != nullptr || moe.bias.size == experts, moe.bias.size, experts);
-  if (x.rows == 0) return;
-  flush();
-  // Behind the logits comes what run_linear may use.
-  const size_t logits_bytes = (static_cast<size_t>(x.rows * experts) * sizeof(float) + 255) / 256 * 256;
-  const size_t input_bytes = static_cast<size_t>(x.rows * x.cols) * sizeof(float);
-  uint8_t* memory = static_cast<uint8_t*>(scratch(logits_bytes + input_bytes));
-  const Matrix logits(reinterpret_cast<float*>(memory), x.rows, experts);
-  const LinearTask task = {x, moe.gate, logits, false, false, 1};
-  if (!official() || !tensor_core_shape(task)) {
-    linear_exact(queue_, task, nullptr);
-  } else if (few_rows(task)) {
-    linear_few(queue_, &task, 1);
-  } else {
-    linear_many(queue_, task, memory + logits_bytes);
-  }
-  route_select(queue_, logits.data, x.rows, static_cast<int>(experts),
-               moe.tid2eid == nullptr ? moe.bias.data : nullptr, moe.tid2eid, tokens, k, route_scale, ids,
-               weights);
-}
-
-const ExpertTable& CudaBackend::expert_table(const MoeWeights& moe) {
-  const ExpertWeights& first = moe.experts.front();
-  std::vector<ExpertTable::Expert> experts;
-  experts.reserve(moe.experts.size() + 1);
-  const auto add = [&](const ExpertWeights& e, const ExpertWeights& like) {
-    FT_CHECK(e.w1.format == like.w1.format && e.w2.format == like.w1.format && e.w3.format == like.w1.format);
-    FT_CHECK(e.w1.rows == first.w1.rows && e.w1.cols == first.w1.cols && e.w2.rows == first.w2.rows);
-    experts.push_back(
-        {{bytes_of(e.w1), bytes_of(e.w3), bytes_of(e.w2)}, {e.w1.scale, e.w3.scale, e.w2.scale}});
-  };
-  for (const ExpertWeights& expert : moe.experts) add(expert, first);
-  add(moe.shared, moe.shared);
-  PlacedExperts& placed = expert_tables_[first.w1.data];
-  if (placed.experts == experts) return placed.table;
-  FT_CHECK(!recording_);
-  const void* device = place(experts.data(), experts.size() * sizeof(experts[0]));
-  FT_CHECK(device != nullptr, "out of device memory for a table of experts");
-  placed.table.experts = static_cast<const ExpertTable::Expert*>(device);
-  placed.table.count = static_cast<int32_t>(moe.experts.size());
-  placed.table.routed_format = first.w1.format;
-  placed.table.shared_format = moe.shared.w1.format;
-  placed.table.width = static_cast<int32_t>(first.w1.cols);
-  placed.table.inner = static_cast<int32_t>(first.w1.rows);
-  placed.experts = std::move(experts);
-  return placed.table;
-}
-
-void CudaBackend::moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
-                      float swiglu_limit, Matrix y) {
-  FT_CHECK(y.rows == x.rows && y.cols == x.cols && k <= 32, y.rows, x.rows, y.cols, x.cols, k);
-  if (x.rows == 0) return;
-  flush();
-  const ExpertTable& table = expert_table(moe);
-  FT_CHECK(table.width == x.cols, table.width, x.cols);
-  void* memory = scratch(moe_scratch_bytes(table, x.rows, k, official()));
-  ft::cuda::moe(queue_, official(), x, table, ids, weights, k, swiglu_limit, memory, y);
 }
 
 }  // namespace ft::cuda

@@ -1,8 +1,4 @@
-// The backend of one NVIDIA device: checks and sizes on the host, kernels (kernels.h) on one stream.
-//
-// Two kinds of op wait for what follows them.
-// Linears of few rows are collected and launched together as long as they do not depend on each other,
-// and an hc_post is applied by the hc_pre that reads its streams next. Any other op flushes.
+// The backend of one NVIDIA device: sizes and scratch on the host, kernels (kernels.h) on one stream.
 #pragma once
 
 #include <memory>
@@ -30,58 +26,45 @@ class CudaBackend final : public Backend {
   Buffer allocate(size_t bytes) override;
   void upload(void* destination, const void* host, size_t bytes) override;
   void download(void* host, const void* source, size_t bytes) override;
-  // The first call with a key runs the ops, the second records them as a graph, later ones replay it.
-  // Recorded steps are dropped when scratch has to grow and at reserve().
-  void run(uint64_t shape_key, const std::function<void()>& ops) override;
+  // Its first run executes the ops, the second records them as a graph, later ones replay it. A recording is
+  // dropped, and made anew, when scratch has grown or reserve() was called since.
+  std::unique_ptr<StepGraph> make_graph() override;
   bool fixed_shapes() const override { return true; }
-  // hc_mult must be 4.
-  void reserve(const ModelConfig& config, int64_t rows) override;
   void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
                  const int32_t* dst, int64_t count) override;
 
-  void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) override;
-  void gather_rows(const int32_t* ids, const Weight& table, Matrix out) override;
-  void hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
-              Matrix comb) override;
-  void hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) override;
-  void hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) override;
-  void stream_mean(Matrix streams, int stream_count, Matrix out) override;
-  void combine_streams(Matrix e, Matrix h, Matrix streams) override;
-
-  void rms_norm(Matrix x, Vector weight, Matrix y) override;
-  void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
-              int groups) override;
-
-  void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
-  void attend(const AttentionArgs& args) override;
-
-  void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
-                             float* state, const int32_t* dst) override;
-  void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
-                Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst) override;
-
-  void index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
-                    const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) override;
-
-  void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
-             float* weights) override;
-  void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
-           float swiglu_limit, Matrix y) override;
-
-  // For measurements: kernels wait for the end of the one before, as without overlapped launches.
-  void set_overlap(bool overlap) { queue_.overlap = overlap; }
-  cudaStream_t stream() const { return queue_.stream; }
-  // Launches what waits; measurements call it before they record an event.
-  void flush();
-
  private:
-  // A recorded step.
-  struct Recording {
-    bool seen = false;
-    cudaGraphExec_t graph = nullptr;
-  };
+  void do_reserve(const ModelConfig& config, int64_t rows) override;
+  void do_embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) override;
+  void do_gather_rows(const int32_t* ids, const Weight& table, Matrix out) override;
+  void do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
+                 Matrix comb) override;
+  void do_hc_post(Matrix streams, const SublayerOutput& before) override;
+  void do_hc_post_pre(Matrix streams, const SublayerOutput& before, const HyperConnectionWeights& hc,
+                      Vector norm, Matrix y, Matrix post, Matrix comb) override;
+  void do_hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) override;
+  void do_stream_mean(Matrix streams, int stream_count, Matrix out) override;
+  void do_combine_streams(Matrix e, Matrix h, Matrix streams) override;
+  void do_rms_norm(Matrix x, Vector weight, Matrix y) override;
+  void do_linear(const LinearCall& call) override;
+  void do_linears(std::span<const LinearCall> calls) override;
+  void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
+  void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
+                                float* state, const int32_t* dst) override;
+  void do_compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
+                   Vector norm, Rotations rotations, bool is_index_key, float* out,
+                   const int32_t* dst) override;
+  void do_index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+                       const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) override;
+  void do_attend(const AttentionArgs& args) override;
+  void do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
+                int32_t* ids, float* weights) override;
+  void do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
+              float swiglu_limit, Matrix y) override;
+
+  class Graph;
 
   // The addresses of a layer's experts, and where the device finds them.
   struct PlacedExperts {
@@ -90,11 +73,11 @@ class CudaBackend final : public Backend {
   };
 
   bool official() const { return numerics() == Numerics::kOfficial; }
-  void flush_linears();
-  void flush_post();
+  LinearTask task_of(const LinearCall& call) const;
+  // Whether linear_few computes it.
+  bool takes_few(const LinearTask& task) const;
   void run_linear(const LinearTask& task);
   void* scratch(size_t bytes);
-  void forget_recordings();
   const ExpertTable& expert_table(const MoeWeights& moe);
 
   std::string description_;
@@ -103,9 +86,7 @@ class CudaBackend final : public Backend {
   Scratch scratch_;
   Staging staging_;
   bool recording_ = false;
-  std::unordered_map<uint64_t, Recording> recordings_;
-  std::vector<LinearTask> linears_;                               // launched together by the next flush
-  PendingPost post_;                                              // sublayer_out.data null: none
+  uint64_t addresses_ = 0;  // counts the changes of addresses that recordings hold
   std::unordered_map<const void*, PlacedExperts> expert_tables_;  // by the first expert's weights
 };
 

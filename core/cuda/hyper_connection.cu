@@ -36,18 +36,18 @@ __device__ void mix_streams(float (&x)[kStreams], float out, const float* post, 
 }
 
 template <bool kOfficial>
-__global__ void post_kernel(PendingPost pending) {
+__global__ void post_kernel(Matrix streams, StreamUpdate update) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const int64_t d = pending.sublayer_out.cols;
+  const int64_t d = update.output.cols;
   const int64_t r = blockIdx.y;
   wait_for_previous();
   if (i >= d) return;
-  float* row = pending.streams.data + r * pending.streams.stride;
+  float* row = streams.data + r * streams.stride;
   float x[kStreams];
   for (int j = 0; j < kStreams; ++j) x[j] = row[j * d + i];
-  mix_streams<kOfficial>(x, pending.sublayer_out.data[r * pending.sublayer_out.stride + i],
-                         pending.post.data + r * pending.post.stride,
-                         pending.comb.data + r * pending.comb.stride);
+  mix_streams<kOfficial>(x, update.output.data[r * update.output.stride + i],
+                         update.post.data + r * update.post.stride,
+                         update.comb.data + r * update.comb.stride);
   for (int j = 0; j < kStreams; ++j) row[j * d + i] = x[j];
 }
 
@@ -83,7 +83,7 @@ __device__ void sinkhorn(float (&c)[kStreams][kStreams], int iterations, float e
 // kHead: the mixes are pre alone, and post and comb are not written.
 template <bool kOfficial, bool kHead>
 __global__ void __launch_bounds__(kThreads)
-    pre_kernel(Matrix streams, PendingPost pending, HyperConnection hc, Matrix y, Matrix post, Matrix comb) {
+    pre_kernel(Matrix streams, StreamUpdate update, HyperConnection hc, Matrix y, Matrix post, Matrix comb) {
   constexpr int kRows = kHead ? kStreams : kMixes;
   extern __shared__ float values[];  // [kStreams][width]
   __shared__ float scratch[32];
@@ -113,10 +113,10 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = static_cast<int>(threadIdx.x); i < width; i += kThreads) {
     float x[kStreams];
     for (int j = 0; j < kStreams; ++j) x[j] = row[j * d + begin + i];
-    if (pending.sublayer_out.data != nullptr) {
-      mix_streams<kOfficial>(x, pending.sublayer_out.data[r * pending.sublayer_out.stride + begin + i],
-                             pending.post.data + r * pending.post.stride,
-                             pending.comb.data + r * pending.comb.stride);
+    if (update.output.data != nullptr) {
+      mix_streams<kOfficial>(x, update.output.data[r * update.output.stride + begin + i],
+                             update.post.data + r * update.post.stride,
+                             update.comb.data + r * update.comb.stride);
       for (int j = 0; j < kStreams; ++j) row[j * d + begin + i] = x[j];
     }
     for (int j = 0; j < kStreams; ++j) {
@@ -202,30 +202,29 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <bool kHead>
-void launch_rows(Queue queue, bool official, Matrix streams, const PendingPost& pending,
+void launch_rows(Queue queue, bool official, Matrix streams, const StreamUpdate& update,
                  const HyperConnection& hc, Matrix y, Matrix post, Matrix comb) {
   const size_t bytes = static_cast<size_t>(kStreams * slice_width(y.cols)) * sizeof(float);
   launch(queue, official ? pre_kernel<true, kHead> : pre_kernel<false, kHead>,
-         dim3(static_cast<unsigned>(streams.rows) * kCluster), kThreads, bytes, kCluster, streams, pending,
-         hc, y, post, comb);
+         dim3(static_cast<unsigned>(streams.rows) * kCluster), kThreads, bytes, kCluster, streams, update, hc,
+         y, post, comb);
 }
 
 }  // namespace
 
-void hc_post(Queue queue, bool official, const PendingPost& pending) {
+void hc_post(Queue queue, bool official, Matrix streams, const StreamUpdate& update) {
   launch(queue, official ? post_kernel<true> : post_kernel<false>,
-         dim3(ceil_div(pending.sublayer_out.cols, kThreads), static_cast<unsigned>(pending.streams.rows)),
-         kThreads, 0, 1, pending);
+         dim3(ceil_div(update.output.cols, kThreads), static_cast<unsigned>(streams.rows)), kThreads, 0, 1,
+         streams, update);
 }
 
-void hc_pre(Queue queue, bool official, Matrix streams, const PendingPost& pending, const HyperConnection& hc,
+void hc_pre(Queue queue, bool official, Matrix streams, const StreamUpdate& update, const HyperConnection& hc,
             Matrix y, Matrix post, Matrix comb) {
-  launch_rows<false>(queue, official, streams, pending, hc, y, post, comb);
+  launch_rows<false>(queue, official, streams, update, hc, y, post, comb);
 }
 
-void hc_head(Queue queue, bool official, Matrix streams, const PendingPost& pending,
-             const HyperConnection& hc, Matrix y) {
-  launch_rows<true>(queue, official, streams, pending, hc, y, Matrix(), Matrix());
+void hc_head(Queue queue, bool official, Matrix streams, const HyperConnection& hc, Matrix y) {
+  launch_rows<true>(queue, official, streams, StreamUpdate(), hc, y, Matrix(), Matrix());
 }
 
 }  // namespace ft::cuda

@@ -39,11 +39,9 @@ void combine_streams(Queue queue, bool official, Matrix e, Matrix h, Matrix stre
 // --- hyper_connection.cu: four streams ---
 inline constexpr int kStreams = 4;
 
-// An hc_post that the following hc_pre or hc_head applies while it reads the streams.
-// sublayer_out.data null: none.
-struct PendingPost {
-  Matrix streams;
-  Matrix sublayer_out;
+// SublayerOutput of core/backend.h; output.data null: none.
+struct StreamUpdate {
+  Matrix output;
   Matrix post;
   Matrix comb;
 };
@@ -56,11 +54,11 @@ struct HyperConnection {
   float hc_eps = 0.0f;
   float norm_eps = 0.0f;
 };
-void hc_post(Queue queue, bool official, const PendingPost& pending);
-void hc_pre(Queue queue, bool official, Matrix streams, const PendingPost& pending, const HyperConnection& hc,
+void hc_post(Queue queue, bool official, Matrix streams, const StreamUpdate& update);
+// Applies `update` to the streams, if there is one, while it reads them.
+void hc_pre(Queue queue, bool official, Matrix streams, const StreamUpdate& update, const HyperConnection& hc,
             Matrix y, Matrix post, Matrix comb);
-void hc_head(Queue queue, bool official, Matrix streams, const PendingPost& pending,
-             const HyperConnection& hc, Matrix y);
+void hc_head(Queue queue, bool official, Matrix streams, const HyperConnection& hc, Matrix y);
 
 // --- norms.cu ---
 void rms_norm(Queue queue, bool official, Matrix x, const float* weight, float eps, Matrix y);

@@ -10,10 +10,9 @@
 
 namespace ft::cuda {
 
-// The one stream of a backend. `overlap` is false only where a measurement asks for it.
+// The one stream of a backend.
 struct Queue {
   cudaStream_t stream = nullptr;
-  bool overlap = true;
 };
 
 // Ends the program with `what` and the error's text unless `status` is cudaSuccess: device failures are fatal
@@ -32,11 +31,9 @@ void launch(Queue queue, void (*kernel)(Parameters...), dim3 grid, unsigned thre
                "cudaFuncSetAttribute");
   }
   cudaLaunchAttribute attributes[2];
-  unsigned count = 0;
-  if (queue.overlap) {
-    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
-  }
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  unsigned count = 1;
   if (cluster > 1) {
     attributes[count].id = cudaLaunchAttributeClusterDimension;
     attributes[count].val.clusterDim.x = cluster;

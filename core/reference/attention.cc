@@ -43,8 +43,7 @@ void ReferenceBackend::rotate(float* x, const float* rotation, int64_t rope_dim,
   }
 }
 
-void ReferenceBackend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
-  FT_CHECK(q.cols % head_dim == 0 && rotations.rope_dim <= head_dim, q.cols, head_dim, rotations.rope_dim);
+void ReferenceBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
   for (int64_t r = 0; r < q.rows; ++r) {
     for (int64_t column = 0; column < q.cols; column += head_dim) {
       float* head = q.row(r) + column;
@@ -64,8 +63,8 @@ void ReferenceBackend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rot
   }
 }
 
-void ReferenceBackend::store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
-  FT_CHECK(x.cols == norm.size && rotations.rope_dim <= x.cols, x.cols, norm.size, rotations.rope_dim);
+void ReferenceBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw,
+                                   const int32_t* dst) {
   const int64_t plain = x.cols - rotations.rope_dim;
   for (int64_t r = 0; r < x.rows; ++r) {
     float* key = raw + dst[r] * x.cols;
@@ -75,12 +74,9 @@ void ReferenceBackend::store_kv(Matrix x, Vector norm, Rotations rotations, floa
   }
 }
 
-void ReferenceBackend::attend(const AttentionArgs& args) {
+void ReferenceBackend::do_attend(const AttentionArgs& args) {
   const int64_t c = args.head_dim;
   const int64_t rope_dim = args.inverse.rope_dim;
-  FT_CHECK(
-      args.q.cols == args.head_count * c && args.out.cols == args.q.cols && args.sink.size == args.head_count,
-      args.q.cols, args.out.cols, args.head_count, c, args.sink.size);
   const double scale = 1.0 / std::sqrt(static_cast<double>(c));
   std::vector<double> weights;
   std::vector<double> sums(static_cast<size_t>(c));

@@ -9,10 +9,9 @@
 
 namespace ft::reference {
 
-void ReferenceBackend::store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions,
-                                             int ratio, float* state, const int32_t* dst) {
+void ReferenceBackend::do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions,
+                                                int ratio, float* state, const int32_t* dst) {
   const int64_t width = k.cols;
-  FT_CHECK(g.cols == width && ape.size == ratio * width, width, g.cols, ape.size, ratio);
   for (int64_t r = 0; r < k.rows; ++r) {
     float* row = state + dst[r] * 2 * width;
     const float* bias = ape.data + positions[r] % ratio * width;
@@ -29,14 +28,13 @@ void ReferenceBackend::hadamard_row(float* x, int64_t count) const {
   for (int64_t i = 0; i < count; ++i) x[i] = rb(values[i]);
 }
 
-void ReferenceBackend::compress(const float* state, const int32_t* sources, int64_t count, int ratio,
-                                int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
-                                float* out, const int32_t* dst) {
+void ReferenceBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
+                                   int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
+                                   float* out, const int32_t* dst) {
   const int blocks = pooled_blocks(ratio);
   const int64_t width = blocks * head_dim;
   const int source_count = blocks * ratio;
   const int64_t plain = head_dim - rotations.rope_dim;
-  FT_CHECK(norm.size == head_dim && plain >= 0, norm.size, head_dim, rotations.rope_dim);
   for (int64_t entry = 0; entry < count; ++entry) {
     const int32_t* addresses = sources + entry * source_count;
     float* e = out + dst[entry] * head_dim;

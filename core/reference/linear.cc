@@ -19,8 +19,7 @@ void ReferenceBackend::rms_norm_row(const float* x, Vector weight, float* y) con
   for (int64_t i = 0; i < weight.size; ++i) y[i] = rb(x[i] * factor * weight.data[i]);
 }
 
-void ReferenceBackend::rms_norm(Matrix x, Vector weight, Matrix y) {
-  FT_CHECK(x.cols == weight.size && y.cols == x.cols && y.rows == x.rows, x.cols, weight.size, y.cols);
+void ReferenceBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
   for (int64_t r = 0; r < x.rows; ++r) rms_norm_row(x.row(r), weight, y.row(r));
 }
 
@@ -35,24 +34,22 @@ std::vector<float> ReferenceBackend::quantized_rows(Matrix x, WeightFormat forma
   return rows;
 }
 
-void ReferenceBackend::linear(Matrix x, const Weight& weight, Matrix y, LinearInput input,
-                              LinearOutput output, int groups) {
-  FT_CHECK(x.cols == groups * weight.cols && y.cols == weight.rows && y.rows == x.rows, x.cols, groups,
-           weight.cols, y.cols, weight.rows);
-  FT_CHECK(weight.rows % groups == 0, weight.rows, groups);
-  const WeightFormat seen_as = input == LinearInput::kQ8 ? weight.format : WeightFormat::kF32;
+void ReferenceBackend::do_linear(const LinearCall& call) {
+  const Weight& weight = *call.weight;
+  const Matrix x = call.x, y = call.y;
+  const WeightFormat seen_as = call.input == LinearInput::kQ8 ? weight.format : WeightFormat::kF32;
   const std::vector<float> rows = quantized_rows(x, seen_as);
-  const int64_t group_rows = weight.rows / groups;
+  const int64_t group_rows = weight.rows / call.groups;
   std::vector<const float*> inputs(static_cast<size_t>(x.rows));
   std::vector<float*> outputs(static_cast<size_t>(x.rows));
-  for (int group = 0; group < groups; ++group) {
+  for (int group = 0; group < call.groups; ++group) {
     for (int64_t r = 0; r < x.rows; ++r) {
       inputs[r] = rows.data() + r * x.cols + group * weight.cols;
       outputs[r] = y.row(r) + group * group_rows;
     }
     multiply(weight, group * group_rows, group_rows, inputs, outputs);
   }
-  if (output == LinearOutput::kBF16) {
+  if (call.output == LinearOutput::kBF16) {
     for (int64_t r = 0; r < y.rows; ++r) {
       for (int64_t i = 0; i < y.cols; ++i) y.row(r)[i] = rb(y.row(r)[i]);
     }

@@ -31,13 +31,6 @@ void ReferenceBackend::download(void* host, const void* source, size_t bytes) {
   if (bytes > 0) std::memcpy(host, source, bytes);
 }
 
-void ReferenceBackend::reserve(const ModelConfig& config, int64_t) {
-  rms_norm_eps_ = config.rms_norm_eps;
-  hc_eps_ = config.hc_eps;
-  hc_sinkhorn_iters_ = config.hc_sinkhorn_iters;
-  hc_mult_ = config.hc_mult;
-}
-
 void ReferenceBackend::copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
                                  const int32_t* dst, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {

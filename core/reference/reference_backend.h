@@ -26,42 +26,37 @@ class ReferenceBackend final : public Backend {
   Buffer allocate(size_t bytes) override;
   void upload(void* destination, const void* host, size_t bytes) override;
   void download(void* host, const void* source, size_t bytes) override;
-  void reserve(const ModelConfig& config, int64_t rows) override;
   void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
                  const int32_t* dst, int64_t count) override;
 
-  void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) override;
-  void gather_rows(const int32_t* ids, const Weight& table, Matrix out) override;
-  void hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
-              Matrix comb) override;
-  void hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) override;
-  void hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) override;
-  void stream_mean(Matrix streams, int stream_count, Matrix out) override;
-  void combine_streams(Matrix e, Matrix h, Matrix streams) override;
-
-  void rms_norm(Matrix x, Vector weight, Matrix y) override;
-  void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
-              int groups) override;
-
-  void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
-  void attend(const AttentionArgs& args) override;
-
-  void store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
-                             float* state, const int32_t* dst) override;
-  void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
-                Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst) override;
-
-  void index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
-                    const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) override;
-
-  void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
-             float* weights) override;
-  void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
-           float swiglu_limit, Matrix y) override;
-
  private:
+  void do_reserve(const ModelConfig&, int64_t) override {}  // the heap needs no plan
+  void do_embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) override;
+  void do_gather_rows(const int32_t* ids, const Weight& table, Matrix out) override;
+  void do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
+                 Matrix comb) override;
+  void do_hc_post(Matrix streams, const SublayerOutput& before) override;
+  void do_hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) override;
+  void do_stream_mean(Matrix streams, int stream_count, Matrix out) override;
+  void do_combine_streams(Matrix e, Matrix h, Matrix streams) override;
+  void do_rms_norm(Matrix x, Vector weight, Matrix y) override;
+  void do_linear(const LinearCall& call) override;
+  void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
+  void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
+                                float* state, const int32_t* dst) override;
+  void do_compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
+                   Vector norm, Rotations rotations, bool is_index_key, float* out,
+                   const int32_t* dst) override;
+  void do_index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+                       const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) override;
+  void do_attend(const AttentionArgs& args) override;
+  void do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
+                int32_t* ids, float* weights) override;
+  void do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
+              float swiglu_limit, Matrix y) override;
+
   bool official() const { return numerics() == Numerics::kOfficial; }
   // rb() of the contract, from a float64 intermediate through float32.
   float rb(double value) const {

@@ -59,16 +59,15 @@ void sinkhorn(std::vector<double>& c, int n, int iterations, double eps) {
 
 }  // namespace
 
-void ReferenceBackend::embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) {
-  FT_CHECK(streams.cols == stream_count * table.cols, streams.cols, stream_count, table.cols);
+void ReferenceBackend::do_embed(const int32_t* tokens, const Weight& table, int stream_count,
+                                Matrix streams) {
   for (int64_t r = 0; r < streams.rows; ++r) {
     FT_CHECK(tokens[r] >= 0 && tokens[r] < table.rows, r, tokens[r], table.rows);
     for (int s = 0; s < stream_count; ++s) decode_row(table, tokens[r], streams.row(r) + s * table.cols);
   }
 }
 
-void ReferenceBackend::gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
-  FT_CHECK(out.cols == table.cols, out.cols, table.cols);
+void ReferenceBackend::do_gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
   for (int64_t r = 0; r < out.rows; ++r) {
     FT_CHECK(ids[r] >= 0 && ids[r] < table.rows, r, ids[r], table.rows);
     decode_row(table, ids[r], out.row(r));
@@ -84,13 +83,10 @@ void ReferenceBackend::collapse(const float* streams, const std::vector<double>&
   }
 }
 
-void ReferenceBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y,
-                              Matrix post, Matrix comb) {
+void ReferenceBackend::do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y,
+                                 Matrix post, Matrix comb) {
   const int n = hc_mult_;
   const double eps = hc_eps_;
-  FT_CHECK(streams.cols == n * y.cols && post.cols == n && comb.cols == n * n, streams.cols, y.cols,
-           post.cols, comb.cols);
-  FT_CHECK(hc.fn.rows == (2 + n) * n && hc.fn.cols == streams.cols, hc.fn.rows, hc.fn.cols);
   const float* base = hc.base.data;
   const float* scale = hc.scale.data;
   std::vector<double> pre(static_cast<size_t>(n));
@@ -109,20 +105,18 @@ void ReferenceBackend::hc_pre(Matrix streams, const HyperConnectionWeights& hc, 
   }
 }
 
-void ReferenceBackend::hc_post(Matrix streams, Matrix sublayer_out, Matrix post, Matrix comb) {
+void ReferenceBackend::do_hc_post(Matrix streams, const SublayerOutput& before) {
   const int n = hc_mult_;
-  const int64_t width = sublayer_out.cols;
-  FT_CHECK(streams.cols == n * width && post.cols == n && comb.cols == n * n, streams.cols, width, post.cols,
-           comb.cols);
+  const int64_t width = before.output.cols;
   std::vector<double> mixed(static_cast<size_t>(n));
   for (int64_t r = 0; r < streams.rows; ++r) {
     float* x = streams.row(r);
     for (int64_t i = 0; i < width; ++i) {
-      const double out = sublayer_out.row(r)[i];
+      const double out = before.output.row(r)[i];
       for (int k = 0; k < n; ++k) {
-        mixed[k] = post.row(r)[k] * out;
+        mixed[k] = before.post.row(r)[k] * out;
         for (int j = 0; j < n; ++j) {
-          mixed[k] += static_cast<double>(comb.row(r)[j * n + k]) * x[j * width + i];
+          mixed[k] += static_cast<double>(before.comb.row(r)[j * n + k]) * x[j * width + i];
         }
       }
       for (int k = 0; k < n; ++k) x[k * width + i] = rb(mixed[k]);
@@ -130,10 +124,8 @@ void ReferenceBackend::hc_post(Matrix streams, Matrix sublayer_out, Matrix post,
   }
 }
 
-void ReferenceBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) {
+void ReferenceBackend::do_hc_head(Matrix streams, const HeadCollapseWeights& head, Matrix y) {
   const int n = hc_mult_;
-  FT_CHECK(streams.cols == n * y.cols && head.fn.rows == n && head.fn.cols == streams.cols, streams.cols,
-           y.cols, head.fn.rows, head.fn.cols);
   std::vector<double> pre(static_cast<size_t>(n));
   for (int64_t r = 0; r < streams.rows; ++r) {
     const float* x = streams.row(r);
@@ -145,9 +137,7 @@ void ReferenceBackend::hc_head(Matrix streams, const HeadCollapseWeights& head, 
   }
 }
 
-void ReferenceBackend::stream_mean(Matrix streams, int stream_count, Matrix out) {
-  FT_CHECK(streams.cols == stream_count * out.cols && out.rows == streams.rows, streams.cols, out.cols,
-           out.rows);
+void ReferenceBackend::do_stream_mean(Matrix streams, int stream_count, Matrix out) {
   for (int64_t r = 0; r < streams.rows; ++r) {
     for (int64_t i = 0; i < out.cols; ++i) {
       double sum = 0.0;
@@ -157,8 +147,7 @@ void ReferenceBackend::stream_mean(Matrix streams, int stream_count, Matrix out)
   }
 }
 
-void ReferenceBackend::combine_streams(Matrix e, Matrix h, Matrix streams) {
-  FT_CHECK(h.cols == streams.cols && streams.cols % e.cols == 0, e.cols, h.cols, streams.cols);
+void ReferenceBackend::do_combine_streams(Matrix e, Matrix h, Matrix streams) {
   for (int64_t r = 0; r < streams.rows; ++r) {
     for (int64_t i = 0; i < streams.cols; ++i) {
       streams.row(r)[i] = rb(static_cast<double>(e.row(r)[i % e.cols]) + h.row(r)[i]);

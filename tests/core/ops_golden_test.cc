@@ -199,8 +199,8 @@ TEST_F(OpGoldens, HyperConnections) {
     memory.backend().hc_head(x, {head.fn, head.base, head.scale}, y);
     EXPECT_TRUE(near_golden(memory.read(y), goldens().floats("hc.head_out"), kAbsolute, kRelative));
     const Matrix out = memory.matrix(goldens().floats("hc.sublayer_out"), d);
-    memory.backend().hc_post(x, out, memory.matrix(goldens().floats("hc.post"), 4),
-                             memory.matrix(goldens().floats("hc.comb"), 16));
+    memory.backend().hc_post(x, {out, memory.matrix(goldens().floats("hc.post"), 4),
+                                 memory.matrix(goldens().floats("hc.comb"), 16)});
     EXPECT_TRUE(near_golden(memory.read(x), goldens().floats("hc.post_out"), kAbsolute, kRelative));
   });
 }

@@ -98,8 +98,8 @@ TEST(SublayerGoldens, StreamsOfALayer) {
         EXPECT_TRUE(matches(mode, memory.read(y), prefix + sublayer + ".in"));
         EXPECT_TRUE(matches(mode, memory.read(post), prefix + half_name + ".post"));
         EXPECT_TRUE(matches(mode, memory.read(comb), prefix + half_name + ".comb"));
-        memory.backend().hc_post(streams, memory.matrix(goldens().floats(prefix + sublayer + ".out"), d),
-                                 post, comb);
+        memory.backend().hc_post(
+            streams, {memory.matrix(goldens().floats(prefix + sublayer + ".out"), d), post, comb});
       };
       half("hc_attn", block.hc_attn, block.attn_norm, "attn");
       if (mode == "exact" && layer == 1) {

@@ -71,8 +71,6 @@ TEST(PagePool, APageIsFreeWhenNobodyHoldsIt) {
   pool.check_integrity();
 }
 
-using PagePoolDeathTest = ::testing::Test;
-
 TEST(PagePoolDeathTest, TakingWithoutAReservationEndsTheProgram) {
   PagePool pool(layout_of(2), 1);
   EXPECT_DEATH(pool.append_free(0), "reserved_");

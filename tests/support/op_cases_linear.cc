@@ -58,6 +58,37 @@ OpCase linear_case(const LinearShape& shape) {
           }};
 }
 
+// A few products of two inputs, and more of them than a device launches together.
+OpCase linears_case(int copies) {
+  constexpr int64_t kWidth = 256, kOutputs = 64;
+  RandomData random(17);
+  const std::vector<float> inputs[] = {random.values(kCaseRows * kWidth), random.values(kCaseRows * kWidth)};
+  std::vector<HostWeight> weights;
+  for (int i = 0; i < copies; ++i) {
+    weights.push_back(random.weight(WeightFormat::kBF16, kOutputs, kWidth));
+    weights.push_back(random.weight(WeightFormat::kFp8Block, kOutputs, kWidth));
+  }
+  return {std::to_string(2 * copies),
+          nano_config(),
+          {f32_tolerance(kWidth)},
+          {bf16_tolerance(kWidth)},
+          [=](BackendMemory& memory, const RowList& rows) {
+            const Matrix x[] = {memory.activation(pick(inputs[0], kWidth, rows), kWidth),
+                                memory.activation(pick(inputs[1], kWidth, rows), kWidth)};
+            std::vector<Weight> placed;
+            for (const HostWeight& weight : weights) placed.push_back(memory.weight(weight));
+            std::vector<LinearCall> calls;
+            for (size_t i = 0; i < placed.size(); ++i)
+              calls.push_back({x[i % 3 == 0 ? 1 : 0], &placed[i],
+                               memory.output(static_cast<int64_t>(rows.size()), kOutputs), LinearInput::kQ8,
+                               LinearOutput::kBF16});
+            memory.backend().linears(calls);
+            std::vector<RowOutput> outputs(rows.size());
+            for (const LinearCall& call : calls) append(outputs, memory.read(call.y));
+            return outputs;
+          }};
+}
+
 std::vector<OpCase> linear_cases() {
   constexpr auto kFp8 = WeightFormat::kFp8Block;
   constexpr auto kFp4 = WeightFormat::kFp4Row;
@@ -105,6 +136,10 @@ std::vector<OpCases> linear_ops() {
          return std::vector{rms_norm_case(256, false), rms_norm_case(64, true), rms_norm_case(4096, false)};
        }},
       {"linear", linear_cases},
+      {"linears",
+       [] {
+         return std::vector{linears_case(1), linears_case(6)};
+       }},
   };
 }
 

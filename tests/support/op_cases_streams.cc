@@ -120,11 +120,50 @@ OpCase hc_post_case(int64_t width) {
           [=](BackendMemory& memory, const RowList& rows) {
             const Matrix x = memory.activation(pick(streams, kStreams * width, rows), kStreams * width);
             memory.backend().hc_post(
-                x, memory.activation(pick(out, width, rows), width),
-                memory.matrix(pick(post, kStreams, rows), kStreams),
-                memory.matrix(pick(comb, kStreams * kStreams, rows), kStreams * kStreams));
+                x, {memory.activation(pick(out, width, rows), width),
+                    memory.matrix(pick(post, kStreams, rows), kStreams),
+                    memory.matrix(pick(comb, kStreams * kStreams, rows), kStreams * kStreams)});
             std::vector<RowOutput> outputs(rows.size());
             append(outputs, memory.read(x));
+            return outputs;
+          }};
+}
+
+// `in_place`: the new post and comb replace those of the sub-layer before, as in a chain of blocks.
+OpCase hc_post_pre_case(int64_t width, bool in_place) {
+  RandomData random(9);
+  ModelConfig config = nano_config();
+  config.hidden_size = width;
+  const auto streams = random.values(kCaseRows * kStreams * width);
+  const auto out = random.values(kCaseRows * width);
+  const auto post = random.uniform(kCaseRows * kStreams, 0.0f, 2.0f);
+  const auto comb = random.uniform(kCaseRows * kStreams * kStreams, 0.0f, 0.5f);
+  const auto fn = random.weight(WeightFormat::kF32, 24, kStreams * width);
+  const auto base = random.values(24);
+  const auto scale = random.uniform(3, 0.5f, 1.5f);
+  const auto norm = random.uniform(width, 0.5f, 1.5f);
+  return {std::to_string(width) + (in_place ? " in place" : ""),
+          config,
+          {f32_tolerance(kStreams * width)},
+          {bf16_tolerance(kStreams * width)},
+          [=](BackendMemory& memory, const RowList& rows) {
+            const int64_t count = count_of(rows);
+            const Matrix x = memory.activation(pick(streams, kStreams * width, rows), kStreams * width);
+            const SublayerOutput before{
+                memory.activation(pick(out, width, rows), width),
+                memory.matrix(pick(post, kStreams, rows), kStreams),
+                memory.matrix(pick(comb, kStreams * kStreams, rows), kStreams * kStreams)};
+            const Matrix y = memory.output(count, width);
+            const Matrix new_post = in_place ? before.post : memory.output(count, kStreams);
+            const Matrix new_comb = in_place ? before.comb : memory.output(count, kStreams * kStreams);
+            memory.backend().hc_post_pre(x, before,
+                                         {memory.weight(fn), memory.vector(base), memory.vector(scale)},
+                                         memory.vector(norm), y, new_post, new_comb);
+            std::vector<RowOutput> outputs(rows.size());
+            append(outputs, memory.read(x));
+            append(outputs, memory.read(y));
+            append(outputs, memory.read(new_post));
+            append(outputs, memory.read(new_comb));
             return outputs;
           }};
 }
@@ -216,6 +255,10 @@ std::vector<OpCases> stream_ops() {
       {"hc_post",
        [] {
          return std::vector{hc_post_case(256), hc_post_case(1024)};
+       }},
+      {"hc_post_pre",
+       [] {
+         return std::vector{hc_post_pre_case(256, false), hc_post_pre_case(1024, true)};
        }},
       {"hc_head", [] { return std::vector{hc_head_case(256)}; }},
       {"stream_mean", [] { return std::vector{stream_mean_case()}; }},
