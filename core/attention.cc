@@ -45,7 +45,7 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   args.out = a.attended;
   backend.attend(args);
 
-  // wo_a takes bf16 activations although it is stored as fp8 (model.md 3.8).
+  // wo_a takes bf16 activations although it is stored as fp8 (docs/spec/model.md 3.8).
   backend.linear(a.attended, w.wo_a, a.projected, LinearInput::kAsIs, LinearOutput::kBF16, config.o_groups);
   backend.linear(a.projected, w.wo_b, a.output, LinearInput::kQ8, LinearOutput::kBF16);
 }

@@ -5,8 +5,8 @@
 // call (ARCHITECTURE.md, idea 4; `linear` and attention are where it takes care).
 //
 // Numeric modes. kExact: float32 math, no rounding or quantisation anywhere (rb(), q8(), q8sim(), q4sim()
-// below are the identity). kOfficial: the rounding points of the released model (docs/spec/model.md 3); values
-// that the model holds in bf16 are float32 numbers rounded by rb().
+// below are the identity). kOfficial: the rounding points of the released model (docs/spec/model.md 3);
+// values that the model holds in bf16 are float32 numbers rounded by rb().
 //   rb(x)     round to nearest even to bf16
 //   q8(x)     per group of 128 consecutive elements of a row, with amax the group's largest magnitude:
 //             s = 2^ceil(log2(max(amax, 1e-4) / 448)), then e4m3_RNE(x / s) * s
@@ -20,9 +20,9 @@
 // and the views are addresses of this backend. Ops run in order on one queue; `download` waits for it. No op
 // allocates after `reserve`.
 //
-// Shapes and formats are checked here, once for all backends: a public op checks and calls the private virtual
-// of the same name. A contradiction is a bug of the caller and ends the program with the values. What only the
-// device can see (ids, addresses) is checked where the device is the host.
+// Shapes and formats are checked here, once for all backends: a public op checks and calls the private
+// virtual of the same name. A contradiction is a bug of the caller and ends the program with the values.
+// What only the device can see (ids, addresses) is checked where the device is the host.
 #pragma once
 
 #include <cstddef>
@@ -106,8 +106,8 @@ struct SublayerOutput {
   Matrix comb;    // [m, n*n]
 };
 
-// A step of fixed shape: the same ops each time, with the same pointers and counts. A device records it once and
-// replays it; a backend without recordings runs the ops each time. Must not outlive its backend.
+// A step of fixed shape: the same ops each time, with the same pointers and counts. A device records
+// it once and replays it; a backend without recordings runs the ops each time. Must not outlive its backend.
 class StepGraph {
  public:
   virtual ~StepGraph() = default;
@@ -123,23 +123,25 @@ class Backend : public DeviceMemory, public WeightPlacer {
   virtual std::string description() const = 0;  // for people: instruction set and threads, or device name
   Numerics numerics() const { return numerics_; }
 
-  // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops), and takes note of its
-  // constants. Call before the first op. rms_norm and linear may be called with up to hc_mult * rows rows (one
-  // per stream, MTP). A second call keeps the larger plan. What a StepGraph has recorded is recorded again.
+  // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops),
+  // and takes note of its constants. Call before the first op.
+  // rms_norm and linear may be called with up to hc_mult * rows rows (one per stream, MTP).
+  // A second call keeps the larger plan. What a StepGraph has recorded is recorded again.
   void reserve(const ModelConfig& config, int64_t rows);
 
   virtual std::unique_ptr<StepGraph> make_graph() { return std::make_unique<StepGraph>(); }
 
   // --- streams (docs/spec/model.md 3.1, 3.2, 3.10, 3.11) ---
 
-  // streams[r, s, :] = table[tokens[r], :] for every stream s. streams [m, n*d]; table bf16 or float32 [V, d].
+  // streams[r, s, :] = table[tokens[r], :] for every stream s.
+  // streams [m, n*d]; table bf16 or float32 [V, d].
   void embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams);
 
   // out[r, :] = table[ids[r], :] widened. table bf16 or float32 [V, k]; out [m, k].
   void gather_rows(const int32_t* ids, const Weight& table, Matrix out);
 
-  // Hyper-connection entry of a sub-layer: rho, z, pre, post, Sinkhorn comb (docs/spec/model.md 3.2.1-4), then
-  // y = rb(sum_i pre_i X_i) and, if `norm` is given, y = rms_norm(y; norm).
+  // Hyper-connection entry of a sub-layer: rho, z, pre, post, Sinkhorn comb (docs/spec/model.md 3.2.1-4),
+  // then y = rb(sum_i pre_i X_i) and, if `norm` is given, y = rms_norm(y; norm).
   // streams [m, n*d]; y [m, d]; post [m, n]; comb [m, n*n], C_jk row-major.
   void hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y, Matrix post,
               Matrix comb);
@@ -148,8 +150,8 @@ class Backend : public DeviceMemory, public WeightPlacer {
   // (docs/spec/model.md 3.2.6). streams [m, n*d].
   void hc_post(Matrix streams, const SublayerOutput& before);
 
-  // hc_post(streams, before), then hc_pre(streams, hc, norm, y, post, comb), in one pass over the streams where
-  // the hardware gains by it. `post` and `comb` may be the matrices of `before`.
+  // hc_post(streams, before), then hc_pre(streams, hc, norm, y, post, comb), in one pass over the streams
+  // where the hardware gains by it. `post` and `comb` may be the matrices of `before`.
   void hc_post_pre(Matrix streams, const SublayerOutput& before, const HyperConnectionWeights& hc,
                    Vector norm, Matrix y, Matrix post, Matrix comb);
 
@@ -170,8 +172,8 @@ class Backend : public DeviceMemory, public WeightPlacer {
   // y = rb(x * rsqrt(mean(x^2) + rms_norm_eps) * w), rounded once. x, y [m, k] may be the same.
   void rms_norm(Matrix x, Vector weight, Matrix y);
 
-  // y = x W^T. x [m, k], W [n, k], y [m, n]. Products and sums in float32; for kQ8 with an fp8 or fp4 weight the
-  // input is q8()-ed first. With groups g > 1 (wo_a) x is [m, g*k] and W is [g*n, k]:
+  // y = x W^T. x [m, k], W [n, k], y [m, n]. Products and sums in float32; for kQ8 with an
+  // fp8 or fp4 weight the input is q8()-ed first. With groups g > 1 (wo_a) x is [m, g*k] and W is [g*n, k]:
   // y[r, G*n+i] = W[G*n+i, :] . x[r, G*k:(G+1)*k].
   void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
               int groups = 1);
@@ -182,9 +184,9 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   // --- attention inputs (docs/spec/model.md 3.3) ---
 
-  // In place per head of `head_dim`: q *= rsqrt(mean(q^2) + rms_norm_eps) without weight (kOfficial: square,
-  // mean, + eps, rsqrt and product each rounded to bf16, mean summed in float32), then rotate the last rope_dim
-  // columns and round to bf16. q [m, H*c].
+  // In place per head of `head_dim`: q *= rsqrt(mean(q^2) + rms_norm_eps) without weight, then rotate the last
+  // rope_dim columns and round to bf16. q [m, H*c]. In kOfficial square, mean, + eps, rsqrt and product are
+  // each rounded to bf16; the mean is summed in float32.
   void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations);
 
   // raw[dst[r], :] = the KV row of x[r, :] (output of wkv): rms_norm, rotate, round to bf16, q8sim() of the
@@ -211,15 +213,15 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   // --- indexer (docs/spec/model.md 3.6) ---
 
-  // In place per head of `head_dim`, a power of two: rotate, rb, Hadamard (float32 inside, one rb), q4sim() of
-  // all columns. q [m, HI*cI].
+  // In place per head of `head_dim`, a power of two:
+  // rotate, rb, Hadamard (float32 inside, one rb), q4sim() of all columns. q [m, HI*cI].
   void index_query(Matrix q, int64_t head_dim, Rotations rotations);
 
-  // Scores I_j = rb(sum_h rb(w_h * relu(rb(q_h . key_j)))) with w = rb(weights[r, h] * weight_scale), sum over h
-  // in float32. selected[r, :] = addresses of the min(top_k, visible) entries with the largest score (ties:
-  // smaller j), in ascending j, then -1 up to top_k. When visible <= top_k all are taken without scoring.
-  // q [m, HI*cI]; weights [m, HI]; selected [m, top_k]. `scores` (optional, [m, >= visible_max] float32)
-  // receives I_j, for tests; rows then are always scored.
+  // Scores I_j = rb(sum_h rb(w_h * relu(rb(q_h . key_j)))) with w = rb(weights[r, h] * weight_scale),
+  // sum over h in float32. selected[r, :] = addresses of the min(top_k, visible) entries with the largest
+  // score (ties: smaller j), in ascending j, then -1 up to top_k. When visible <= top_k all are taken without
+  // scoring. q [m, HI*cI]; weights [m, HI]; selected [m, top_k].
+  // `scores` (optional, [m, >= visible_max] float32) receives I_j, for tests; rows then are always scored.
   void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
                     const CompressedView& view, int top_k, int32_t* selected, Matrix* scores = nullptr);
 
@@ -232,15 +234,15 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   // --- mixture of experts (docs/spec/model.md 3.9) ---
 
-  // Scores a = sqrt(softplus(gate . x)) in float32. Chosen are tid2eid[tokens[r], :] where moe.tid2eid is set,
-  // else the k largest a + bias (ties: lower id). Ids are written ascending; weights = a[id] / sum *
-  // route_scale. x [m, d]; ids int32 [m, k]; weights float32 [m, k].
+  // Scores a = sqrt(softplus(gate . x)) in float32. Chosen are tid2eid[tokens[r], :] where moe.tid2eid is
+  // set, else the k largest a + bias (ties: lower id). Ids are written ascending;
+  // weights = a[id] / sum * route_scale. x [m, d]; ids int32 [m, k]; weights float32 [m, k].
   void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
              float* weights);
 
-  // y = rb(sum over ids ascending of expert(x), float32, + shared(x)). An expert: G = rb(w1 q8(x)),
-  // U = rb(w3 q8(x)), U clamped to +-limit, G to <= limit, h = rb(weight * silu(G) * U), then w2 q8(h) rounded
-  // by rb. The shared expert is the same without the route weight. x, y [m, d].
+  // y = rb(sum over ids ascending of expert(x), float32, + shared(x)). x, y [m, d]. An expert:
+  // G = rb(w1 q8(x)), U = rb(w3 q8(x)), U clamped to +-limit, G to <= limit, h = rb(weight * silu(G) * U),
+  // then rb(w2 q8(h)). The shared expert is the same without the route weight.
   void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
            float swiglu_limit, Matrix y);
 

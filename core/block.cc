@@ -2,7 +2,8 @@
 
 namespace ft {
 
-// input = norm(the sub-layer's share of the streams), after the output of the sub-layer before has joined them.
+// input = norm(the sub-layer's share of the streams),
+// after the output of the sub-layer before has joined them.
 void BlockChain::enter(const HyperConnectionWeights& hc, Vector norm) {
   const Activations& a = scope_.activations;
   if (owes_output_) {

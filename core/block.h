@@ -1,4 +1,4 @@
-// One V4 block: attention, then mixture of experts, each behind its hyper-connection (model.md 3.2
+// One V4 block: attention, then mixture of experts, each behind its hyper-connection (docs/spec/model.md 3.2
 // to 3.9, 3.11b). Main layers, the MTP block and the stages of a DSpark draft are all this.
 #pragma once
 
@@ -20,8 +20,9 @@ struct LayerScope {
   int32_t* route_ids = nullptr;
 };
 
-// Blocks that run one after the other on activations.streams. The output of a block's last sub-layer joins the
-// streams when the next block reads them (Backend::hc_post_pre), which saves a pass over them, or in streams().
+// Blocks that run one after the other on activations.streams.
+// The output of a block's last sub-layer joins the streams when the next
+// block reads them (Backend::hc_post_pre), which saves a pass over them, or in streams().
 class BlockChain {
  public:
   // Begins with what activations.streams holds. `scope` must outlive the chain.
@@ -43,20 +44,20 @@ class BlockChain {
 // activations.streams = block(activations.streams): a chain of one block.
 void run_block(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
 
-// output = attention(input), model.md 3.3 to 3.8.
+// output = attention(input), docs/spec/model.md 3.3 to 3.8.
 void run_attention(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
 
-// Stages compressor inputs of `input` and the entries that these rows close (model.md 3.5).
+// Stages compressor inputs of `input` and the entries that these rows close (docs/spec/model.md 3.5).
 // `is_index_key`: the indexer's.
 void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const RatioPlan& plan,
                     int64_t head_dim, bool is_index_key, float* state, float* entries);
 
-// selected = the compressed entries that each row attends to in a CSA layer (model.md 3.6).
+// selected = the compressed entries that each row attends to in a CSA layer (docs/spec/model.md 3.6).
 // Reads query_low and input.
 void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const RatioPlan& plan,
                  const LayerCache& cache);
 
-// output = moe(input), model.md 3.9.
+// output = moe(input), docs/spec/model.md 3.9.
 void run_moe(const LayerScope& scope, const MoeWeights& weights);
 
 }  // namespace ft

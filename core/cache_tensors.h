@@ -1,5 +1,5 @@
-// The memory of a cache: the tensors of its layers and the page tables that the ops read. It knows addresses, and
-// nothing of sequences that are open or of pages that are free.
+// The memory of a cache: the tensors of its layers and the page tables that the ops read.
+// It knows addresses, and nothing of sequences that are open or of pages that are free.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ class CacheTensors {
   std::span<const int32_t* const> page_tables() const { return page_tables_; }
   void set_page(size_t ratio, SequenceId sequence, size_t index, int32_t page);
 
-  // Each move within every tensor that it concerns: window rows of all layers, or state rows or entries of the
-  // layers of ratio index `ratio`. At most CacheLayout::copy_rows_max() moves.
+  // Each move within every tensor that it concerns: window rows of all layers, or
+  // state rows or entries of the layers of ratio index `ratio`. At most CacheLayout::copy_rows_max() moves.
   void move_window(const RowMoves& moves);
   void move_states(size_t ratio, const RowMoves& moves);
   void move_entries(size_t ratio, const RowMoves& moves);

@@ -1,6 +1,6 @@
-// A draw from a categorical distribution by its cumulative sum: what rejection acceptance needs of the draft
-// and of the target (dspark.md 2.3). Everything in double, so that the probability a token is tested with is
-// the one it was drawn with.
+// A draw from a categorical distribution by its cumulative sum:
+// what rejection acceptance needs of the draft and of the target (docs/spec/dspark.md 2.3).
+// Everything in double, so that the probability a token is tested with is the one it was drawn with.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,7 @@ void run_compressor(const LayerScope& scope, const CompressorWeights& weights, c
   const int64_t width = weights.wkv.rows;
   Matrix k(a.compressor_k.data, a.compressor_k.rows, width);
   Matrix g(a.compressor_g.data, a.compressor_g.rows, width);
-  // Projections stay float32: rounding happens only after pooling (model.md 3.5).
+  // Projections stay float32: rounding happens only after pooling (docs/spec/model.md 3.5).
   const LinearCall projections[] = {{a.input, &weights.wkv, k}, {a.input, &weights.wgate, g}};
   backend.linears(projections);
   backend.store_compressor_rows(k, g, weights.ape, scope.plan.positions, plan.ratio, state, plan.state_dst);

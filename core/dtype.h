@@ -1,5 +1,6 @@
-// The number formats of a V4 checkpoint, exact in both directions: bf16, e4m3, e2m1, ue8m0
-// (model.md 2.1, 3.0). Scalar and constexpr; usable from CUDA code (compile with --expt-relaxed-constexpr).
+// The number formats of a V4 checkpoint, exact in both directions:
+// bf16, e4m3, e2m1, ue8m0 (docs/spec/model.md 2.1, 3.0).
+// Scalar and constexpr; usable from CUDA code (compile with --expt-relaxed-constexpr).
 #pragma once
 
 #include <bit>
@@ -50,8 +51,8 @@ constexpr float e8m0_to_f32(uint8_t byte) {
   return byte == 255 ? std::numeric_limits<float>::quiet_NaN() : exp2_int(static_cast<int>(byte) - 127);
 }
 
-// The smallest power of two that is >= value, as its exponent, from the bits (model.md 3.0: never log2f).
-// value > 0, finite.
+// The smallest power of two that is >= value, as its exponent,
+// from the bits (docs/spec/model.md 3.0: never log2f). value > 0, finite.
 constexpr int ceil_log2(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const int exponent = static_cast<int>(bits >> 23) - 127;

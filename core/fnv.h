@@ -1,5 +1,5 @@
-// FNV-1a: spreads values over 64 bits.
-// For names and buckets; whoever must not confuse two values compares them.
+// FNV-1a, a hash of 64 bits for names and buckets.
+// Two values may share a hash: compare the values where that would matter.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@ void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const R
   backend.linear(a.query_low, weights.wq_b, a.index_query, LinearInput::kQ8, LinearOutput::kBF16);
   backend.index_query(a.index_query, config.index_head_dim, scope.plan.compressed);
   backend.linear(a.input, weights.weights_proj, a.index_weights, LinearInput::kAsIs, LinearOutput::kBF16);
-  // cI^-1/2 * HI^-1/2, the constant of model.md 3.6.3 for any head count.
+  // cI^-1/2 * HI^-1/2, the constant of docs/spec/model.md 3.6.3 for any head count.
   const float scale =
       static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.index_head_dim) * config.index_n_heads));
   backend.index_select(a.index_query, a.index_weights, scale, cache.index_keys, config.index_head_dim,

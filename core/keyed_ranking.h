@@ -1,6 +1,6 @@
 // The best tokens of one row of logits under keyed Gumbel noise, exactly and without paying a logarithm per
 // token. The target's choice is the first of this order; a draft's children are the first few
-// (dspark.md 2.4).
+// (docs/spec/dspark.md 2.4).
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace ft {
 
-// Temperatures below this are greedy: no noise, and no division (dspark.md 2.2).
+// Temperatures below this are greedy: no noise, and no division (docs/spec/dspark.md 2.2).
 inline constexpr double kGreedyTemperature = 1e-5;
 
 struct RankedToken {

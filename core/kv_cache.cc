@@ -188,7 +188,8 @@ Result<void> KvCache::rewind(SequenceId sequence, int64_t length) {
   if (!keeps_rows_before(sequence, length))
     return fail(ErrorCode::kInvalidArgument, "rewind to {}: rows before {} are no longer kept", length,
                 floor);
-  // Pages behind the new length go back, so that a later write never meets a full page that a snapshot shares.
+  // Pages behind the new length go back, so that a later write never
+  // meets a full page that a snapshot shares.
   for (size_t k = 0; k < pools_.size(); ++k) {
     const PagePool& pool = pools_[k];
     const int64_t needed = growth(k, sequence, length) - pool.reserved_for(sequence);

@@ -1,14 +1,14 @@
 // The cache of a stack of V4 layers: committed sequences, staged rows, and the transactions between them.
 //
-// A forward pass never changes a sequence (ARCHITECTURE.md, idea 2). Rows are staged: their window KV,
-// compressor inputs and the compressed entries they close live in scratch, addressed by row. commit() copies
-// an accepted path to where its positions say; what is not committed is simply overwritten later. Committed
-// state is addressed by position (core/cache_layout.h), and compressed entry j is valid when j < length / ratio;
-// so a sequence's length is the only thing that a rewind changes.
+// A forward pass never changes a sequence (ARCHITECTURE.md, idea 2). Rows are staged:
+// their window KV, compressor inputs and the compressed entries they close live in scratch, addressed by row.
+// commit() copies an accepted path to where its positions say; what is not committed
+// is simply overwritten later. Committed state is addressed by position (core/cache_layout.h), and compressed
+// entry j is valid when j < length / ratio; so a sequence's length is the only thing that a rewind changes.
 //
-// A KvCache keeps the books of sequences (lengths, how far they may grow and be rewound); its pages are those of a
-// PagePool per ratio, its memory is a CacheTensors. One thread owns a cache. Used for the main layers and, without
-// compressed layers only, for MTP and DSpark drafts.
+// A KvCache keeps the books of sequences (lengths, how far they may grow and be rewound);
+// its pages are those of a PagePool per ratio, its memory is a CacheTensors. One thread owns a cache.
+// Used for the main layers and, without compressed layers only, for MTP and DSpark drafts.
 #pragma once
 
 #include <cstdint>
@@ -59,8 +59,8 @@ class KvCache {
   // A cache in `memory` for layers with these compression ratios (layer_kind.h). `config` gives the widths.
   KvCache(DeviceMemory& memory, const ModelConfig& config, const std::vector<int>& layer_ratios,
           const CacheLimits& limits);
-  // The same without memory, for simulations: it keeps the same books and gives the same answers, but moves no
-  // bytes. Its plans have a row count and no addresses, and it has no layer().
+  // The same without memory, for simulations: it keeps the same books and gives the same answers,
+  // but moves no bytes. Its plans have a row count and no addresses, and it has no layer().
   KvCache(const ModelConfig& config, const std::vector<int>& layer_ratios, const CacheLimits& limits);
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;

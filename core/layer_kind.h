@@ -16,8 +16,9 @@ constexpr LayerKind layer_kind(int ratio) {
   return ratio == 0 ? LayerKind::kSwa : ratio == 4 ? LayerKind::kCsa : LayerKind::kHca;
 }
 
-// Blocks of `ratio` positions that one compressed entry is pooled from (`coff` of the released code): a CSA entry
-// reads the block before its own as well. So a state row has this many halves, one for each entry that reads it.
+// Blocks of `ratio` positions that one compressed entry is pooled from (`coff` of the released code):
+// a CSA entry reads the block before its own as well.
+// So a state row has this many halves, one for each entry that reads it.
 constexpr int pooled_blocks(int ratio) {
   return layer_kind(ratio) == LayerKind::kCsa ? 2 : 1;
 }

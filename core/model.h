@@ -1,4 +1,5 @@
-// The main V4 model: tokens in, logits out, everything through staged rows of its cache (model.md section 3).
+// The main V4 model: tokens in, logits out, everything through staged rows
+// of its cache (docs/spec/model.md section 3).
 #pragma once
 
 #include <cstdint>
@@ -20,20 +21,22 @@ struct ForwardOutput {
   std::span<const float> logits;  // host, [logit_rows.size(), V], in the order asked for
   // Backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads).
   Matrix streams;
-  // Backend memory, [rows, taps*d]: means over the streams after the tapped layers (dspark.md 1.1).
+  // Backend memory, [rows, taps*d]: means over the streams after the tapped layers (docs/spec/dspark.md 1.1).
   Matrix taps;
   // Backend memory, [layers, limits.rows, K]: the routed experts of each row, ascending. Only the plan's rows
   // are written. Model::fetch_routing reads them.
   const int32_t* routing = nullptr;
 };
 
-// Turns streams into logits: head collapse, norm, head (model.md 3.10). Shared by the model and its drafts.
+// Turns streams into logits: head collapse, norm, head (docs/spec/model.md 3.10).
+// Shared by the model and its drafts.
 class LogitsHead {
  public:
   // Up to rows_max rows at a time. `head` is [V, d].
   LogitsHead(Backend& backend, const ModelConfig& config, const Weight& head, int64_t rows_max);
 
-  // Rows of what follows. run() sets them; a caller of run() inside a StepGraph sets them itself, since a replay does not.
+  // Rows of what follows.
+  // run() sets them; a caller of run() inside a StepGraph sets them itself, since a replay does not.
   void set_rows(int64_t rows);
   // collapsed = hc_head(streams); logits = head . rms_norm(collapsed; norm). Leaves both in backend memory.
   void run(Matrix streams, const HeadCollapseWeights& collapse, Vector norm);
@@ -63,7 +66,7 @@ class Model {
   ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
 
   // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K],
-  // ids ascending (model.md 3.9). Valid until the next call. Waits for the forward call.
+  // ids ascending (docs/spec/model.md 3.9). Valid until the next call. Waits for the forward call.
   std::span<const int32_t> fetch_routing(int64_t rows);
 
   KvCache& cache() { return cache_; }

@@ -33,8 +33,8 @@ constexpr int64_t kMaxPositions =
 constexpr double kMaxFrequencyBase = 1e12;
 constexpr double kMaxFactor = 1e4;
 constexpr double kMinFactor = 1e-20;  // stays a normal float32
-constexpr int64_t kFp8SimulationBlock =
-    64;                              // non-rope columns of a key are quantised in blocks of 64 (model.md 3.0)
+// Columns of a key that are not rotated are quantised in blocks of 64 (docs/spec/model.md 3.0).
+constexpr int64_t kFp8SimulationBlock = 64;
 constexpr int64_t kFp4Columns = 32;  // columns that share an FP4 scale
 constexpr int64_t kFp8Tile = 128;
 
@@ -233,7 +233,7 @@ void read_dspark(KeyReader& keys, ModelConfig& config) {
   bool ascending = !taps.empty();
   for (size_t i = 1; i < taps.size(); ++i) ascending = ascending && taps[i - 1] < taps[i];
   if (!ascending) keys.reject("dspark_target_layer_ids", "at least one layer, in ascending order");
-  // Variants of the family with other heads; V4 configs leave these keys out (dspark.md 1.8).
+  // Variants of the family with other heads; V4 configs leave these keys out (docs/spec/dspark.md 1.8).
   keys.exactly_or_absent("sample_from_anchor", true);
   keys.exactly_or_absent("enable_confidence_head", true);
   keys.exactly_or_absent("confidence_head_with_markov", true);
@@ -274,7 +274,7 @@ void check_experts(KeyReader& keys, const ModelConfig& config) {
 
 // Settles what the entries of compress_ratios beyond the main layers are. A DSpark checkpoint keeps
 // num_nextn_predict_layers 1 from its predecessor but has no MTP block; its stages are counted here
-// (dspark.md 1.8).
+// (docs/spec/dspark.md 1.8).
 void settle_draft_blocks(KeyReader& keys, ModelConfig& config) {
   const auto entries = static_cast<int64_t>(config.compress_ratios.size());
   const int64_t layers = config.num_hidden_layers;

@@ -1,4 +1,4 @@
-// The validated form of a checkpoint's config.json (model.md section 1, dspark.md 1.8).
+// The validated form of a checkpoint's config.json (docs/spec/model.md section 1, docs/spec/dspark.md 1.8).
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace ft {
 
-// YaRN scaling of the rotary frequencies of compressed layers (model.md section 1).
+// YaRN scaling of the rotary frequencies of compressed layers (docs/spec/model.md section 1).
 struct RopeScaling {
   double factor = 1.0;
   double beta_fast = 32.0;

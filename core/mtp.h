@@ -1,5 +1,5 @@
 // The multi-token prediction block:
-// from the streams at position t and the token at t+1, logits of t+2 (model.md 3.11).
+// from the streams at position t and the token at t+1, logits of t+2 (docs/spec/model.md 3.11).
 #pragma once
 
 #include "core/activations.h"

@@ -1,18 +1,11 @@
 // Counter-based noise: every random number of the engine is a pure function of (seed, position, stream,
-// token), so nobody stores generator state and a draft can rank its children with the very noise the target
-// will use (ARCHITECTURE.md, idea 3; dspark.md 2.4). Host and device code (compile CUDA with
-// --expt-relaxed-constexpr).
+// token). So nobody stores generator state, and a draft can rank its children with the very noise that the
+// target will use (ARCHITECTURE.md, idea 3; docs/spec/dspark.md 2.4).
 #pragma once
 
 #include <array>
 #include <cmath>
 #include <cstdint>
-
-#if defined(__CUDACC__)
-#define FT_HOST_DEVICE __host__ __device__
-#else
-#define FT_HOST_DEVICE
-#endif
 
 namespace ft {
 
@@ -83,7 +76,7 @@ constexpr double uniform(NoiseKey key, NoiseStream stream, uint32_t index = 0) {
 
 // Standard Gumbel noise from a uniform: -log(-log u), in double. For the values of open_uniform it lies in
 // [-3.61, kGumbelMax]. Two mathematics libraries may differ in the last bit; one program never does.
-FT_HOST_DEVICE inline double gumbel_from_uniform(double u) {
+inline double gumbel_from_uniform(double u) {
   return -std::log(-std::log(u));
 }
 
@@ -91,7 +84,7 @@ FT_HOST_DEVICE inline double gumbel_from_uniform(double u) {
 inline constexpr double kGumbelMax = 36.7369;
 
 // g(seed, position, token): the noise that the target adds to token's logit / T at that position. token >= 0.
-FT_HOST_DEVICE inline double gumbel(NoiseKey key, int32_t token) {
+inline double gumbel(NoiseKey key, int32_t token) {
   return gumbel_from_uniform(uniform(key, NoiseStream::kToken, static_cast<uint32_t>(token)));
 }
 

@@ -1,9 +1,11 @@
-// The pages of compressed entries of one compression ratio: which are free, who holds which, and what is promised
-// to whom. Integers only; the entries lie in CacheTensors, under the same page numbers for all layers of the ratio.
+// The pages of compressed entries of one compression ratio:
+// which are free, who holds which, and what is promised to whom.
+// Integers only; the entries lie in CacheTensors, under the same page numbers for all layers of the ratio.
 //
-// A page belongs to whoever holds a reference: sequences and snapshots. A page that several hold is never written;
-// a sequence that has to write it takes a copy. What a sequence may still have to take is reserved for it, so taking
-// never fails: reserved pages are never more than free ones.
+// A page belongs to whoever holds a reference: sequences and snapshots.
+// A page that several hold is never written: a sequence that has to write it takes a copy.
+// What a sequence may still have to take is reserved for it. Reserved pages are never more than free ones, so
+// taking a reserved page never fails.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The rounding and quantisation of activations in the official numerics,
-// as scalar code that every backend may use (backend.h; model.md 3.0).
+// as scalar code that every backend may use (backend.h; docs/spec/model.md 3.0).
 // All functions change float32 values in place and are functions of the given values alone.
 #pragma once
 

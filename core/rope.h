@@ -1,5 +1,5 @@
 // Rotary angles, computed once per step on the host so that every backend
-// uses the same bits (model.md section 1).
+// uses the same bits (docs/spec/model.md section 1).
 #pragma once
 
 #include <cstdint>

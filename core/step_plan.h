@@ -17,11 +17,13 @@ namespace ft {
 
 // What the rows of one call see of each other.
 enum class Visibility : uint8_t {
-  kCausal,  // a row sees its ancestors, itself, and the committed window before them (model.md 5.4)
-  kBlock,   // a row sees the last W committed rows and all rows of its sequence in the call (dspark.md 1.4)
+  // A row sees its ancestors, itself, and the committed window before them (docs/spec/model.md 5.4).
+  kCausal,
+  // A row sees the last W committed rows and all rows of its sequence in the call (docs/spec/dspark.md 1.4).
+  kBlock,
 };
 
-// Lists of one compression ratio (model.md 5.4).
+// Lists of one compression ratio (docs/spec/model.md 5.4).
 struct RatioPlan {
   int ratio = 0;
   CompressedView view;

@@ -31,7 +31,8 @@ enum class WeightFormat : uint8_t {
               // scale[rows, cols/32]
 };
 
-// A linear weight [rows = outputs, cols = inputs], contiguous, as stored in the checkpoint (model.md 2.1).
+// A linear weight [rows = outputs, cols = inputs], contiguous,
+// as stored in the checkpoint (docs/spec/model.md 2.1).
 struct Weight {
   WeightFormat format = WeightFormat::kF32;
   const void* data = nullptr;

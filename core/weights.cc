@@ -38,9 +38,9 @@ std::string_view without_prefix(std::string_view name) {
   return name.starts_with(kHuggingFacePrefix) ? name.substr(kHuggingFacePrefix.size()) : name;
 }
 
-// Whether a tensor that the tree does not name can be left unread. convert.py drops the embedding and head
-// that some MTP blocks repeat (model.md 2.3); rotary tables are computed. Everything else in a block would
-// change the model.
+// Whether a tensor that the tree does not name can be left unread.
+// convert.py drops the embedding and head that some MTP blocks repeat (docs/spec/model.md 2.3);
+// rotary tables are computed. Everything else in a block would change the model.
 bool is_harmless(std::string_view name) {
   if (name.starts_with("mtp.")) {
     const size_t dot = name.find('.', 4);

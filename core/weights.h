@@ -1,5 +1,5 @@
 // The weight tree of a checkpoint: every tensor is named once, in visit_weights, which load, check and size
-// all use. Source: model.md 2.2 (main model, MTP), dspark.md 1.9 (DSpark stages).
+// all use. Source: docs/spec/model.md 2.2 (main model, MTP), docs/spec/dspark.md 1.9 (DSpark stages).
 #pragma once
 
 #include <cstddef>
@@ -27,21 +27,23 @@ class WeightPlacer {
   virtual const void* place(const void* host, size_t bytes) = 0;
 };
 
-// Hyper-connection mix of one sub-layer (model.md 3.2). fn [(2+n)n, n*d] F32; base [(2+n)n]; scale [3].
+// Hyper-connection mix of one sub-layer (docs/spec/model.md 3.2).
+// fn [(2+n)n, n*d] F32; base [(2+n)n]; scale [3].
 struct HyperConnectionWeights {
   Weight fn;
   Vector base;
   Vector scale;
 };
 
-// Collapse of the n streams before a head (model.md 3.10). fn [n, n*d] F32; base [n]; scale [1].
+// Collapse of the n streams before a head (docs/spec/model.md 3.10). fn [n, n*d] F32; base [n]; scale [1].
 struct HeadCollapseWeights {
   Weight fn;
   Vector base;
   Vector scale;
 };
 
-// Compressor of a CSA/HCA layer or of its indexer (model.md 3.5). Width coff*c; ape [ratio, coff*c].
+// Compressor of a CSA/HCA layer or of its indexer (docs/spec/model.md 3.5).
+// Width coff*c; ape [ratio, coff*c].
 struct CompressorWeights {
   Weight wkv;    // [coff*c, d] BF16
   Weight wgate;  // [coff*c, d] BF16
@@ -49,7 +51,7 @@ struct CompressorWeights {
   Vector norm;   // [c]
 };
 
-// Lightning indexer of a CSA layer (model.md 3.6).
+// Lightning indexer of a CSA layer (docs/spec/model.md 3.6).
 struct IndexerWeights {
   Weight wq_b;          // [HI*cI, q_lora] FP8
   Weight weights_proj;  // [HI, d] BF16
@@ -98,7 +100,7 @@ struct BlockWeights {
   MoeWeights ffn;
 };
 
-// Multi-token prediction block (model.md 3.11); embed and head are the main model's.
+// Multi-token prediction block (docs/spec/model.md 3.11); embed and head are the main model's.
 struct MtpWeights {
   BlockWeights block;
   Weight e_proj;  // [d, d]
@@ -109,8 +111,8 @@ struct MtpWeights {
   HeadCollapseWeights head;
 };
 
-// DSpark draft (dspark.md 1.9). Stages share main_proj's output; head, Markov and confidence sit on the last
-// stage.
+// DSpark draft (docs/spec/dspark.md 1.9).
+// Stages share main_proj's output; head, Markov and confidence sit on the last stage.
 struct DsparkWeights {
   Weight main_proj;  // [d, taps*d]
   Vector main_norm;

@@ -1,4 +1,5 @@
-// Attention core: one two-pass softmax per row and head over a list of shared key/value rows (model.md 3.7).
+// Attention core: one two-pass softmax per row and head over a list of shared
+// key/value rows (docs/spec/model.md 3.7).
 #pragma once
 
 #include <cstdint>

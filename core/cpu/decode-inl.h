@@ -4,7 +4,7 @@
 // Columns come in "paired" order inside each group of 32: the 16 even columns, then the 16 odd ones. It is
 // the order in which packed formats fall apart without shuffles (the low nibbles of 16 bytes are the even
 // columns, the low halves of 16 words too); activations are brought into the same order once per call
-// (prepare.h). Float32 weights stay in order.
+// (PrepareJob, core/cpu/linear.h). Float32 weights stay in order.
 #if defined(FT_CORE_CPU_DECODE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FT_CORE_CPU_DECODE_INL_H_
 #undef FT_CORE_CPU_DECODE_INL_H_

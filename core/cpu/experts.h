@@ -1,4 +1,4 @@
-// Row kernels of the mixture of experts: routing, the gated unit, the weighted sum (model.md 3.9).
+// Row kernels of the mixture of experts: routing, the gated unit, the weighted sum (docs/spec/model.md 3.9).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The lightning indexer: scores of compressed entries, and the exact choice of the best (model.md 3.6).
+// The lightning indexer: scores of compressed entries,
+// and the exact choice of the best (docs/spec/model.md 3.6).
 #pragma once
 
 #include <cstdint>

@@ -205,8 +205,9 @@ HWY_INLINE void quantize_row(const float* x, int64_t n, int64_t group, float* y)
   for (int64_t i = 0; i < n; i += group) quantize_group<Format>(x + i, std::min(group, n - i), y + i);
 }
 
-// Sylvester-Hadamard transform of x[0..n) scaled by n^-1/2, n a power of two; rounds once in official mode. A
-// step of distance h adds and subtracts lanes i and i^h: between vectors for h >= lanes, by a shuffle below.
+// Sylvester-Hadamard transform of x[0..n) scaled by n^-1/2, n a power of two; rounds once in official mode.
+// A step of distance h adds and subtracts elements i and i^h: whole vectors where h is at least the number of
+// lanes, lanes of one vector after a shuffle where it is smaller.
 HWY_INLINE void hadamard_row(float* x, int64_t n, bool official) {
   const D d;
   const float norm = 1.0f / std::sqrt(static_cast<float>(n));

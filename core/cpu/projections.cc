@@ -31,7 +31,7 @@ void query_heads_target(Matrix q, int64_t head_dim, Rotations rotations, float e
     float mean = sum_squares(head, head_dim, official) / static_cast<float>(head_dim);
     float factor;
     if (official) {
-      // The released model evaluates this norm in bf16 throughout (model.md 3.3.2).
+      // The released model evaluates this norm in bf16 throughout (docs/spec/model.md 3.3.2).
       mean = ft::round_bf16(ft::round_bf16(mean) + eps);
       factor = ft::round_bf16(1.0f / std::sqrt(mean));
     } else {

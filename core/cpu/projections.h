@@ -1,5 +1,6 @@
-// Row kernels on the outputs of projections: norms, rotations, and the quantised rows that caches hold
-// (model.md 3.0, 3.3, 3.5, 3.6). Each computes items [begin, end) of its job; items are independent.
+// Row kernels on the outputs of projections:
+// norms, rotations, and the quantised rows that caches hold (docs/spec/model.md 3.0, 3.3, 3.5, 3.6).
+// Each computes items [begin, end) of its job; items are independent.
 #pragma once
 
 #include <cstdint>

@@ -39,7 +39,8 @@ HWY_INLINE void collapse(const HyperConnectionJob& job, int64_t row, const float
   if (job.norm) rms_norm_row(y, job.norm.data, width, job.rms_norm_eps, job.official, y);
 }
 
-// Sinkhorn of C [n, n] in place (model.md 3.2.4): the first row step is a softmax with eps added after it.
+// Sinkhorn of C [n, n] in place (docs/spec/model.md 3.2.4):
+// the first row step is a softmax with eps added after it.
 inline void sinkhorn(float* c, int n, int iterations, float eps) {
   for (int j = 0; j < n; ++j) {
     float* row = c + j * n;

@@ -1,5 +1,5 @@
 // Row kernels of the residual streams: hyper-connection entry, exit and head, means and sums
-// (model.md 3.2, 3.10, 3.11). Each computes rows [begin, end) of its job; rows are independent.
+// (docs/spec/model.md 3.2, 3.10, 3.11). Each computes rows [begin, end) of its job; rows are independent.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Attention of each row over its own list of keys, one key/value vector for all heads (model.md 3.7).
+// Attention of each row over its own list of keys,
+// one key/value vector for all heads (docs/spec/model.md 3.7).
 //
 // A row's list is laid out in slots: the window, padded to 32, then the compressed entries. Three launches:
 //   logits   32 slots x 16 heads a block: c^-1/2 q.K, and their maxima

@@ -1,4 +1,4 @@
-// Compressor state and entries (model.md 3.5).
+// Compressor state and entries (docs/spec/model.md 3.5).
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
 #include "core/cuda/vector_ops.cuh"

@@ -23,7 +23,7 @@ __host__ __device__ constexpr int64_t slice_width(int64_t d) {
   return (d + 4 * kCluster - 1) / (4 * kCluster) * 4;
 }
 
-// The streams of one channel after hc_post (model.md 3.2.6).
+// The streams of one channel after hc_post (docs/spec/model.md 3.2.6).
 template <bool kOfficial>
 __device__ void mix_streams(float (&x)[kStreams], float out, const float* post, const float* comb) {
   float mixed[kStreams];
@@ -51,7 +51,8 @@ __global__ void post_kernel(Matrix streams, StreamUpdate update) {
   for (int j = 0; j < kStreams; ++j) row[j * d + i] = x[j];
 }
 
-// model.md 3.2.4 on c[j][k]. One thread holds the matrix: shuffles would cost more than its 16 registers.
+// docs/spec/model.md 3.2.4 on c[j][k].
+// One thread holds the matrix: shuffles would cost more than its 16 registers.
 __device__ void sinkhorn(float (&c)[kStreams][kStreams], int iterations, float eps) {
 #pragma unroll
   for (int j = 0; j < kStreams; ++j) {

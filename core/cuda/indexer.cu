@@ -1,4 +1,5 @@
-// The lightning indexer: scores of every visible entry, then the exact top-k by radix select (model.md 3.6).
+// The lightning indexer: scores of every visible entry,
+// then the exact top-k by radix select (docs/spec/model.md 3.6).
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/entry_address.cuh"
 #include "core/cuda/kernels.h"

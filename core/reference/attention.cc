@@ -1,4 +1,4 @@
-// Queries, window keys and the attention core (model.md 3.3, 3.7).
+// Queries, window keys and the attention core (docs/spec/model.md 3.3, 3.7).
 #include <algorithm>
 #include <cmath>
 

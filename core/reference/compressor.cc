@@ -1,4 +1,4 @@
-// Compressed entries of CSA and HCA layers and of the indexer (model.md 3.5).
+// Compressed entries of CSA and HCA layers and of the indexer (docs/spec/model.md 3.5).
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// The lightning indexer: which compressed entries a CSA query attends to (model.md 3.6).
+// The lightning indexer: which compressed entries a CSA query attends to (docs/spec/model.md 3.6).
 #include <algorithm>
 #include <limits>
 

@@ -1,4 +1,4 @@
-// Norms and linears (model.md 3.0).
+// Norms and linears (docs/spec/model.md 3.0).
 #include <algorithm>
 #include <cmath>
 

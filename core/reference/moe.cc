@@ -1,4 +1,4 @@
-// Router and experts (model.md 3.9).
+// Router and experts (docs/spec/model.md 3.9).
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,5 @@
-// Embedding, hyper-connections and the other ops on residual streams (model.md 3.1, 3.2, 3.10, 3.11).
+// Embedding, hyper-connections and the other ops on residual streams
+// (docs/spec/model.md 3.1, 3.2, 3.10, 3.11).
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +11,7 @@ namespace ft::reference {
 
 namespace {
 
-// z_i * rho of model.md 3.2.1-2: the mixes of one row of streams.
+// z_i * rho of docs/spec/model.md 3.2.1-2: the mixes of one row of streams.
 std::vector<double> mixes(const float* streams, const Weight& fn, double rho) {
   std::vector<double> z(static_cast<size_t>(fn.rows));
   std::vector<float> row(static_cast<size_t>(fn.cols));
@@ -37,7 +38,7 @@ void normalize_columns(std::vector<double>& c, int n, double eps) {
   }
 }
 
-// Sinkhorn of model.md 3.2.4.
+// Sinkhorn of docs/spec/model.md 3.2.4.
 // The first row step is a softmax, whose divisor has no eps but whose values get it.
 void sinkhorn(std::vector<double>& c, int n, int iterations, double eps) {
   for (int j = 0; j < n; ++j) {

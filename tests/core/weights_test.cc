@@ -104,7 +104,7 @@ Inventory inventory(const ModelConfig& config) {
   return visitor.tensors;
 }
 
-TEST(WeightTree, HasThePublishedSizeOfFlashAndPro) {  // model.md 2.2
+TEST(WeightTree, HasThePublishedSizeOfFlashAndPro) {  // docs/spec/model.md 2.2
   const CheckpointSize flash = checkpoint_size(config_of(FT_TEST_DATA "/configs/flash/config.json"));
   EXPECT_EQ(flash.tensors, 69'187);
   EXPECT_EQ(flash.bytes, 159'609'485'896);
@@ -113,7 +113,7 @@ TEST(WeightTree, HasThePublishedSizeOfFlashAndPro) {  // model.md 2.2
   EXPECT_EQ(pro.bytes, 864'704'792'696);
 }
 
-// dspark.md 1.9: the list names expert 0 only and the totals for all.
+// docs/spec/dspark.md 1.9: the list names expert 0 only and the totals for all.
 TEST(WeightTree, HasThePublishedDsparkTensors) {
   for (const std::string model : {"flash-dspark", "pro-dspark"}) {
     const std::string folder = FT_TEST_DATA "/configs/" + model;
