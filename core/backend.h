@@ -184,9 +184,9 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   // --- attention inputs (docs/spec/model.md 3.3) ---
 
-  // In place per head of `head_dim`: q *= rsqrt(mean(q^2) + rms_norm_eps) without weight, then rotate the last
-  // rope_dim columns and round to bf16. q [m, H*c]. In kOfficial square, mean, + eps, rsqrt and product are
-  // each rounded to bf16; the mean is summed in float32.
+  // In place per head of `head_dim`: q *= rsqrt(mean(q^2) + rms_norm_eps) without weight,
+  // then rotate the last rope_dim columns and round to bf16. q [m, H*c]. In kOfficial square,
+  // mean, + eps, rsqrt and product are each rounded to bf16; the mean is summed in float32.
   void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations);
 
   // raw[dst[r], :] = the KV row of x[r, :] (output of wkv): rms_norm, rotate, round to bf16, q8sim() of the

@@ -60,10 +60,9 @@ Model::Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& 
   const int64_t routes = config_.num_hidden_layers * rows * config_.num_experts_per_tok;
   routing_memory_ = backend.allocate(static_cast<size_t>(routes) * sizeof(int32_t));
   host_routing_.resize(static_cast<size_t>(routes));
-  const int64_t tap_cols = static_cast<int64_t>(config_.dspark.target_layer_ids.size()) * config_.hidden_size;
-  if (tap_cols > 0) {
-    taps_memory_ = backend.allocate(static_cast<size_t>(rows * tap_cols) * sizeof(float));
-    taps_ = Matrix(taps_memory_.f32(), rows, tap_cols);
+  if (const int64_t cols = config_.auxiliary_cols(); cols > 0) {
+    auxiliary_memory_ = backend.allocate(static_cast<size_t>(rows * cols) * sizeof(float));
+    auxiliary_ = Matrix(auxiliary_memory_.f32(), rows, cols);
   }
   const int64_t stream_cols = config_.hc_mult * config_.hidden_size;
   logit_streams_memory_ = backend.allocate(static_cast<size_t>(rows * stream_cols) * sizeof(float));
@@ -77,15 +76,16 @@ void Model::run_layers(const StepPlan& plan, int64_t logit_count) {
   scope.route_ids = static_cast<int32_t*>(routing_memory_.data());
   BlockChain blocks(scope);
   backend_.embed(plan.tokens, weights_.embed, config_.hc_mult, activations_.streams);
-  const std::vector<int>& taps = config_.dspark.target_layer_ids;
+  const std::vector<int>& auxiliary_layers = config_.dspark.target_layer_ids;
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     blocks.run(weights_.layers[static_cast<size_t>(i)], cache_.layer(i));
     scope.route_ids += activations_.rows_max() * config_.num_experts_per_tok;
-    const auto tap = std::find(taps.begin(), taps.end(), i);
-    if (tap != taps.end()) {
-      const int64_t column = (tap - taps.begin()) * config_.hidden_size;
-      backend_.stream_mean(blocks.streams(), config_.hc_mult,
-                           Matrix(taps_.data + column, plan.rows, config_.hidden_size, taps_.stride));
+    const auto found = std::find(auxiliary_layers.begin(), auxiliary_layers.end(), i);
+    if (found != auxiliary_layers.end()) {
+      const int64_t column = (found - auxiliary_layers.begin()) * config_.hidden_size;
+      backend_.stream_mean(
+          blocks.streams(), config_.hc_mult,
+          Matrix(auxiliary_.data + column, plan.rows, config_.hidden_size, auxiliary_.stride));
     }
   }
   const Matrix streams = blocks.streams();
@@ -120,8 +120,8 @@ ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logi
   ForwardOutput output;
   if (logit_count > 0) output.logits = head_.fetch();
   output.streams = activations_.streams;
-  output.taps = taps_;
-  output.taps.rows = taps_.data == nullptr ? 0 : plan.rows;
+  output.auxiliary = auxiliary_;
+  output.auxiliary.rows = auxiliary_.data == nullptr ? 0 : plan.rows;
   output.routing = static_cast<const int32_t*>(routing_memory_.data());
   return output;
 }

@@ -21,8 +21,10 @@ struct ForwardOutput {
   std::span<const float> logits;  // host, [logit_rows.size(), V], in the order asked for
   // Backend memory, [rows, n*d]: after the last block, before any norm (what MTP reads).
   Matrix streams;
-  // Backend memory, [rows, taps*d]: means over the streams after the tapped layers (docs/spec/dspark.md 1.1).
-  Matrix taps;
+  // Auxiliary hidden states for a DSpark draft:
+  // means over the streams after the layers target_layer_ids, side by side (docs/spec/dspark.md 1.1).
+  // Backend memory, [rows, auxiliary_cols]; no rows where there is no draft.
+  Matrix auxiliary;
   // Backend memory, [layers, limits.rows, K]: the routed experts of each row, ascending. Only the plan's rows
   // are written. Model::fetch_routing reads them.
   const int32_t* routing = nullptr;
@@ -88,8 +90,8 @@ class Model {
   LogitsHead head_;
   Buffer routing_memory_;  // [layers, limits.rows, K] int32
   std::vector<int32_t> host_routing_;
-  Buffer taps_memory_;
-  Matrix taps_;
+  Buffer auxiliary_memory_;
+  Matrix auxiliary_;
   Buffer logit_streams_memory_;
   Matrix logit_streams_;  // streams of the rows whose logits are wanted
   Buffer logit_indices_;  // [2*rows] int32: source and destination rows

@@ -229,9 +229,9 @@ void read_dspark(KeyReader& keys, ModelConfig& config) {
   config.dspark.noise_token_id = keys.small("dspark_noise_token_id", 0, config.vocab_size - 1);
   config.dspark.target_layer_ids = keys.integers("dspark_target_layer_ids", 0, config.num_hidden_layers - 1);
   config.dspark.markov_rank = keys.small("dspark_markov_rank", 1, kMaxWidth);
-  const std::vector<int>& taps = config.dspark.target_layer_ids;
-  bool ascending = !taps.empty();
-  for (size_t i = 1; i < taps.size(); ++i) ascending = ascending && taps[i - 1] < taps[i];
+  const std::vector<int>& layers = config.dspark.target_layer_ids;
+  bool ascending = !layers.empty();
+  for (size_t i = 1; i < layers.size(); ++i) ascending = ascending && layers[i - 1] < layers[i];
   if (!ascending) keys.reject("dspark_target_layer_ids", "at least one layer, in ascending order");
   // Variants of the family with other heads; V4 configs leave these keys out (docs/spec/dspark.md 1.8).
   keys.exactly_or_absent("sample_from_anchor", true);

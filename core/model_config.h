@@ -23,8 +23,9 @@ struct DsparkConfig {
   int block_size = 0;
   int noise_token_id = 0;
   int markov_rank = 0;
-  int stage_count = 0;                // trailing entries of compress_ratios beyond the main layers
-  std::vector<int> target_layer_ids;  // ascending; outputs of these main layers are tapped
+  int stage_count = 0;  // trailing entries of compress_ratios beyond the main layers
+  // Main layers whose outputs the draft reads, ascending (auxiliary hidden states, docs/spec/dspark.md 1.1).
+  std::vector<int> target_layer_ids;
 
   // Positions of the longest block that is ever drafted: half as many again as were trained. Nothing in the
   // network depends on a block's length; further positions are less sure (ARCHITECTURE.md).
@@ -77,6 +78,10 @@ struct ModelConfig {
     return {compress_ratios.begin(), compress_ratios.begin() + num_hidden_layers};
   }
   bool has_dspark() const { return dspark.block_size > 0; }
+  // Columns of the auxiliary hidden states of one token, 0 without a DSpark draft.
+  int64_t auxiliary_cols() const {
+    return static_cast<int64_t>(dspark.target_layer_ids.size()) * hidden_size;
+  }
 };
 
 }  // namespace ft

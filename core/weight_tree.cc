@@ -46,9 +46,9 @@ class TreeWalk {
   void dspark(DsparkWeights& draft) {
     const int64_t width = config_.hidden_size;
     const int64_t rank = config_.dspark.markov_rank;
-    const auto taps = static_cast<int64_t>(config_.dspark.target_layer_ids.size());
     const std::string last = fmt::format("mtp.{}.", config_.dspark.stage_count - 1);
-    visitor_.linear("mtp.0.main_proj", draft.main_proj, width, taps * width, WeightFormat::kFp8Block);
+    visitor_.linear("mtp.0.main_proj", draft.main_proj, width, config_.auxiliary_cols(),
+                    WeightFormat::kFp8Block);
     norm("mtp.0.main_norm", draft.main_norm, width);
     draft.stages.resize(static_cast<size_t>(config_.dspark.stage_count));
     for (size_t i = 0; i < draft.stages.size(); ++i)

@@ -114,7 +114,7 @@ struct MtpWeights {
 // DSpark draft (docs/spec/dspark.md 1.9).
 // Stages share main_proj's output; head, Markov and confidence sit on the last stage.
 struct DsparkWeights {
-  Weight main_proj;  // [d, taps*d]
+  Weight main_proj;  // [d, auxiliary_cols]
   Vector main_norm;
   std::vector<BlockWeights> stages;
   Vector norm;

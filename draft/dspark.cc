@@ -55,7 +55,7 @@ std::unique_ptr<DraftSnapshot> Dspark::snapshot(SequenceId sequence, int64_t len
 }
 
 void Dspark::observe(const ForwardOutput& output, std::span<const ObservedRows> observed) {
-  ring_.observe(output.taps, observed, sequences_);
+  ring_.observe(output.auxiliary, observed, sequences_);
 }
 
 void Dspark::catch_up(std::span<const FeatureRing::Target> targets) {

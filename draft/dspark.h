@@ -46,7 +46,7 @@ class Dspark final : public Drafter {
   DsparkNetwork network_;
   MarkovHead markov_;
   SequenceMap sequences_;
-  FeatureRing ring_;  // of taps
+  FeatureRing ring_;  // of auxiliary hidden states
 
   // Scratch of a pass: one entry per block.
   std::vector<FeatureRing::Target> targets_;

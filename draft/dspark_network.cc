@@ -41,10 +41,10 @@ DsparkNetwork::DsparkNetwork(Backend& backend, const Checkpoint& checkpoint, con
       copy_(backend, cache_.limits().rows) {
   const int64_t rows = cache_.limits().rows;
   const int64_t d = config_.hidden_size;
-  const int64_t tap_cols = weights_.main_proj.cols;
-  memory_ = backend.allocate(static_cast<size_t>(rows * (tap_cols + d + 1)) * sizeof(float));
-  taps_ = Matrix(memory_.f32(), 0, tap_cols);
-  context_ = Matrix(taps_.data + rows * tap_cols, 0, d);
+  const int64_t auxiliary_cols = weights_.main_proj.cols;
+  memory_ = backend.allocate(static_cast<size_t>(rows * (auxiliary_cols + d + 1)) * sizeof(float));
+  auxiliary_ = Matrix(memory_.f32(), 0, auxiliary_cols);
+  context_ = Matrix(auxiliary_.data + rows * auxiliary_cols, 0, d);
   confidence_ = Matrix(context_.data + rows * d, 0, 1);
   rows_.reserve(static_cast<size_t>(rows));
   in_order_.resize(static_cast<size_t>(rows));
@@ -52,17 +52,18 @@ DsparkNetwork::DsparkNetwork(Backend& backend, const Checkpoint& checkpoint, con
   host_confidence_.resize(static_cast<size_t>(rows));
 }
 
-void DsparkNetwork::append(Matrix taps, std::span<const int32_t> tap_rows, std::span<const Row> rows) {
-  FT_CHECK(tap_rows.size() == rows.size() && taps.cols == taps_.cols, tap_rows.size(), rows.size(),
-           taps.cols);
+void DsparkNetwork::append(Matrix auxiliary, std::span<const int32_t> auxiliary_rows,
+                           std::span<const Row> rows) {
+  FT_CHECK(auxiliary_rows.size() == rows.size() && auxiliary.cols == auxiliary_.cols, auxiliary_rows.size(),
+           rows.size(), auxiliary.cols);
   if (rows.empty()) return;
   KvTransaction transaction = cache_.begin();
   const StepPlan& plan = transaction.stage(rows);
   Activations& a = activations_;
   a.set_rows(plan.rows);
-  taps_.rows = context_.rows = plan.rows;
-  copy_.gather(taps_, taps, tap_rows);
-  backend_.linear(taps_, weights_.main_proj, context_, LinearInput::kQ8, LinearOutput::kBF16);
+  auxiliary_.rows = context_.rows = plan.rows;
+  copy_.gather(auxiliary_, auxiliary, auxiliary_rows);
+  backend_.linear(auxiliary_, weights_.main_proj, context_, LinearInput::kQ8, LinearOutput::kBF16);
   backend_.rms_norm(context_, weights_.main_norm, context_);
   // Every stage projects the same context with its own weights (dspark.md 1.2).
   for (size_t stage = 0; stage < weights_.stages.size(); ++stage) {

@@ -1,5 +1,5 @@
-// The network of a DSpark draft: context keys from the target's taps, and the block pass that turns an anchor
-// into base logits for the next positions (dspark.md 1.1 to 1.5).
+// The network of a DSpark draft: context keys from the target's auxiliary hidden states, and the
+// block pass that turns an anchor into base logits for the next positions (docs/spec/dspark.md 1.1 to 1.5).
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,10 @@ class DsparkNetwork {
   DsparkNetwork(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& limits);
 
   // Commits the context keys of `rows` (chains that continue their sequences, as for KvTransaction::stage;
-  // their tokens do not matter). Row i has the taps taps[tap_rows[i], :] (backend memory, [*, taps*d]).
-  void append(Matrix taps, std::span<const int32_t> tap_rows, std::span<const Row> rows);
-  // What the keys of the last append were made of: norm(main_proj(taps)), [rows, d], backend memory.
+  // their tokens do not matter). Row i has the auxiliary hidden states
+  // auxiliary[auxiliary_rows[i], :] (backend memory, [*, auxiliary_cols]).
+  void append(Matrix auxiliary, std::span<const int32_t> auxiliary_rows, std::span<const Row> rows);
+  // What the keys of the last append were made of: norm(main_proj(auxiliary)), [rows, d], backend memory.
   Matrix context() const { return context_; }
 
   // Runs one block of [anchor, noise, ...], `positions` long, for each anchor (at most limits.sequences, of
@@ -51,7 +52,7 @@ class DsparkNetwork {
   // Collapsed hidden states before the final norm, [blocks*positions, d], backend memory.
   Matrix collapsed() const { return head_.collapsed(); }
 
-  // Positions of a block as the draft was trained (dspark.md 1.3).
+  // Positions of a block as the draft was trained (docs/spec/dspark.md 1.3).
   int block_size() const { return config_.dspark.block_size; }
   int positions_max() const { return config_.dspark.longest_block(); }
   const DsparkWeights& weights() const { return weights_; }
@@ -72,7 +73,7 @@ class DsparkNetwork {
   LogitsHead head_;
   RowCopy copy_;
   Buffer memory_;
-  Matrix taps_;        // [rows, taps*d] gathered for one append
+  Matrix auxiliary_;   // [rows, auxiliary_cols] gathered for one append
   Matrix context_;     // [rows, d]
   Matrix confidence_;  // [blocks*positions, 1]
   std::vector<Row> rows_;

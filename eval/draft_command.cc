@@ -94,7 +94,7 @@ class DraftRun {
     prefill(model_, sequence, tokens, chunk_, [&](const ForwardOutput& output, int64_t first, int64_t count) {
       if (first + count == length) next_tokens.push_back(greedy_token(output, vocab_));
       if (network_)
-        network_->append(output.taps, in_order(count),
+        network_->append(output.auxiliary, in_order(count),
                          chain(context, first, count, [](int64_t) { return 0; }));
       if (mtp_)
         look_ahead(output,

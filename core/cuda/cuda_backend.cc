@@ -133,9 +133,8 @@ void CudaBackend::do_reserve(const ModelConfig& config, int64_t rows) {
   // lists take what their own limit allows.
   const int64_t d = config.hidden_size;
   const int64_t heads = int64_t{config.num_attention_heads} * config.head_dim;
-  const int64_t taps = static_cast<int64_t>(config.dspark.target_layer_ids.size());
-  const int64_t widest =
-      std::max({int64_t{config.hc_mult} * d, heads, taps * d, int64_t{config.o_groups} * config.o_lora_rank});
+  const int64_t widest = std::max({int64_t{config.hc_mult} * d, heads, config.auxiliary_cols(),
+                                   int64_t{config.o_groups} * config.o_lora_rank});
   const int64_t element = official() ? 2 : 4;
   const int64_t experts = (config.num_experts_per_tok + 1) * (2 * config.moe_intermediate_size + d) + 2 * d;
   const auto bytes = static_cast<size_t>(rows) * static_cast<size_t>(std::max(widest * 4, experts * element));

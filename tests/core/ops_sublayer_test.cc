@@ -192,7 +192,7 @@ TEST(SublayerGoldens, HeadIsTheReferences) {
   });
 }
 
-// The target features of a draft: main_norm(main_proj(taps)), K = 3 hidden sizes.
+// The target features of a draft: main_norm(main_proj(auxiliary hidden states)), K = 3 hidden sizes.
 TEST(SublayerGoldens, DraftInput) {
   const std::string directory = FT_TEST_DATA "/goldens/tiny-v4-dspark";
   const GoldenFile draft_goldens(directory + "/goldens.safetensors");
@@ -205,9 +205,9 @@ TEST(SublayerGoldens, DraftInput) {
     for (const int length : {1, 2, 7, 15, 16, 17, 37}) {
       const std::string suffix = ".L" + std::to_string(length);
       const int64_t d = checkpoint.config().hidden_size;
-      const Matrix taps = memory.matrix(draft_goldens.floats("main_hidden.exact" + suffix), 3 * d);
-      const Matrix y = memory.output(taps.rows, d);
-      memory.backend().linear(taps, checkpoint.linear(memory, "mtp.0.main_proj"), y, LinearInput::kQ8,
+      const Matrix auxiliary = memory.matrix(draft_goldens.floats("main_hidden.exact" + suffix), 3 * d);
+      const Matrix y = memory.output(auxiliary.rows, d);
+      memory.backend().linear(auxiliary, checkpoint.linear(memory, "mtp.0.main_proj"), y, LinearInput::kQ8,
                               LinearOutput::kBF16);
       memory.backend().rms_norm(y, checkpoint.vector(memory, "mtp.0.main_norm.weight"), y);
       EXPECT_TRUE(near_golden(memory.read(y), draft_goldens.floats("main_x_prefill.exact" + suffix),

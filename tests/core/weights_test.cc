@@ -496,7 +496,7 @@ TEST(Checkpoint, ContradictionsBetweenConfigAndWeightsAreNamed) {
          f.config["compress_ratios"] = {0, 4, 16, 0, 0};
        },
        {"tensor mtp.1.norm.weight is missing"}},
-      {"other taps",
+      {"other layers to read",
        kTinyDspark,
        [](CheckpointFolder& f) {
          f.config["dspark_target_layer_ids"] = {1, 2};

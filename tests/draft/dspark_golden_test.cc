@@ -30,20 +30,21 @@ class DsparkGolden : public ::testing::TestWithParam<const char*> {
     return limits;
   }
 
-  // Runs `tokens` through the target and their taps through the draft; the logits of the last row.
+  // Runs `tokens` through the target and their auxiliary hidden states through the draft;
+  // the logits of the last row.
   std::vector<float> feed(SequenceId target, SequenceId context, std::span<const int32_t> tokens) {
     std::vector<float> last;
     run_and_commit(*loaded_.model, target, tokens, [&](const ForwardOutput& output) {
       const auto count = static_cast<int32_t>(tokens.size());
       const int64_t first = network_.cache().length(context);
       std::vector<Row> rows;
-      std::vector<int32_t> tap_rows;
+      std::vector<int32_t> auxiliary_rows;
       for (int32_t i = 0; i < count; ++i) {
         rows.push_back({0, static_cast<int32_t>(first) + i, context, i - 1});
-        tap_rows.push_back(i);
+        auxiliary_rows.push_back(i);
       }
-      network_.append(output.taps, tap_rows, rows);
-      taps_ = downloaded(*loaded_.backend, output.taps);
+      network_.append(output.auxiliary, auxiliary_rows, rows);
+      auxiliary_ = downloaded(*loaded_.backend, output.auxiliary);
       const auto row = output.logits.last(static_cast<size_t>(loaded_.model->config().vocab_size));
       last.assign(row.begin(), row.end());
     });
@@ -87,7 +88,7 @@ class DsparkGolden : public ::testing::TestWithParam<const char*> {
   support::GoldenFile goldens_;
   DsparkNetwork network_;
   MarkovHead markov_;
-  std::vector<float> taps_;  // of the last forward call
+  std::vector<float> auxiliary_;  // of the last forward call
 };
 
 TEST_P(DsparkGolden, DraftsAfterThePrefillAndAfterEveryStep) {
@@ -101,7 +102,7 @@ TEST_P(DsparkGolden, DraftsAfterThePrefillAndAfterEveryStep) {
     const SequenceId target = *loaded_.model->cache().open(512);
     const SequenceId context = *network_.cache().open(512);
     const std::vector<float> logits = feed(target, context, tokens);
-    expect_near(taps_, "main_hidden.exact." + length, kIntermediate, 1e-5);
+    expect_near(auxiliary_, "main_hidden.exact." + length, kIntermediate, 1e-5);
     expect_near(downloaded(*loaded_.backend, network_.context()), "main_x_prefill.exact." + length,
                 kIntermediate, 1e-5);
     // The arrays of L7 are a copy of those of L37, a defect of the goldens: all 16 slots are in use after 7
@@ -132,7 +133,7 @@ TEST_P(DsparkGolden, DraftsAfterThePrefillAndAfterEveryStep) {
       ASSERT_EQ(loaded_.model->cache().length(target), goldens_.i32(prefix + "target_pos")[0]);
       const std::vector<float> next = feed(target, context, goldens_.i32(prefix + "target_token"));
       expect_near(next, prefix + "target_logits", kLogits);
-      expect_near(taps_, prefix + "main_hidden", kIntermediate, 1e-5);
+      expect_near(auxiliary_, prefix + "main_hidden", kIntermediate, 1e-5);
       expect_block(draft_greedy_block(network_, markov_, {context, goldens_.i32(prefix + "anchor")[0]}),
                    prefix);
       ++steps;

@@ -77,12 +77,12 @@ void expect_dspark_items(const std::string& backend_name, size_t stride) {
     const auto append = [&](size_t count) {
       const auto first = static_cast<int32_t>(network.cache().length(context));
       std::vector<Row> rows;
-      std::vector<int32_t> tap_rows;
+      std::vector<int32_t> auxiliary_rows;
       for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) {
         rows.push_back({0, first + i, context, i - 1});
-        tap_rows.push_back(first + i);
+        auxiliary_rows.push_back(first + i);
       }
-      network.append(output.taps, tap_rows, rows);
+      network.append(output.auxiliary, auxiliary_rows, rows);
     };
     append(item.prompt.size());
     for (size_t i = 0; i < item.greedy.size(); ++i) {

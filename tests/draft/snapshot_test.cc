@@ -187,8 +187,8 @@ TEST_P(DrafterSnapshot, SaysHowMuchItHolds) {
   advance_to(growing, 40, 40);
   const int64_t window = config.sliding_window;
   const bool dspark = config.dspark.stage_count > 0;
-  const int64_t taps = static_cast<int64_t>(config.dspark.target_layer_ids.size()) * config.hidden_size;
-  const int64_t feature_row = (dspark ? taps : config.hc_mult * config.hidden_size) * 4 + 4;  // and its token
+  const int64_t feature_row =
+      (dspark ? config.auxiliary_cols() : config.hc_mult * config.hidden_size) * 4 + 4;  // and its token
   EXPECT_EQ(save(growing).draft->bytes(), window * feature_row) << "of a draft that was never asked";
   harness_.opinion(growing);
   const int64_t keys = window * config.head_dim * 4;

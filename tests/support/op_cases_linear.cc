@@ -108,7 +108,7 @@ std::vector<OpCase> linear_cases() {
       {"nano weights_proj bf16 256->2", kBF16, 256, 2, kAsIs, kToBF16},
       {"nano compressor bf16 256->256", kBF16, 256, 256, kAsIs, kToF32},
       {"nano head bf16 256->512", kBF16, 256, 512, kAsIs, kToF32},
-      {"main_proj of three taps fp8 768->256", kFp8, 768, 256, kQ8, kToBF16},
+      {"main_proj of three layers fp8 768->256", kFp8, 768, 256, kQ8, kToBF16},
       {"confidence bf16 320->1", kBF16, 320, 1, kAsIs, kToF32},
       {"wide heads wq_b fp8 128->2048", kFp8, 128, 2048, kQ8, kToBF16},
       {"wide heads wo_a fp8 2 groups of 1024->128", kFp8, 1024, 256, kAsIs, kToBF16, 2},

@@ -191,7 +191,7 @@ OpCase hc_head_case(int64_t width) {
           }};
 }
 
-// `out` is the middle third of wider rows, as the taps of a draft model are.
+// `out` is the middle third of wider rows, as the auxiliary hidden states of a draft are.
 OpCase stream_mean_case() {
   RandomData random(7);
   const auto streams = random.values(kCaseRows * kStreams * kWidth);
@@ -200,11 +200,11 @@ OpCase stream_mean_case() {
           {f32_tolerance(kStreams)},
           {bf16_tolerance(kStreams)},
           [=](BackendMemory& memory, const RowList& rows) {
-            const Matrix taps = memory.output(count_of(rows), 3 * kWidth);
-            const Matrix out(taps.data + kWidth, taps.rows, kWidth, taps.stride);
+            const Matrix all_layers = memory.output(count_of(rows), 3 * kWidth);
+            const Matrix out(all_layers.data + kWidth, all_layers.rows, kWidth, all_layers.stride);
             memory.backend().stream_mean(
                 memory.activation(pick(streams, kStreams * kWidth, rows), kStreams * kWidth), kStreams, out);
-            const auto all = memory.read(taps);
+            const auto all = memory.read(all_layers);
             std::vector<RowOutput> outputs(rows.size());
             for (size_t r = 0; r < rows.size(); ++r) {
               const auto row = all.begin() + static_cast<int64_t>(r) * 3 * kWidth;
