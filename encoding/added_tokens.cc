@@ -44,39 +44,29 @@ AddedTokens::Match AddedTokens::longest_at(std::string_view text, size_t at, siz
   return match;
 }
 
-std::vector<AddedTokens::Match> AddedTokens::find(std::string_view text,
-                                                  std::span<const ByteRange> client) const {
-  std::vector<Match> matches;
-  size_t range = 0;
-  for (size_t at = 0; at < text.size();) {
+std::optional<AddedTokens::Match> AddedTokens::next(std::string_view text, size_t at,
+                                                    std::span<const ByteRange> client, size_t& range) const {
+  while (at < text.size()) {
     while (range < client.size() && client[range].end <= at) ++range;
     const size_t limit = range < client.size() ? std::min(client[range].begin, text.size()) : text.size();
     if (limit <= at) {  // inside client text, where no match can begin
       at = client[range].end;
       continue;
     }
-    if (!starts_[static_cast<uint8_t>(text[at])]) {
-      ++at;
-      continue;
+    if (starts_[static_cast<uint8_t>(text[at])]) {
+      const Match match = longest_at(text, at, limit);
+      if (match.end > at) return match;
     }
-    const Match match = longest_at(text, at, limit);
-    if (match.end == at) {
-      ++at;
-      continue;
-    }
-    matches.push_back(match);
-    at = match.end;
+    ++at;
   }
-  return matches;
+  return std::nullopt;
 }
 
-std::vector<size_t> AddedTokens::begins(std::string_view text) const {
-  std::vector<size_t> out;
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (!starts_[static_cast<uint8_t>(text[at])]) continue;
-    if (longest_at(text, at, text.size()).end > at) out.push_back(at);
+size_t AddedTokens::next_begin(std::string_view text, size_t at) const {
+  for (; at < text.size(); ++at) {
+    if (starts_[static_cast<uint8_t>(text[at])] && longest_at(text, at, text.size()).end > at) break;
   }
-  return out;
+  return std::min(at, text.size());
 }
 
 std::optional<TokenId> AddedTokens::id_of(std::string_view content) const {

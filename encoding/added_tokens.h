@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "encoding/tokenizer.h"
+#include "encoding/encode_job.h"
 
 namespace ft::encoding {
 
@@ -24,12 +25,14 @@ class AddedTokens {
   // Adds a token; false if the content is empty or already present.
   bool add(std::string_view content, TokenId id);
 
-  // Leftmost matches in `text`, longest at their place, none of which holds a byte of a `client` range
-  // (ascending, disjoint): a match that would is passed over, and the scan goes on with the next byte.
-  std::vector<Match> find(std::string_view text, std::span<const ByteRange> client) const;
+  // The first match that begins at or after `at`, longest at its place, that holds no byte of a `client`
+  // range (ascending, disjoint): a match that would is passed over, and the scan goes on with the next byte.
+  // Empty if there is none. `range` remembers a place in `client` between calls with growing `at`, from 0.
+  std::optional<Match> next(std::string_view text, size_t at, std::span<const ByteRange> client,
+                            size_t& range) const;
 
-  // Offset of every place in `text` where some token begins, overlapping ones included.
-  std::vector<size_t> begins(std::string_view text) const;
+  // The first place at or after `at` where some token begins, overlapping ones included; text.size() if none.
+  size_t next_begin(std::string_view text, size_t at) const;
 
   std::optional<TokenId> id_of(std::string_view content) const;
 

@@ -1,6 +1,7 @@
 // Reads tokenizer.json into a BpeTokenizer, refusing whatever the tokenizer would not reproduce exactly.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -66,6 +67,7 @@ class BpeLoader {
   EncodingResult<std::unique_ptr<BpeTokenizer>> load(const Json& root) {
     if (check_pipeline(root) && read_vocab(root) && read_added(root) && check_ids() && read_bytes() &&
         read_merges(root)) {
+      index_tokens();
       return std::move(out_);
     }
     return fail(ErrorKind::kInvalidFile, std::move(message_));
@@ -221,6 +223,16 @@ class BpeLoader {
       right = merge.as_array()[1].as_string();
     }
     return !left.empty() && !right.empty();
+  }
+
+  void index_tokens() {
+    std::vector<std::string_view> made;
+    for (size_t id = 0; id < added_.size(); ++id) {
+      const std::string& bytes = out_->bytes_[id];
+      out_->longest_token_ = std::max(out_->longest_token_, bytes.size());
+      if (!added_[id]) made.push_back(bytes);
+    }
+    out_->prefixes_ = TokenPrefixes(std::move(made));
   }
 
   bool place(int64_t id, std::string_view content) {

@@ -10,6 +10,7 @@
 #include "encoding/added_tokens.h"
 #include "encoding/merge_table.h"
 #include "encoding/ordered_json.h"
+#include "encoding/token_prefixes.h"
 #include "encoding/tokenizer.h"
 
 namespace ft::encoding {
@@ -24,8 +25,12 @@ class BpeTokenizer : public Tokenizer {
   // or left out, one of the 256 byte tokens or a part of a merge is not in the vocabulary.
   static EncodingResult<std::unique_ptr<BpeTokenizer>> from_json(const Json& root);
 
-  using Tokenizer::encode;
-  std::vector<TokenId> encode(std::string_view text, std::span<const ByteRange> client) const override;
+  std::unique_ptr<EncodeJob> start_encode(std::string_view text, std::span<const ByteRange> client,
+                                          size_t max_tokens) const override;
+  // The same with windows of `window` bytes, which changes no id (window_merger.h).
+  std::unique_ptr<EncodeJob> start_encode(std::string_view text, std::span<const ByteRange> client,
+                                          size_t max_tokens, size_t window) const;
+  size_t longest_token() const override { return longest_token_; }
   std::string_view token_bytes(TokenId id) const override;
   std::optional<TokenId> id_of(std::string_view content) const override { return added_.id_of(content); }
   bool is_special(TokenId id) const override;
@@ -33,14 +38,17 @@ class BpeTokenizer : public Tokenizer {
 
  private:
   friend class BpeLoader;
+  class Merger;
+  class Job;
   BpeTokenizer() = default;
-  std::vector<TokenId> encode_clean(std::string_view text, std::span<const ByteRange> client) const;
 
   AddedTokens added_;
   MergeTable merges_;
   std::array<TokenId, 256> byte_token_{};
   std::vector<std::string> bytes_;  // of each id
   std::vector<bool> special_;       // of each id
+  TokenPrefixes prefixes_;          // of the tokens that merges make
+  size_t longest_token_ = 0;
 };
 
 }  // namespace ft::encoding

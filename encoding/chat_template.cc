@@ -50,7 +50,7 @@ class Renderer {
   EncodingResult<Prompt> render(size_t first, bool bos) {
     if (bos) out_.format(kBosToken);
     for (size_t i = first; i < turns_.size(); ++i) {
-      if (!check(turns_[i]) || !effort(i) || !body(i) || !transition(i)) {
+      if (!check(turns_[i]) || !effort(i) || !body(i) || !transition(i) || !fits()) {
         return tl::unexpected<EncodingError>(std::move(error_));
       }
     }
@@ -61,6 +61,11 @@ class Renderer {
   bool refuse(ErrorKind kind, std::string message) {
     error_ = {kind, std::move(message)};
     return false;
+  }
+  bool fits() {
+    if (out_.size() <= options_.max_bytes) return true;
+    return refuse(ErrorKind::kTooLong,
+                  fmt::format("the rendered messages are longer than {} bytes", options_.max_bytes));
   }
   bool thinking() const { return options_.thinking_mode == "thinking"; }
 
@@ -296,6 +301,7 @@ class Renderer {
       out_.format(separator);
       parameter(key, value);
       separator = "\n";
+      if (!fits()) return false;
     }
     return true;
   }

@@ -5,6 +5,7 @@
 // template.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ struct ChatOptions {
   std::optional<std::string> reasoning_effort;  // a level of the profile
   Json context = Json::array();  // messages encoded earlier: they influence rules, and are not rendered
   const Profile* profile = &kPreview;
+  // Rendering stops when the text gets longer: kTooLong. Markup can make a prompt many times as long as the
+  // messages, so a caller with a limit of tokens gives that many longest tokens here.
+  size_t max_bytes = std::numeric_limits<size_t>::max();
 };
 
 struct Prompt {
@@ -37,7 +41,8 @@ struct Prompt {
 // reasoning_content, response_format, task, wo_eos}. Text goes in byte for byte. Errors carry the kind of the
 // reference's exception (AssertionError, KeyError, TypeError, AttributeError, NotImplementedError); where the
 // reference would print a Python container (a list or object as system content, for instance), TypeError;
-// kUnpairedSurrogate for arguments that hold one.
+// kUnpairedSurrogate for arguments that hold one;
+// kTooLong.
 EncodingResult<Prompt> encode_chat(const Json& messages, const ChatOptions& options);
 
 // Whether the tokenizer has every control token that a chat needs (BOS, EOS, <｜User｜>, <｜Assistant｜>,

@@ -9,6 +9,7 @@ std::string_view reference_name(ErrorKind kind) {
     case ErrorKind::kValueError:
     case ErrorKind::kInvalidJson:
     case ErrorKind::kUnpairedSurrogate:
+    case ErrorKind::kTooLong:
     case ErrorKind::kInvalidFile:
       return "ValueError";
     case ErrorKind::kKeyError:

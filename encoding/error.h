@@ -22,6 +22,7 @@ enum class ErrorKind {
   kInvalidFile,        // a file that exists but is malformed or lacks something
   kFileNotFound,       // a file that is missing or cannot be read
   kOutOfRange,         // a token id outside the vocabulary
+  kTooLong,            // a prompt beyond the caller's limit
 };
 
 struct EncodingError {

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <unordered_map>
+#include <numeric>
 
 #include "encoding/utf8.h"
 
@@ -254,51 +254,57 @@ class JsonReader {
   bool read_object(Json& out, int depth) {
     if (depth > kMaxJsonDepth) return refuse(fmt::format("nesting deeper than {}", kMaxJsonDepth));
     Json::Object members;
-    std::unordered_map<std::string, size_t> position;  // of each key, once scanning the members would be slow
     ++at_;
     skip_space();
     if (!take("}")) {
       while (true) {
-        std::string key;
         if (peek() != '"') return refuse("expected a key");
-        if (!read_string(key)) return false;
+        Json::Member& member = members.emplace_back();
+        if (!read_string(member.first)) return false;
         skip_space();
         if (!take(":")) return refuse("expected ':'");
         skip_space();
-        Json value;
-        if (!read_value(value, depth + 1)) return false;
-        store(members, position, std::move(key), std::move(value));
+        if (!read_value(member.second, depth + 1)) return false;
         skip_space();
         if (take("}")) break;
         if (!take(",")) return refuse("expected ',' or '}'");
         skip_space();
       }
     }
+    join_repeated_keys(members);
     out = Json(std::move(members));
     return true;
   }
 
-  static void store(Json::Object& members, std::unordered_map<std::string, size_t>& position, std::string key,
-                    Json value) {
-    constexpr size_t kScanLimit = 16;
-    if (members.size() < kScanLimit) {
-      for (Json::Member& member : members) {
-        if (member.first == key) {
-          member.second = std::move(value);
-          return;
-        }
+  // The first member of each key stays, with the value of the last. By sorting: no choice of keys makes that
+  // slow, as it can with a hash, and it takes little memory.
+  static void join_repeated_keys(Json::Object& members) {
+    if (members.size() < 2) return;
+    std::vector<uint32_t> order(members.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      const int compared = members[a].first.compare(members[b].first);
+      return compared != 0 ? compared < 0 : a < b;
+    });
+    std::vector<bool> repeated;
+    for (size_t i = 0; i < order.size();) {
+      size_t last = i;
+      while (last + 1 < order.size() && members[order[last + 1]].first == members[order[i]].first) ++last;
+      if (last > i) {
+        members[order[i]].second = std::move(members[order[last]].second);
+        repeated.resize(members.size());
+        for (size_t k = i + 1; k <= last; ++k) repeated[order[k]] = true;
       }
-    } else {
-      if (position.empty()) {
-        for (size_t i = 0; i < members.size(); ++i) position.emplace(members[i].first, i);
-      }
-      const auto [found, inserted] = position.emplace(key, members.size());
-      if (!inserted) {
-        members[found->second].second = std::move(value);
-        return;
-      }
+      i = last + 1;
     }
-    members.emplace_back(std::move(key), std::move(value));
+    if (repeated.empty()) return;
+    size_t kept = 0;
+    for (size_t i = 0; i < members.size(); ++i) {
+      if (repeated[i]) continue;
+      if (kept != i) members[kept] = std::move(members[i]);
+      ++kept;
+    }
+    members.resize(kept);
   }
 
   std::string_view text_;

@@ -93,50 +93,51 @@ size_t match_end(std::string_view text, size_t at) {
   return at;
 }
 
-// Third pattern on one piece of the second; characters that nothing matches gather in gap pieces.
-void split_words(std::string_view text, std::vector<std::string_view>& out) {
-  size_t gap = 0, at = 0;
-  while (at < text.size()) {
-    const size_t end = match_end(text, at);
-    if (end == at) {
-      at += char_at(text, at).length;
-      continue;
-    }
-    if (at > gap) out.push_back(text.substr(gap, at - gap));
-    out.push_back(text.substr(at, end - at));
-    gap = at = end;
-  }
-  if (text.size() > gap) out.push_back(text.substr(gap));
-}
-
 }  // namespace
+
+std::string_view PieceSplitter::take_until(size_t end) {
+  const std::string_view piece = text_.substr(at_, end - at_);
+  at_ = end;
+  return piece;
+}
 
 // The first two patterns match disjoint sets of characters, so they are applied in one pass: maximal runs of
 // numbers, of CJK characters and of the rest. Numbers in groups of three cannot be cut further by the third
 // pattern.
-std::vector<std::string_view> split_pieces(std::string_view text) {
-  std::vector<std::string_view> out;
-  const auto number = [](const Char& c) { return c.cls == CharClass::kNumber; };
-  const auto cjk = [](const Char& c) { return is_cjk(c.code_point); };
-  const auto rest = [&](const Char& c) { return !number(c) && !cjk(c); };
-  for (size_t at = 0; at < text.size();) {
-    const Char c = char_at(text, at);
-    if (number(c)) {
-      size_t end = at;
-      for (int digits = 0; digits < 3; ++digits) {
-        const Char digit = char_at(text, end);
-        if (digit.end() || !number(digit)) break;
-        end += digit.length;
-      }
-      out.push_back(text.substr(at, end - at));
-      at = end;
-      continue;
-    }
-    const size_t end = cjk(c) ? run_end(text, at, cjk) : run_end(text, at, rest);
-    split_words(text.substr(at, end - at), out);
-    at = end;
+std::string_view PieceSplitter::next() {
+  if (at_ == text_.size()) return {};
+  if (at_ == run_end_) {
+    const auto number = [](const Char& c) { return c.cls == CharClass::kNumber; };
+    const auto cjk = [](const Char& c) { return is_cjk(c.code_point); };
+    const auto rest = [&](const Char& c) { return !number(c) && !cjk(c); };
+    const Char c = char_at(text_, at_);
+    if (number(c)) return next_number();
+    run_end_ = cjk(c) ? run_end(text_, at_, cjk) : run_end(text_, at_, rest);
+    match_end_ = at_;
   }
-  return out;
+  return next_word();
+}
+
+std::string_view PieceSplitter::next_number() {
+  size_t end = at_;
+  for (int digits = 0; digits < 3; ++digits) {
+    const Char digit = char_at(text_, end);
+    if (digit.end() || digit.cls != CharClass::kNumber) break;
+    end += digit.length;
+  }
+  run_end_ = end;
+  return take_until(end);
+}
+
+// Third pattern on one piece of the second; characters that nothing matches gather in a gap piece.
+std::string_view PieceSplitter::next_word() {
+  const std::string_view run = text_.substr(0, run_end_);
+  if (match_end_ > at_) return take_until(match_end_);
+  size_t gap_end = at_;
+  while (gap_end < run_end_ && (match_end_ = match_end(run, gap_end)) == gap_end) {
+    gap_end += char_at(run, gap_end).length;
+  }
+  return take_until(gap_end > at_ ? gap_end : match_end_);
 }
 
 }  // namespace ft::encoding

@@ -24,6 +24,7 @@ class PromptWriter {
       prompt_.client.push_back({begin, prompt_.text.size()});
     }
   }
+  size_t size() const { return prompt_.text.size(); }
   Prompt take() { return std::move(prompt_); }
 
  private:

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "encoding/utf8.h"
+#include "encoding/window_merger.h"
 
 namespace ft::encoding {
 namespace {
@@ -74,6 +75,7 @@ std::string SentencepieceTokenizer::read_pieces(const Json& config) {
     }
   }
   byte_piece_.fill(-1);
+  std::vector<size_t> made;
   for (int id = 0; id < size; ++id) {
     const std::string& piece = model_->IdToPiece(id);
     const size_t index = static_cast<size_t>(id);
@@ -94,22 +96,29 @@ std::string SentencepieceTokenizer::read_pieces(const Json& config) {
       std::from_chars(piece.data() + 3, piece.data() + piece.size(), byte, 16);
       byte_piece_[byte & 0xFF] = id;
       bytes_.emplace_back(1, static_cast<char>(byte));
+    } else if (model_->IsUnused(id)) {
+      // The library takes such a piece apart again by what it met elsewhere in the text.
+      return fmt::format("piece {} is marked as unused, which V4 tokenizers do not do", id);
     } else {
       bytes_.push_back(replace_all(piece, kSpaceMark, " "));
+      longest_token_ = std::max(longest_token_, piece.size());
+      made.push_back(index);
     }
+    if (added[index]) longest_token_ = std::max(longest_token_, piece.size());
   }
   for (size_t byte = 0; byte < 256; ++byte) {
     if (byte_piece_[byte] < 0) return fmt::format("the model lacks the byte piece <0x{:02X}>", byte);
   }
+  std::vector<std::string_view> texts;
+  for (const size_t id : made) texts.push_back(bytes_[id]);
+  prefixes_ = TokenPrefixes(std::move(texts));
   return "";
 }
 
 // A model with a dummy prefix, extra whitespace removal or a Unicode normalisation gives other text back.
 std::string SentencepieceTokenizer::check_faithful() const {
   constexpr std::string_view kProbe = "a  b \t\n \n\nﬁ ① e\xCC\x81 ";
-  std::vector<TokenId> ids;
-  encode_part(kProbe, ids);
-  const EncodingResult<std::string> text = decode(ids);
+  const EncodingResult<std::string> text = decode(model_->EncodeAsIds(kProbe));
   if (!text || *text != kProbe) {
     return "the model alters text (dummy prefix, whitespace removal or normalisation), which V4 tokenizers "
            "do not";
@@ -117,59 +126,108 @@ std::string SentencepieceTokenizer::check_faithful() const {
   return "";
 }
 
-std::vector<TokenId> SentencepieceTokenizer::encode(std::string_view text,
-                                                    std::span<const ByteRange> client) const {
-  if (is_valid_utf8(text)) return encode_clean(text, client);
-  const CleanText clean = clean_text(text, client);
-  return encode_clean(clean.text, clean.client);
-}
+// The library on one part. It knows spaces as U+2581 and reads that character as a space, too, so a piece is
+// matched with the text to find where it ends.
+class SentencepieceTokenizer::Merger : public TextMerger {
+ public:
+  explicit Merger(const SentencepieceTokenizer& tokenizer) : tokenizer_(&tokenizer) {}
 
-std::vector<TokenId> SentencepieceTokenizer::encode_clean(std::string_view text,
-                                                          std::span<const ByteRange> client) const {
-  std::vector<TokenId> ids;
-  size_t at = 0;
-  for (const AddedTokens::Match& match : added_.find(text, client)) {
-    encode_between(text.substr(at, match.begin - at), at, client, ids);
-    ids.push_back(match.id);
-    at = match.end;
-  }
-  encode_between(text.substr(at), at, client, ids);
-  return ids;
-}
-
-// `text` begins at `offset` of the text that `client` refers to, and holds no genuine control string.
-void SentencepieceTokenizer::encode_between(std::string_view text, size_t offset,
-                                            std::span<const ByteRange> client,
-                                            std::vector<TokenId>& ids) const {
-  size_t at = 0;
-  const auto encode_until = [&](size_t end) {
-    encode_part(text.substr(at, end - at), ids);
-    at = end;
-  };
-  // Cuts inside forged strings, and client text's space marks, in one ascending pass.
-  std::vector<size_t> cuts;
-  for (const size_t begin : added_.begins(text)) cuts.push_back(begin + read_utf8(text, begin).length);
-  size_t cut = 0;
-  size_t mark = text.find(kSpaceMark);
-  while (cut < cuts.size() || mark != std::string_view::npos) {
-    if (cut < cuts.size() && (mark == std::string_view::npos || cuts[cut] <= mark)) {
-      encode_until(cuts[cut++]);
-      continue;
+  void merge(std::string_view text, std::vector<MergedToken>& out) override {
+    out.clear();
+    size_t end = 0;
+    for (const int id : tokenizer_->model_->EncodeAsIds(text)) {
+      for (const char byte : tokenizer_->token_bytes(id)) {
+        end += byte == ' ' && text.substr(end).starts_with(kSpaceMark) ? kSpaceMark.size() : 1;
+      }
+      out.push_back({id, end});
     }
-    if (is_client(client, offset + mark)) {
-      encode_until(mark);
-      for (const char byte : kSpaceMark) ids.push_back(byte_piece_[static_cast<uint8_t>(byte)]);
-      at = mark + kSpaceMark.size();
-    }
-    mark = text.find(kSpaceMark, mark + kSpaceMark.size());
   }
-  encode_until(text.size());
+  bool begins_token(std::string_view text) const override {
+    return tokenizer_->prefixes_.is_proper_prefix(replace_all(text, kSpaceMark, " "));
+  }
+  size_t longest() const override { return tokenizer_->longest_token_; }
+
+ private:
+  const SentencepieceTokenizer* tokenizer_;
+};
+
+// Walks over genuine control strings and, in the texts between, the cuts inside forged ones and client text's
+// space marks.
+class SentencepieceTokenizer::Job : public EncodeJob {
+ public:
+  Job(const SentencepieceTokenizer& tokenizer, std::string_view text, std::span<const ByteRange> client,
+      size_t max_tokens, size_t window)
+      : EncodeJob(text, client, tokenizer.longest_token_, max_tokens),
+        tokenizer_(&tokenizer),
+        merger_(tokenizer),
+        windows_(merger_, window) {}
+
+ private:
+  void step() override {
+    if (at_ == between_end_) {
+      if (match_) take_match();
+      find_match();
+      return;
+    }
+    if (at_ == mark_) {
+      for (const char byte : kSpaceMark) {
+        ids_.push_back(tokenizer_->byte_piece_[static_cast<uint8_t>(byte)]);
+      }
+      at_ += kSpaceMark.size();
+      find_mark();
+    }
+    while (cut_ <= at_ && cut_ < between_end_) find_cut(forged_ + 1);
+    const size_t end = std::min({cut_, mark_, between_end_});
+    at_ += windows_.merge_some(text_.substr(at_, end - at_), ids_);
+  }
+
+  void take_match() {
+    ids_.push_back(match_->id);
+    at_ = match_->end;
+  }
+
+  void find_match() {
+    match_ = tokenizer_->added_.next(text_, at_, client_, range_);
+    between_end_ = match_ ? match_->begin : text_.size();
+    find_cut(at_);
+    find_mark();
+  }
+
+  void find_cut(size_t from) {
+    const std::string_view until = text_.substr(0, between_end_);
+    forged_ = tokenizer_->added_.next_begin(until, from);
+    cut_ = forged_ < between_end_ ? forged_ + read_utf8(until, forged_).length : between_end_;
+  }
+
+  void find_mark() {
+    const std::string_view until = text_.substr(0, between_end_);
+    mark_ = at_;
+    while ((mark_ = until.find(kSpaceMark, mark_)) != std::string_view::npos && !is_client(client_, mark_)) {
+      mark_ += kSpaceMark.size();
+    }
+    mark_ = std::min(mark_, between_end_);
+  }
+
+  const SentencepieceTokenizer* tokenizer_;
+  Merger merger_;
+  WindowMerger windows_;
+  std::optional<AddedTokens::Match> match_;  // the next genuine control string; empty at first
+  size_t range_ = 0;                         // place in `client_` of the search for it
+  size_t between_end_ = 0;                   // where it begins
+  size_t forged_ = 0, cut_ = 0;  // the next forged one before it, and the end of its first character
+  size_t mark_ = 0;              // the next space mark of the client before it
+};
+
+std::unique_ptr<EncodeJob> SentencepieceTokenizer::start_encode(std::string_view text,
+                                                                std::span<const ByteRange> client,
+                                                                size_t max_tokens) const {
+  return start_encode(text, client, max_tokens, 0);
 }
 
-void SentencepieceTokenizer::encode_part(std::string_view text, std::vector<TokenId>& ids) const {
-  if (text.empty()) return;
-  const std::vector<int> part = model_->EncodeAsIds(text);
-  ids.insert(ids.end(), part.begin(), part.end());
+std::unique_ptr<EncodeJob> SentencepieceTokenizer::start_encode(std::string_view text,
+                                                                std::span<const ByteRange> client,
+                                                                size_t max_tokens, size_t window) const {
+  return std::make_unique<Job>(*this, text, client, max_tokens, window);
 }
 
 std::string_view SentencepieceTokenizer::token_bytes(TokenId id) const {

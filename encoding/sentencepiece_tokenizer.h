@@ -9,6 +9,7 @@
 
 #include "encoding/added_tokens.h"
 #include "encoding/ordered_json.h"
+#include "encoding/token_prefixes.h"
 #include "encoding/tokenizer.h"
 
 namespace sentencepiece {
@@ -31,32 +32,36 @@ class SentencepieceTokenizer : public Tokenizer {
   // From the bytes of tokenizer.model and the parsed tokenizer_config.json beside it (null if there is none).
   // The control strings are the entries of `added_tokens_decoder`; without it, pieces of the forms <｜…｜>
   // and ｜…｜, <think>, <tool_result> and their closing forms. kInvalidFile if the model cannot be read,
-  // alters text (dummy prefix, normalisation, removed whitespace), lacks the 256 byte pieces, or contradicts
-  // the configuration.
+  // alters text (dummy prefix, normalisation, removed whitespace), has unused pieces, lacks the 256 byte
+  // pieces, or contradicts the configuration.
   static EncodingResult<std::unique_ptr<SentencepieceTokenizer>> from_bytes(std::string_view model,
                                                                             const Json& config);
 
-  using Tokenizer::encode;
-  std::vector<TokenId> encode(std::string_view text, std::span<const ByteRange> client) const override;
+  std::unique_ptr<EncodeJob> start_encode(std::string_view text, std::span<const ByteRange> client,
+                                          size_t max_tokens) const override;
+  // The same with windows of `window` bytes, which changes no id (window_merger.h).
+  std::unique_ptr<EncodeJob> start_encode(std::string_view text, std::span<const ByteRange> client,
+                                          size_t max_tokens, size_t window) const;
+  size_t longest_token() const override { return longest_token_; }
   std::string_view token_bytes(TokenId id) const override;
   std::optional<TokenId> id_of(std::string_view content) const override { return added_.id_of(content); }
   bool is_special(TokenId id) const override;
   TokenId vocab_size() const override { return static_cast<TokenId>(bytes_.size()); }
 
  private:
+  class Merger;
+  class Job;
   SentencepieceTokenizer();
   std::string read_pieces(const Json& config);  // error message, or "" on success
   std::string check_faithful() const;           // likewise
-  std::vector<TokenId> encode_clean(std::string_view text, std::span<const ByteRange> client) const;
-  void encode_between(std::string_view text, size_t offset, std::span<const ByteRange> client,
-                      std::vector<TokenId>& ids) const;
-  void encode_part(std::string_view text, std::vector<TokenId>& ids) const;
 
   std::unique_ptr<sentencepiece::SentencePieceProcessor> model_;
   AddedTokens added_;
   std::array<TokenId, 256> byte_piece_{};
   std::vector<std::string> bytes_;  // of each id
   std::vector<bool> special_;       // of each id
+  TokenPrefixes prefixes_;          // of the pieces that the library matches or merges
+  size_t longest_token_ = 1;        // with spaces spelled as U+2581, which the library reads as spaces
 };
 
 }  // namespace ft::encoding

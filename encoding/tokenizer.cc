@@ -56,6 +56,13 @@ EncodingResult<std::unique_ptr<Tokenizer>> load_sentencepiece(const fs::path& pa
 
 }  // namespace
 
+std::vector<TokenId> Tokenizer::encode(std::string_view text, std::span<const ByteRange> client) const {
+  const std::unique_ptr<EncodeJob> job = start_encode(text, client, kNoTokenLimit);
+  while (!job->advance(text.size())) {
+  }
+  return job->take_ids();
+}
+
 EncodingResult<std::string> Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
   std::string bytes;
   for (const TokenId id : ids) {

@@ -13,32 +13,30 @@
 #include <string_view>
 #include <vector>
 
+#include "encoding/encode_job.h"
 #include "encoding/error.h"
 
 namespace ft::encoding {
-
-using TokenId = int32_t;
-
-// Bytes [begin, end) of a text.
-struct ByteRange {
-  size_t begin = 0;
-  size_t end = 0;
-  bool operator==(const ByteRange&) const = default;
-};
 
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Ids of `text`. Nothing is added at either end (BOS is part of the prompt text). Added tokens (control
-  // strings such as "<｜User｜>", "<think>", "｜DSML｜") are matched leftmost-longest, except where a match
-  // would touch a byte of a `client` range: such text becomes ordinary tokens that decode to the same text.
-  // Without forged text the ids do not depend on the ranges (encoding.md section 11, "Injection").
-  // `client` must be ascending and disjoint. Each maximal ill-formed subpart of invalid UTF-8 becomes U+FFFD.
-  // `text` must be shorter than 2 GiB.
-  virtual std::vector<TokenId> encode(std::string_view text, std::span<const ByteRange> client) const = 0;
-  // The reference's behaviour: every added token is matched wherever it stands.
-  std::vector<TokenId> encode(std::string_view text) const { return encode(text, {}); }
+  // Begins to tokenize `text`, in slices and up to `max_tokens` (encode_job.h). Nothing is added at either
+  // end (BOS is part of the prompt text). Added tokens (control strings such as "<｜User｜>", "<think>",
+  // "｜DSML｜") are matched leftmost-longest, except where a match would touch a byte of a `client` range:
+  // such text becomes ordinary tokens that decode to the same text. Without forged text the ids do not depend
+  // on the ranges (encoding.md section 11, "Injection"). `client` must be ascending and disjoint.
+  // Each maximal ill-formed subpart of invalid UTF-8 becomes U+FFFD. `text` must be shorter than 2 GiB.
+  virtual std::unique_ptr<EncodeJob> start_encode(std::string_view text, std::span<const ByteRange> client,
+                                                  size_t max_tokens) const = 0;
+  // All ids of `text`, whatever their number and the time they take. Text of clients goes through
+  // start_encode().
+  std::vector<TokenId> encode(std::string_view text, std::span<const ByteRange> client = {}) const;
+
+  // Bytes of text that the longest token stands for: a text of n bytes has at least n / longest_token()
+  // tokens.
+  virtual size_t longest_token() const = 0;
 
   // Raw bytes that the token stands for (not necessarily whole characters); empty for an id outside the
   // vocabulary. The view lives as long as the tokenizer.

@@ -27,25 +27,51 @@ void reopen_reasoning(encoding::Prompt& prompt) {
 
 }  // namespace
 
+ApiError prompt_too_long(const ServedModel& model, size_t tokens_at_least, std::string field) {
+  ApiError error =
+      bad_field(std::move(field),
+                fmt::format("the prompt has at least {} tokens, but the context of this model is {} tokens, "
+                            "completion included",
+                            tokens_at_least, model.context));
+  error.code = "context_length_exceeded";
+  return error;
+}
+
+ApiResult<std::vector<int32_t>> tokenize_prompt(const ServedModel& model, std::string_view text,
+                                                std::span<const encoding::ByteRange> client,
+                                                std::string field) {
+  constexpr size_t kSlice = size_t{1} << 16;
+  const auto job = model.tokenizer->start_encode(text, client, static_cast<size_t>(model.context));
+  while (!job->advance(kSlice)) {
+  }
+  if (job->exceeded()) return refuse(prompt_too_long(model, job->tokens_at_least(), std::move(field)));
+  return job->take_ids();
+}
+
 ApiResult<std::vector<int32_t>> chat_prompt(const ServedModel& model, const ChatRequest& request) {
   encoding::ChatOptions options;
   options.thinking_mode = request.thinking ? "thinking" : "chat";
   options.reasoning_effort = effort_level(*model.profile, request.effort);
   options.profile = model.profile;
+  // One token more, since what reopen_reasoning() takes away is one.
+  options.max_bytes = static_cast<size_t>(model.context + 1) * model.tokenizer->longest_token();
   auto prompt = encoding::encode_chat(request.messages, options);
+  if (!prompt && prompt.error().kind == encoding::ErrorKind::kTooLong) {
+    return refuse(prompt_too_long(model, static_cast<size_t>(model.context) + 1, "messages"));
+  }
   if (!prompt) return refuse(from_encoding(prompt.error(), "messages"));
   if (request.prefill == Prefill::kReasoning && request.thinking) reopen_reasoning(*prompt);
-  return model.tokenizer->encode(prompt->text, prompt->client);
+  return tokenize_prompt(model, prompt->text, prompt->client, "messages");
 }
 
-std::vector<int32_t> completion_prompt(const ServedModel& model, const CompletionRequest& request,
-                                       const CompletionPrompt& prompt) {
+ApiResult<std::vector<int32_t>> completion_prompt(const ServedModel& model, const CompletionRequest& request,
+                                                  const CompletionPrompt& prompt) {
   if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
   const std::string& text = std::get<std::string>(prompt);
   std::vector<encoding::ByteRange> client;
   if (!text.empty()) client.push_back({0, text.size()});
-  std::vector<int32_t> ids = model.tokenizer->encode(text, client);
-  if (request.add_special_tokens) ids.insert(ids.begin(), model.bos);
+  auto ids = tokenize_prompt(model, text, client, "prompt");
+  if (ids && request.add_special_tokens) ids->insert(ids->begin(), model.bos);
   return ids;
 }
 

@@ -465,7 +465,9 @@ ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, 
   for (size_t p = 0; p < parsed->prompts.size(); ++p) {
     const CompletionPrompt& given = parsed->prompts[p];
     scheduler::GenerateRequest first = common;
-    first.prompt = completion_prompt(*model, *parsed, given);
+    auto prompt = completion_prompt(*model, *parsed, given);
+    if (!prompt) return refuse(prompt.error());
+    first.prompt = std::move(*prompt);
     if (first.prompt.empty())
       return refuse(bad_field("prompt", "'prompt' has no token: expected one at least"));
     const auto limit = completion_limit(*model, params, static_cast<int64_t>(first.prompt.size()), "prompt");

@@ -35,7 +35,9 @@ ApiResult<HttpResponse> tokenize(const ServedModel& model, const Json& body,
   } else {
     CompletionRequest request;
     request.add_special_tokens = special;
-    ids = completion_prompt(model, request, *text);
+    auto prompt = completion_prompt(model, request, *text);
+    if (!prompt) return refuse(prompt.error());
+    ids = std::move(*prompt);
   }
   Json tokens = Json::array();
   Json texts = Json::array();

@@ -10,7 +10,8 @@
 namespace ft::server {
 
 // {"prompt": text, "add_special_tokens": true, "return_token_strs": false} or the members of a chat request
-// ("messages", "tools", "thinking", ...) -> {"count", "max_model_len", "tokens", "token_strs"}.
+// ("messages", "tools", "thinking", ...) -> {"count", "max_model_len", "tokens", "token_strs"}. Text with
+// more tokens than the context is refused as it is for generation.
 ApiResult<HttpResponse> tokenize(const ServedModel& model, const encoding::Json& body,
                                  const RequestDefaults& defaults);
 

@@ -19,9 +19,11 @@ AddedTokens sample() {
 
 std::string found(const AddedTokens& tokens, std::string_view text, std::vector<ByteRange> client = {}) {
   std::string out;
-  for (const AddedTokens::Match& match : tokens.find(text, client)) {
-    out +=
-        std::to_string(match.id) + "@" + std::to_string(match.begin) + "-" + std::to_string(match.end) + " ";
+  size_t range = 0;
+  std::optional<AddedTokens::Match> match;
+  for (size_t at = 0; (match = tokens.next(text, at, client, range)); at = match->end) {
+    out += std::to_string(match->id) + "@" + std::to_string(match->begin) + "-" + std::to_string(match->end) +
+           " ";
   }
   return out;
 }
@@ -54,7 +56,10 @@ TEST(AddedTokens, AMatchThatTouchesClientTextIsPassedOver) {
 
 TEST(AddedTokens, BeginsNamesOverlappingPlaces) {
   const AddedTokens tokens = sample();
-  EXPECT_EQ(tokens.begins("<｜/table>｜DSML｜ <think>"), (std::vector<size_t>{0, 11, 22}));
+  const std::string_view text = "<｜/table>｜DSML｜ <think>";
+  std::vector<size_t> begins;
+  for (size_t at = 0; (at = tokens.next_begin(text, at)) < text.size(); ++at) begins.push_back(at);
+  EXPECT_EQ(begins, (std::vector<size_t>{0, 11, 22}));
 }
 
 TEST(AddedTokens, CleanTextMovesRangesAlong) {

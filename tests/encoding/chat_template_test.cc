@@ -165,6 +165,19 @@ TEST(ChatTemplate, RefusesWrongTypes) {
   EXPECT_EQ(kind(R"([{"role":5,"content":"x"}])"), "NotImplementedError");
 }
 
+TEST(ChatTemplate, RenderingStopsAtTheLimit) {
+  Json arguments = Json::object();
+  for (int i = 0; i < 1000; ++i) arguments.set(std::to_string(i), i);
+  const Json call = Json::Object{{"function", Json::Object{{"name", "f"}, {"arguments", arguments.dump()}}}};
+  const Json messages = Json::Array{Json::Object{{"role", "assistant"}, {"tool_calls", Json::Array{call}}}};
+  const size_t size = encode_chat(messages, {})->text.size();
+  ChatOptions options;
+  options.max_bytes = size;
+  EXPECT_TRUE(encode_chat(messages, options));
+  options.max_bytes = size - 1;
+  EXPECT_EQ(encode_chat(messages, options).error().kind, ErrorKind::kTooLong);
+}
+
 TEST(ChatTemplate, UnreadableArgumentsBecomeOneParameter) {
   const std::string deep = std::string(600, '[') + std::string(600, ']');
   Json function = Json::object();

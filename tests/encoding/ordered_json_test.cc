@@ -1,5 +1,6 @@
 #include "encoding/ordered_json.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -150,6 +151,21 @@ TEST(OrderedJson, DuplicateKeysKeepTheFirstPlaceAndTheLastValue) {
   for (size_t i = 0; i < 40; ++i) {
     EXPECT_EQ(value.as_object()[i].first, "k" + std::to_string(i));
     EXPECT_EQ(value.as_object()[i].second.to_int64(), i < 20 ? 80 + i : 40 + i);
+  }
+}
+
+TEST(OrderedJson, ManyKeysSomeRepeated) {
+  constexpr int kKeys = 5000;
+  std::string text = "{";
+  for (int i = 0; i < kKeys; ++i) text += fmt::format("\"{}\": {}, ", i * 7919 % 1000, i);
+  text += "\"last\": null}";
+  const EncodingResult<Json> value = Json::parse(text);
+  ASSERT_TRUE(value);
+  ASSERT_EQ(value->size(), 1001u);
+  for (size_t i = 0; i < 1000; ++i) {
+    const auto& [key, number] = value->as_object()[i];
+    EXPECT_EQ(key, std::to_string(i * 7919 % 1000));
+    EXPECT_EQ(number.to_int64(), static_cast<int64_t>(kKeys - 1000 + i));
   }
 }
 

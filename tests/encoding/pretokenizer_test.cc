@@ -12,6 +12,13 @@
 namespace ft::encoding {
 namespace {
 
+std::vector<std::string_view> split_pieces(std::string_view text) {
+  std::vector<std::string_view> pieces;
+  PieceSplitter splitter(text);
+  for (std::string_view piece; !(piece = splitter.next()).empty();) pieces.push_back(piece);
+  return pieces;
+}
+
 TEST(UnicodeCategory, KnownCharacters) {
   EXPECT_EQ(char_class('a'), CharClass::kLetter);
   EXPECT_EQ(char_class(U'你'), CharClass::kLetter);

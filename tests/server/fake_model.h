@@ -40,25 +40,15 @@ class ByteTokenizer : public encoding::Tokenizer {
     for (int byte = 0; byte < 256; ++byte) tokens_.push_back(std::string(1, static_cast<char>(byte)));
   }
 
-  using Tokenizer::encode;
-  std::vector<int32_t> encode(std::string_view text,
-                              std::span<const encoding::ByteRange> client) const override {
-    std::vector<int32_t> ids;
-    for (size_t at = 0; at < text.size();) {
-      int32_t found = -1;
-      for (int32_t id = 0; id < kFirstByte; ++id) {
-        const std::string& token = tokens_[static_cast<size_t>(id)];
-        if (!text.substr(at).starts_with(token)) continue;
-        const bool forged = std::any_of(client.begin(), client.end(), [&](const encoding::ByteRange& range) {
-          return range.begin < at + token.size() && range.end > at;
-        });
-        if (!forged) found = id;
-      }
-      if (found < 0) found = kFirstByte + static_cast<unsigned char>(text[at]);
-      ids.push_back(found);
-      at += tokens_[static_cast<size_t>(found)].size();
-    }
-    return ids;
+  std::unique_ptr<encoding::EncodeJob> start_encode(std::string_view text,
+                                                    std::span<const encoding::ByteRange> client,
+                                                    size_t max_tokens) const override {
+    return std::make_unique<Job>(*this, text, client, max_tokens);
+  }
+  size_t longest_token() const override {
+    size_t longest = 0;
+    for (const std::string& token : tokens_) longest = std::max(longest, token.size());
+    return longest;
   }
   std::string_view token_bytes(int32_t id) const override {
     return id >= 0 && id < vocab_size() ? std::string_view(tokens_[static_cast<size_t>(id)])
@@ -86,6 +76,32 @@ class ByteTokenizer : public encoding::Tokenizer {
   }
 
  private:
+  class Job : public encoding::EncodeJob {
+   public:
+    Job(const ByteTokenizer& tokenizer, std::string_view text, std::span<const encoding::ByteRange> client,
+        size_t max_tokens)
+        : EncodeJob(text, client, tokenizer.longest_token(), max_tokens), tokens_(tokenizer.tokens_) {}
+
+   private:
+    void step() override {
+      int32_t found = -1;
+      for (int32_t id = 0; id < kFirstByte; ++id) {
+        const std::string& token = tokens_[static_cast<size_t>(id)];
+        if (!text_.substr(at_).starts_with(token)) continue;
+        const bool forged =
+            std::any_of(client_.begin(), client_.end(), [&](const encoding::ByteRange& range) {
+              return range.begin < at_ + token.size() && range.end > at_;
+            });
+        if (!forged) found = id;
+      }
+      if (found < 0) found = kFirstByte + static_cast<unsigned char>(text_[at_]);
+      ids_.push_back(found);
+      at_ += tokens_[static_cast<size_t>(found)].size();
+    }
+
+    const std::deque<std::string>& tokens_;
+  };
+
   std::deque<std::string> tokens_;  // a deque, so that views stay valid
 };
 

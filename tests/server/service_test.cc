@@ -296,6 +296,33 @@ TEST_F(ServiceTest, CutsMaxTokensToTheContext) {
   EXPECT_EQ(error(ask(post("/v1/completions", R"({"prompt":"more than 20 tokens..."})")))["param"], "prompt");
 }
 
+// By their length, before they are tokenized: the message claims no more than that shows.
+TEST_F(ServiceTest, RefusesHugePromptsByLength) {
+  serve({}, 64, 100);
+  const size_t longest = ByteTokenizer().longest_token();
+  const std::string huge(size_t{1} << 20, '7');
+  const std::string at_least = fmt::format("at least {} tokens", huge.size() / longest + 1);
+  for (const char* target : {"/v1/completions", "/tokenize"}) {
+    const HttpResponse response = ask(post(target, json{{"prompt", huge}}.dump()));
+    EXPECT_EQ(response.status, 400) << target;
+    EXPECT_EQ(error(response)["code"], "context_length_exceeded") << target;
+    EXPECT_NE(error(response)["message"].get<std::string>().find(at_least), std::string::npos)
+        << response.body;
+  }
+  // Messages stop being rendered at the length that cannot fit.
+  json arguments;
+  for (int i = 0; i < 1000; ++i) arguments[std::to_string(i)] = i;
+  const json call = {{"type", "function"}, {"function", {{"name", "f"}, {"arguments", arguments.dump()}}}};
+  const json messages = {{{"role", "assistant"}, {"tool_calls", {call}}},
+                         {{"role", "user"}, {"content", "q"}}};
+  for (const char* target : {"/v1/chat/completions", "/tokenize"}) {
+    const HttpResponse response = ask(post(target, json{{"messages", messages}}.dump()));
+    EXPECT_EQ(error(response)["code"], "context_length_exceeded") << response.body;
+    EXPECT_EQ(error(response)["param"], "messages");
+    EXPECT_NE(error(response)["message"].get<std::string>().find("at least 101 tokens"), std::string::npos);
+  }
+}
+
 TEST_F(ServiceTest, RefusesWhenTheQueueIsFull) {
   serve({}, 2);
   backend_->hold(true);
