@@ -35,6 +35,7 @@
 
 #include "core/device_memory.h"
 #include "core/error.h"
+#include "core/machine_memory.h"
 #include "core/model_config.h"
 #include "core/tensor.h"
 #include "core/weights.h"
@@ -122,6 +123,9 @@ class Backend : public DeviceMemory, public WeightPlacer {
   virtual std::string_view name() const = 0;    // "reference", "cpu", "cuda"
   virtual std::string description() const = 0;  // for people: instruction set and threads, or device name
   Numerics numerics() const { return numerics_; }
+
+  // What allocate() may take in all.
+  virtual MemoryLimit memory_limit() const { return host_memory_limit(); }
 
   // Plans scratch for batches of up to `rows` rows of `config` (activations inside ops),
   // and takes note of its constants. Call before the first op.

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <numeric>
 #include <set>
 
 #include "core/block.h"
+#include "core/file.h"
 #include "core/kv_cache.h"
 #include "core/model.h"
 #include "eval/random_weights.h"
@@ -18,6 +17,7 @@ namespace ft::eval {
 namespace {
 
 constexpr int64_t kRowsMax = 512;
+constexpr int64_t kMaxConfigBytes = 16 << 20;
 // Layers of V4-Flash by kind (model.md section 1); the two SWA layers are counted as HCA, which reads
 // slightly more.
 constexpr int kFlashCsa = 21;
@@ -30,10 +30,9 @@ double seconds_since(Clock::time_point start) {
 }
 
 Result<ModelConfig> slice_config(const FlashSliceOptions& options) {
-  std::ifstream file(options.config);
-  if (!file) return fail(ErrorCode::kNotFound, "cannot read the config '{}'", options.config);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  auto config = ModelConfig::parse(text, options.config);
+  const auto text = read_file(options.config, kMaxConfigBytes);
+  if (!text) return tl::make_unexpected(text.error());
+  auto config = ModelConfig::parse(*text, options.config);
   if (!config) return config;
   config->num_hidden_layers = options.layers;
   config->num_hash_layers = 0;

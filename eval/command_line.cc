@@ -15,7 +15,9 @@ void add_session(CLI::App* command, SessionOptions& session) {
   command->add_option("--backend", session.backend, "auto, cpu, cuda or reference")->capture_default_str();
   command->add_option("--mode", session.mode, "numerics: official (as served) or exact")
       ->capture_default_str();
-  command->add_option("--threads", session.threads, "CPU threads, 0 = all cores")->capture_default_str();
+  command->add_option("--threads", session.threads, "CPU threads, 0 = all cores")
+      ->check(within(0, 1024))
+      ->capture_default_str();
 }
 
 }  // namespace ft::eval

@@ -2,10 +2,17 @@
 // commands do stands elsewhere, this is only how they are named.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <iosfwd>
+#include <string>
+#include <system_error>
+#include <type_traits>
 
 #include "eval/session.h"
 
@@ -13,6 +20,26 @@ namespace ft::eval {
 
 // What the chosen command does, with its report on `out`; returns the exit code.
 using Run = std::function<int(std::FILE* out)>;
+
+// More tokens than any model's context, and few enough that products with them stay numbers.
+inline constexpr int64_t kTokensMax = 1 << 24;
+
+// A number from `low` to `high`, which nan is not; every numeric option has a range.
+template <class T>
+CLI::Validator within(T low, std::type_identity_t<T> high) {
+  return CLI::Validator(
+      [low, high](const std::string& text) {
+        T value{};
+        const char* end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, value);
+        if (error == std::errc() && stop == end && value >= low && value <= high) return std::string();
+        return fmt::format("{} is not a number from {} to {}", text, low, high);
+      },
+      fmt::format("in [{} - {}]", low, high));
+}
+
+inline constexpr uint64_t kSeedMin = 0;
+inline constexpr uint64_t kSeedMax = UINT64_MAX;
 
 inline constexpr int kDifferent = 1;  // a check has found what must not be
 inline constexpr int kBadInput = 2;

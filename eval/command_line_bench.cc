@@ -24,12 +24,21 @@ void add_decode(CLI::App& bench, Run& run) {
       ->add_option("--arm", options->arms,
                    "backend/drafter/nodes or .../adaptive, several; the first is the baseline")
       ->capture_default_str();
-  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")->capture_default_str();
-  command->add_option("--concurrency", options->concurrency, "requests at a time")->capture_default_str();
-  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt")
+  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")
+      ->check(within(0, 1024))
       ->capture_default_str();
-  command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
-  command->add_option("--rounds", options->rounds, "every arm once per round")->capture_default_str();
+  command->add_option("--concurrency", options->concurrency, "requests at a time")
+      ->check(within(1, 1024))
+      ->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt")
+      ->check(within(1, kTokensMax))
+      ->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0 = greedy")
+      ->check(within(0.0, 100.0))
+      ->capture_default_str();
+  command->add_option("--rounds", options->rounds, "every arm once per round")
+      ->check(within(1, 100'000))
+      ->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
   command->callback([&run, options] {
     run = [options](std::FILE* out) { return report(run_bench_decode(*options, out)); };
@@ -41,9 +50,14 @@ void add_kernels(CLI::App& bench, Run& run) {
   CLI::App* command =
       bench.add_subcommand("kernels", "ops at the shapes of V4-Flash against the memory bandwidth");
   command->add_option("--backend", options->backend, "auto, cpu, cuda or reference")->capture_default_str();
-  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")->capture_default_str();
-  command->add_option("--seconds", options->seconds_per_case, "of each case")->capture_default_str();
+  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")
+      ->check(within(0, 1024))
+      ->capture_default_str();
+  command->add_option("--seconds", options->seconds_per_case, "of each case")
+      ->check(within(0.001, 3600.0))
+      ->capture_default_str();
   command->add_option("--weight-gib", options->weight_gib, "weights of a case, more than any cache holds")
+      ->check(within(0.001, 1024.0))
       ->capture_default_str();
   command->add_option("--filter", options->filter, "only cases whose name contains this");
   command->add_option("--json", options->json_path, "also write the figures here");
@@ -65,11 +79,17 @@ void add_engine(CLI::App& bench, Run& run) {
   command->add_option("--config", options->slice.config, "config.json of the model to slice")
       ->capture_default_str();
   command->add_option("--layers", options->slice.layers, "layers, CSA and HCA in turn")
+      ->check(within(1, 512))
       ->capture_default_str();
-  command->add_option("--rows", options->slice.rows, "rows of a step, several")->capture_default_str();
+  command->add_option("--rows", options->slice.rows, "rows of a step, several")
+      ->check(within(1, 512))
+      ->capture_default_str();
   command->add_option("--context", options->slice.context, "tokens in the cache before the step")
+      ->check(within(1, kTokensMax))
       ->capture_default_str();
-  command->add_option("--repeats", options->slice.repeats, "steps timed per figure")->capture_default_str();
+  command->add_option("--repeats", options->slice.repeats, "steps timed per figure")
+      ->check(within(1, 1'000'000))
+      ->capture_default_str();
   command->callback([&run, options] {
     run = [options](std::FILE* out) -> int {
       const auto backend = open_backend(options->session);
@@ -84,11 +104,18 @@ void add_scheduler(CLI::App& bench, Run& run) {
   options->allocations = allocation_count;
   CLI::App* command = bench.add_subcommand(
       "scheduler", "the scheduler's own work per step: plan, build, select, accept; without a model");
-  command->add_option("--requests", options->requests, "decoding at the same time")->capture_default_str();
-  command->add_option("--candidates", options->candidates, "drafted nodes per request")
+  command->add_option("--requests", options->requests, "decoding at the same time")
+      ->check(within(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--steps", options->steps, "timed")->capture_default_str();
-  command->add_option("--seed", options->seed, "of the synthetic drafts")->capture_default_str();
+  command->add_option("--candidates", options->candidates, "drafted nodes per request")
+      ->check(within(1, 64))
+      ->capture_default_str();
+  command->add_option("--steps", options->steps, "timed")
+      ->check(within(1, 100'000'000))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "of the synthetic drafts")
+      ->check(within(kSeedMin, kSeedMax))
+      ->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
   command->callback([&run, options] {
     run = [options](std::FILE* out) { return report(run_bench_scheduler(*options, out)); };
@@ -102,26 +129,36 @@ void add_speculation(CLI::App& bench, Run& run) {
   add_session(command, options->session);
   command->add_option("--prompts", options->prompts, "JSON Lines of prompts, taken in turn")->required();
   command->add_option("--concurrency", options->concurrencies, "requests at a time, several")
+      ->check(within(1, 1024))
       ->delimiter(',')
       ->capture_default_str();
   command->add_option("--drafter", options->drafter, "of the arm that speculates")->capture_default_str();
   command->add_option("--tree-nodes", options->tree_nodes, "its rows per step; 0 = adaptive")
-      ->check(CLI::Range(0, 1024))
+      ->check(within(0, 1024))
       ->capture_default_str();
   command->add_option("--requests", options->requests, "per round, at least the concurrency")
+      ->check(within(1, 1'000'000))
       ->capture_default_str();
   command->add_option("--max-tokens", options->max_tokens, "tokens generated per request")
+      ->check(within(1, kTokensMax))
       ->capture_default_str();
-  command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
-  command->add_option("--top-p", options->top_p, "nucleus")->capture_default_str();
-  command->add_option("--seed", options->seed, "request i samples with seed + i")->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0 = greedy")
+      ->check(within(0.0, 100.0))
+      ->capture_default_str();
+  command->add_option("--top-p", options->top_p, "nucleus")->check(within(0.0, 1.0))->capture_default_str();
+  command->add_option("--seed", options->seed, "request i samples with seed + i")
+      ->check(within(kSeedMin, kSeedMax))
+      ->capture_default_str();
   command->add_flag("--ignore-eos", options->ignore_eos, "the end token does not end a completion");
   command
       ->add_option("--rounds", options->rounds,
                    "of all requests by both arms, in turns of a tenth of a second")
+      ->check(within(1, 100'000))
       ->capture_default_str();
-  command->add_option("--oracle-draft", options->scripted_rate,
-                      "drafts that are right with this chance per depth, at the drafter's own cost");
+  command
+      ->add_option("--oracle-draft", options->scripted_rate,
+                   "drafts that are right with this chance per depth, at the drafter's own cost")
+      ->check(within(0.0, 1.0));
   command->add_option("--json", options->json, "also write the figures here");
   command->callback([&run, options] {
     run = [options](std::FILE* out) { return report(run_bench_speculation(*options, out)); };
@@ -135,14 +172,24 @@ void add_prefix(CLI::App& bench, Run& run) {
   command->add_option("--prompts", options->prompts,
                       "JSON Lines that prefixes and suffixes are made of; random tokens if absent");
   command->add_option("--prefix-tokens", options->prefix_tokens, "that both requests share")
+      ->check(within(1, kTokensMax))
       ->capture_default_str();
   command->add_option("--max-tokens", options->max_tokens, "tokens generated per request")
+      ->check(within(1, kTokensMax))
       ->capture_default_str();
-  command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
-  command->add_option("--seed", options->seed, "of prompts and sampling")->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0 = greedy")
+      ->check(within(0.0, 100.0))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "of prompts and sampling")
+      ->check(within(kSeedMin, kSeedMax))
+      ->capture_default_str();
   command->add_option("--drafter", options->drafter, "as generate's")->capture_default_str();
-  command->add_option("--tree-nodes", options->tree_nodes, "rows per step, fixed")->capture_default_str();
-  command->add_option("--rounds", options->rounds, "each with fresh engines")->capture_default_str();
+  command->add_option("--tree-nodes", options->tree_nodes, "rows per step, fixed")
+      ->check(within(1, 1024))
+      ->capture_default_str();
+  command->add_option("--rounds", options->rounds, "each with fresh engines")
+      ->check(within(1, 100'000))
+      ->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
   command->callback([&run, options] {
     run = [options](std::FILE* out) { return report(run_bench_prefix(*options, out)); };

@@ -14,26 +14,32 @@ void add_accept(CLI::App& app, Run& run) {
   command->add_option("--prompts", options->prompts, "JSON Lines of prompts, with an optional \"domain\"")
       ->required();
   command->add_option("--temperatures", options->temperatures, "separated by commas")
+      ->check(within(0.0, 100.0))
       ->delimiter(',')
       ->capture_default_str();
   command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt")
+      ->check(within(1, kTokensMax))
       ->capture_default_str();
   command->add_option("--seeds", options->seeds, "completions per prompt; one at temperature 0")
+      ->check(within(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--seed", options->seed, "the first")->capture_default_str();
+  command->add_option("--seed", options->seed, "the first")
+      ->check(within(kSeedMin, kSeedMax))
+      ->capture_default_str();
   command->add_option("--drafter", options->drafter, "auto, dspark, mtp, ngram, dspark+ngram or mtp+ngram")
       ->capture_default_str();
   command->add_option("--block", options->block, "drafted rows of a chain; 0 = the checkpoint's block")
+      ->check(within(0, 64))
       ->capture_default_str();
   command->add_option("--concurrency", options->concurrency, "requests at a time")
-      ->check(CLI::Range(1, 1024))
+      ->check(within(1, 1024))
       ->capture_default_str();
   command->add_option("--arms", options->arms,
                       "only those whose name contains this: rejection, chain, tree, twice, adaptive, ...");
   command
       ->add_option("--calibration-steps", options->calibration_steps,
                    "steps from a cold start before predictions count in the calibration's figures")
-      ->check(CLI::NonNegativeNumber)
+      ->check(within(0, kTokensMax))
       ->capture_default_str();
   command->add_option("--json", options->json, "also write the figures here");
   command->add_option("--csv", options->csv, "and here");
@@ -50,10 +56,15 @@ void add_identity(CLI::App& app, Run& run) {
   add_session(command, options->session);
   command->add_option("--second-model", options->second_model, "another checkpoint, with another drafter");
   command->add_option("--prompts", options->prompts, "JSON Lines of prompts")->required();
-  command->add_option("--tokens", options->tokens, "compared at least")->capture_default_str();
-  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt, where not more")
+  command->add_option("--tokens", options->tokens, "compared at least")
+      ->check(within(0, kTokensMax))
       ->capture_default_str();
-  command->add_option("--every", options->every, "only every n-th cell of the grid")->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt, where not more")
+      ->check(within(1, kTokensMax))
+      ->capture_default_str();
+  command->add_option("--every", options->every, "only every n-th cell of the grid")
+      ->check(within(1, 1'000'000))
+      ->capture_default_str();
   command->add_option("--cells", options->cells, "only cells whose name contains this");
   command->add_option("--json", options->json, "also write the counts here");
   command->callback([&run, options] {

@@ -1,14 +1,15 @@
 #include "eval/encoding_commands.h"
 
-#include <fstream>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <ostream>
+#include <sstream>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "core/file.h"
 #include "encoding/chat_template.h"
 #include "encoding/completion_parser.h"
 #include "encoding/detokenizer.h"
@@ -25,6 +26,7 @@ using encoding::fail;
 using encoding::Json;
 
 constexpr int kBadInput = 2;
+constexpr int64_t kMaxCasesBytes = int64_t{1} << 30;
 
 Json error_of(const EncodingError& error) {
   return Json::Object{{"type", encoding::reference_name(error.kind)}, {"message", error.message}};
@@ -35,11 +37,12 @@ using Answer = EncodingResult<Json::Object>;
 
 int for_each_case(const std::string& path, std::ostream& out, std::ostream& err,
                   const std::function<Answer(const Json&)>& answer) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    err << path << ": cannot be read\n";
+  auto text = read_file(path, kMaxCasesBytes);
+  if (!text) {
+    err << text.error().message << "\n";
     return kBadInput;
   }
+  std::istringstream file(std::move(*text));
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
@@ -55,10 +58,6 @@ int for_each_case(const std::string& path, std::ostream& out, std::ostream& err,
     Json result = Json::Object{{"id", value->get("id")}};
     for (const Json::Member& member : *members) result.set(member.first, member.second);
     out << result.dump() << "\n";
-  }
-  if (file.bad()) {
-    err << path << ": cannot be read\n";
-    return kBadInput;
   }
   return 0;
 }

@@ -1,6 +1,7 @@
 #include "eval/loop_runner.h"
 
 #include "core/check.h"
+#include "scheduler/memory_needs.h"
 
 namespace ft::eval {
 
@@ -11,6 +12,10 @@ Result<std::unique_ptr<LoopRunner>> LoopRunner::make(Backend& backend, const Che
                                                      const WrapDrafter& wrap) {
   const auto options = scheduler::resolve(requested, checkpoint.config());
   if (!options) return tl::make_unexpected(options.error());
+  if (auto fits = scheduler::check_memory(scheduler::memory_parts(checkpoint.config(), *options),
+                                          backend.memory_limit());
+      !fits)
+    return tl::make_unexpected(fits.error());
   backend.reserve(checkpoint.config(), options->batch_rows);
   const draft::DraftLimits limits{
       .sequences = options->max_sequences, .rows = options->batch_rows, .context = options->context};

@@ -1,8 +1,11 @@
 // foretoken-eval: experiments and checks on checkpoints, from the command line.
 // Exit codes: 0 done; 1 a check has found a difference (identity); 2 bad flags, files or values, after one
 // message on stderr.
+#include <exception>
 #include <iostream>
+#include <new>
 
+#include "core/machine_memory.h"
 #include "core/mapped_file.h"
 #include "eval/command_line.h"
 
@@ -21,5 +24,13 @@ int main(int argc, char** argv) {
     return code == 0 ? 0 : ft::eval::kBadInput;
   }
   ft::report_lost_mappings("foretoken-eval", ft::eval::kBadInput);
-  return run(stdout);
+  try {
+    return run(stdout);
+  } catch (const std::bad_alloc&) {
+    const ft::MemoryLimit limit = ft::host_memory_limit();
+    return ft::eval::report(ft::fail(ft::ErrorCode::kTooLarge, "out of memory: {} is {}", limit.what,
+                                     ft::bytes_text(limit.bytes)));
+  } catch (const std::exception& error) {
+    return ft::eval::report(ft::fail(ft::ErrorCode::kUnavailable, "{}", error.what()));
+  }
 }

@@ -1,9 +1,9 @@
 #include "eval/session.h"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/file.h"
 #include "encoding/chat_template.h"
 
 namespace ft::eval {
@@ -12,17 +12,12 @@ namespace {
 
 using nlohmann::json;
 
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return fail(ErrorCode::kNotFound, "{}: cannot be opened", path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return std::move(text).str();
-}
+constexpr int64_t kMaxInputBytes = int64_t{1} << 30;  // of a file of prompts or tokens
 
 Result<std::vector<int32_t>> token_list(const json& value, const std::string& where) {
   if (!value.is_array()) return fail(ErrorCode::kInvalidFile, "{}: expected a list of token ids", where);
   std::vector<int32_t> tokens;
+  if (value.empty()) return fail(ErrorCode::kInvalidFile, "{}: is empty", where);
   for (const json& token : value) {
     if (!token.is_number_integer() || token.get<int64_t>() < 0 || token.get<int64_t>() > INT32_MAX)
       return fail(ErrorCode::kInvalidFile, "{}: {} is not a token id", where, token.dump());
@@ -96,7 +91,7 @@ Result<std::unique_ptr<encoding::Tokenizer>> open_tokenizer(const std::string& m
 }
 
 Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& path) {
-  const Result<std::string> text = read_file(path);
+  const Result<std::string> text = read_file(path, kMaxInputBytes);
   if (!text) return tl::make_unexpected(text.error());
   const json lists = json::parse(*text, nullptr, false);
   if (!lists.is_array()) return fail(ErrorCode::kInvalidFile, "{}: not a JSON list of token-id lists", path);
@@ -111,14 +106,22 @@ Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& pa
 
 Result<std::vector<Prompt>> read_domain_prompts(const std::string& path, const ModelConfig& config,
                                                 const encoding::Tokenizer* tokenizer) {
-  std::ifstream file(path);
-  if (!file) return fail(ErrorCode::kNotFound, "{}: cannot be opened", path);
+  auto text = read_file(path, kMaxInputBytes);
+  if (!text) return tl::make_unexpected(text.error());
+  std::istringstream file(std::move(*text));
   std::vector<Prompt> prompts;
   std::string line;
   for (int64_t number = 1; std::getline(file, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     auto tokens = prompt_tokens(line, fmt::format("{}:{}", path, number), config, tokenizer);
     if (!tokens) return tl::make_unexpected(tokens.error());
+    if (tokens->empty()) return fail(ErrorCode::kInvalidFile, "{}:{}: the prompt is empty", path, number);
+    for (const int32_t token : *tokens) {
+      if (token >= config.vocab_size) {
+        return fail(ErrorCode::kInvalidFile, "{}:{}: token {} is outside the vocabulary of {}", path, number,
+                    token, config.vocab_size);
+      }
+    }
     const json domain = json::parse(line, nullptr, false).value("domain", json());
     prompts.push_back({std::move(*tokens), domain.is_string() ? domain.get<std::string>() : ""});
   }

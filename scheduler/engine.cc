@@ -6,6 +6,7 @@
 #include <semaphore>
 
 #include "scheduler/engine_loop.h"
+#include "scheduler/memory_needs.h"
 #include "scheduler/source_choice.h"
 
 namespace ft::scheduler {
@@ -51,6 +52,8 @@ Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, const Checkpoin
                                                const EngineOptions& requested) {
   const Result<EngineOptions> options = resolve(requested, checkpoint.config());
   if (!options) return tl::make_unexpected(options.error());
+  if (auto fits = check_memory(memory_parts(checkpoint.config(), *options), backend.memory_limit()); !fits)
+    return tl::make_unexpected(fits.error());
   // The drafter runs inside the same backend, whose scratch must be planned before either.
   backend.reserve(checkpoint.config(), options->batch_rows);
   draft::DraftLimits limits;

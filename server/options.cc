@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/file.h"
 #include "server/request_params.h"
 #include "server/version.h"
 
@@ -17,6 +18,12 @@ namespace ft::server {
 namespace {
 
 constexpr int64_t kMebibytesMax = int64_t{1} << 24;
+constexpr int64_t kMaxConfigBytes = 1 << 20;
+
+bool is_control(char c) {
+  const auto code = static_cast<unsigned char>(c);
+  return code < 0x20 || code == 0x7F;
+}
 
 void add_model_flags(CLI::App& app, Options& options) {
   app.add_option("--model", options.model, "Checkpoint folder (default: the embedded nano checkpoint)")
@@ -209,7 +216,14 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   CLI::App app("Foretoken: a speculative-decoding-first inference server for DeepSeek-V4",
                "foretoken-server");
   app.set_version_flag("--version", std::string(kVersion));
-  app.set_config("--config", "", "File with `flag = value` lines; flags on the command line win");
+  app.set_config("--config", "", "File with `flag = value` lines; flags on the command line win")
+      ->check(CLI::Validator(
+          [](const std::string& path) {
+            // Looked at before it is parsed, which would wait for a pipe and read a device for ever.
+            const auto text = read_file(path, kMaxConfigBytes);
+            return text ? std::string() : text.error().message;
+          },
+          "FILE"));
   app.allow_config_extras(CLI::config_extras_mode::error);
   add_model_flags(app, options);
   add_network_flags(app, options);
@@ -228,6 +242,10 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
     return fail(ErrorCode::kInvalidArgument, "{}", error.what());
   }
   if (chat_app->parsed()) return chat;
+  // It goes into a header of every reply.
+  if (std::any_of(options.cors_origin.begin(), options.cors_origin.end(), is_control))
+    return fail(ErrorCode::kInvalidArgument,
+                "--cors-origin has a control character, expected an origin or *");
   // A range does not see NaN.
   if (std::isnan(options.canary_rate))
     return fail(ErrorCode::kInvalidArgument, "--canary-rate is nan, expected 0 to 1");

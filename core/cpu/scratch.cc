@@ -1,6 +1,6 @@
 #include "core/cpu/scratch.h"
 
-#include "core/check.h"
+#include <new>
 
 namespace ft::cpu {
 namespace {
@@ -14,7 +14,7 @@ size_t whole_lines(size_t bytes) {
 AlignedBytes allocate_aligned(size_t bytes) {
   const size_t rounded = whole_lines(bytes == 0 ? 1 : bytes);
   void* data = std::aligned_alloc(kAlignment, rounded);
-  FT_CHECK(data != nullptr, rounded);
+  if (data == nullptr) throw std::bad_alloc();
   return AlignedBytes(static_cast<std::byte*>(data));
 }
 

@@ -51,6 +51,13 @@ const void* CudaBackend::place(const void* host, size_t bytes) {
   return device;
 }
 
+MemoryLimit CudaBackend::memory_limit() const {
+  size_t free = 0;
+  size_t total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return {static_cast<int64_t>(free), "what is free on the device"};
+}
+
 Buffer CudaBackend::allocate(size_t bytes) {
   void* data = nullptr;
   const size_t size = std::max<size_t>(bytes, 1);

@@ -24,6 +24,7 @@ class CudaBackend final : public Backend {
   const void* place(const void* host, size_t bytes) override;
   // Ends the program where the device has not enough memory.
   Buffer allocate(size_t bytes) override;
+  MemoryLimit memory_limit() const override;
   void upload(void* destination, const void* host, size_t bytes) override;
   void download(void* host, const void* source, size_t bytes) override;
   // Its first run executes the ops, the second records them as a graph, later ones replay it. A recording is

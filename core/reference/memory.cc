@@ -1,8 +1,8 @@
 // Memory is host memory: an address of this backend is a plain pointer.
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
-#include "core/check.h"
 #include "core/reference/reference_backend.h"
 
 namespace ft {
@@ -19,7 +19,7 @@ const void* ReferenceBackend::place(const void* host, size_t) {
 
 Buffer ReferenceBackend::allocate(size_t bytes) {
   void* data = std::calloc(bytes > 0 ? bytes : 1, 1);
-  FT_CHECK(data != nullptr, bytes);
+  if (data == nullptr) throw std::bad_alloc();
   return Buffer(data, bytes, [](void* memory) { std::free(memory); });
 }
 

@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+
+#include "tests/support/temp_dir.h"
 
 namespace ft::server {
 namespace {
@@ -117,6 +120,21 @@ TEST(Options, FlagsWinOverTheFile) {
   EXPECT_FALSE(parse({"--config", "/nowhere/x.toml"}));
 }
 
+TEST(Options, AConfigFileIsAFile) {
+  const TempDir directory;
+  const auto expect_refused = [](const std::string& path, const std::string& fragment) {
+    const auto command = parse({"--config", path.c_str()});
+    ASSERT_FALSE(command);
+    EXPECT_NE(command.error().message.find(fragment), std::string::npos) << command.error().message;
+  };
+  expect_refused("/dev/zero", "/dev/zero: is a device");
+  expect_refused(directory.path(), "is a folder");
+  ASSERT_EQ(mkfifo(directory.file("pipe").c_str(), 0600), 0);
+  expect_refused(directory.file("pipe"), "is a FIFO");
+  std::filesystem::resize_file(directory.write("long", "port = 1\n"), 64 << 20);
+  expect_refused(directory.file("long"), "at most");
+}
+
 TEST(Options, RefuseNamesTheFlag) {
   for (const std::vector<const char*>& arguments :
        std::vector<std::vector<const char*>>{{"--port", "70000"},
@@ -135,6 +153,10 @@ TEST(Options, RefuseNamesTheFlag) {
                                              {"--canary-rate", "-0.1"},
                                              {"--canary-rate", "nan"},
                                              {"--queue", "0"},
+                                             {"--cors-origin", "a\r\nX-Evil: y"},
+                                             {"--cors-origin", "a\x7f"},
+                                             {"--config", "/dev/zero"},
+                                             {"--config", "/tmp"},
                                              {"--max-body-bytes", "0"},
                                              {"--log-level", "loud"}}) {
     const auto command = parse(arguments);

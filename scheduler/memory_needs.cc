@@ -1,0 +1,75 @@
+#include "scheduler/memory_needs.h"
+
+#include <algorithm>
+
+namespace ft::scheduler {
+
+namespace {
+
+// Buffers of one row of a step: activations, and the scratch of its experts.
+int64_t row_bytes(const ModelConfig& config) {
+  const int64_t d = config.hidden_size;
+  const int64_t queries = config.num_attention_heads * config.head_dim;
+  const int64_t attention = 2 * queries + config.q_lora_rank + config.o_groups * config.o_lora_rank +
+                            config.index_n_heads * config.index_head_dim + config.index_topk;
+  const int64_t experts = (config.num_experts_per_tok + 1) * (4 * config.moe_intermediate_size + d);
+  return (2 * config.hc_mult * d + 2 * d + attention + experts) * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t cache_bytes(const ModelConfig& config, const std::vector<int>& ratios, const CacheLimits& limits) {
+  const KvCache::Footprint footprint = KvCache::footprint(config, ratios, limits);
+  return footprint.fixed_bytes +
+         (limits.total_tokens + kPageTokens - 1) / kPageTokens * footprint.bytes_per_page_tokens;
+}
+
+}  // namespace
+
+std::vector<MemoryPart> memory_parts(const ModelConfig& config, const EngineOptions& options,
+                                     const OptionNames& names) {
+  const CacheLimits limits = cache_limits(options);
+  const std::string shape =
+      fmt::format("{} {}, {} {}, sliding_window {} in {} layers", names.max_sequences, options.max_sequences,
+                  names.batch_rows, options.batch_rows, config.sliding_window, config.num_hidden_layers);
+  std::vector<MemoryPart> parts;
+  parts.push_back({"cache", cache_bytes(config, config.main_ratios(), limits),
+                   fmt::format("{} for {} tokens, {} {}, {}", names.cache, options.cache_tokens,
+                               names.context, options.context, shape)});
+  const size_t drafts = config.compress_ratios.size() - static_cast<size_t>(config.num_hidden_layers);
+  if (drafts > 0) {
+    parts.push_back({"draft's cache", cache_bytes(config, std::vector<int>(drafts, 0), limits), shape});
+  }
+  parts.push_back({"buffers of a step", options.batch_rows * row_bytes(config),
+                   fmt::format("{} {}", names.batch_rows, options.batch_rows)});
+  if (options.prefix_cache_bytes > 0) {
+    parts.push_back({"cached prefixes", options.prefix_cache_bytes,
+                     fmt::format("{} of {}", names.prefix_cache, bytes_text(options.prefix_cache_bytes))});
+  }
+  return parts;
+}
+
+int64_t total_bytes(const std::vector<MemoryPart>& parts) {
+  int64_t total = 0;
+  for (const MemoryPart& part : parts)
+    if (__builtin_add_overflow(total, part.bytes, &total)) return INT64_MAX;
+  return total;
+}
+
+std::string memory_text(std::vector<MemoryPart> parts) {
+  std::stable_sort(parts.begin(), parts.end(),
+                   [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  std::string text;
+  for (const MemoryPart& part : parts) {
+    text +=
+        fmt::format("{}{} {} ({})", text.empty() ? "" : "; ", part.name, bytes_text(part.bytes), part.cause);
+  }
+  return text;
+}
+
+Result<void> check_memory(const std::vector<MemoryPart>& parts, const MemoryLimit& limit) {
+  const int64_t total = total_bytes(parts);
+  if (total <= limit.bytes) return {};
+  return fail(ErrorCode::kTooLarge, "the options need {} of memory beside the weights, but {} is {}: {}",
+              bytes_text(total), limit.what, bytes_text(limit.bytes), memory_text(parts));
+}
+
+}  // namespace ft::scheduler
