@@ -1,11 +1,13 @@
 #include "core/model_config.h"
 
+#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <optional>
 
+#include "core/config_keys.h"
+#include "core/config_layers.h"
+#include "core/config_rope.h"
 #include "core/json_text.h"
 
 namespace ft {
@@ -20,127 +22,48 @@ constexpr int64_t kMaxWidth = 1 << 17;  // of a hidden, latent or expert vector
 constexpr int64_t kMaxLayers = 512;
 constexpr int64_t kMaxHeads = 1024;
 constexpr int64_t kMaxHeadDim = 4096;
-constexpr int64_t kMaxWindow = 1 << 16;  // sliding window and compression ratio
-constexpr int64_t kMaxTopk = 1 << 20;
+constexpr int64_t kMaxWindow = 4096;   // published 128; every sequence keeps that many rows per layer
+constexpr int64_t kMaxTopk = 1 << 14;  // published 512 and 1024; every row of a step keeps that many places
 constexpr int64_t kMaxExperts = 4096;
 constexpr int64_t kMaxBlockExperts = 1 << 17;  // blocks times experts
 constexpr int64_t kMaxStreams = 16;
 constexpr int64_t kMaxSinkhornIterations = 1000;
 constexpr int64_t kMaxDraftBlocks = 16;  // MTP blocks or DSpark stages
 constexpr int64_t kMaxDraftTokens = 64;  // DSpark block size
-constexpr int64_t kMaxPositions =
-    1 << 24;  // the last position that float32 holds exactly (angles are float32)
-constexpr double kMaxFrequencyBase = 1e12;
+constexpr size_t kMaxEndTokens = 64;
+// The last position that float32 holds exactly (angles are float32).
+constexpr int64_t kMaxPositions = 1 << 24;
 constexpr double kMaxFactor = 1e4;
-constexpr double kMinFactor = 1e-20;  // stays a normal float32
-// Columns of a key that are not rotated are quantised in blocks of 64 (docs/spec/model.md 3.0).
+constexpr double kMinFactor = std::numeric_limits<float>::min();  // stays a normal float32
+// Non-rope columns of a key are quantised in blocks of 64 (model.md 3.0).
 constexpr int64_t kFp8SimulationBlock = 64;
 constexpr int64_t kFp4Columns = 32;  // columns that share an FP4 scale
 constexpr int64_t kFp8Tile = 128;
+constexpr size_t kShownKeys = 8;  // in a message
 
-// Reads keys of one JSON object. The first problem is kept, and everything after it yields zeros.
-class KeyReader {
- public:
-  // `prefix` names the object in messages: "" or "rope_scaling.".
-  KeyReader(const json& object, std::string path, std::string prefix, std::optional<Error>& error)
-      : object_(object), path_(std::move(path)), prefix_(std::move(prefix)), error_(error) {}
+constexpr const char* kAccepted =
+    "accepted are DeepSeek-V4 checkpoints (DeepseekV4ForCausalLM) with fp8 or fp4 experts as DeepSeek "
+    "publishes "
+    "them";
 
-  bool has(const char* key) const {
-    const auto found = object_.find(key);
-    return found != object_.end() && !found->is_null();
+void check_architecture(const ConfigKeys& keys) {
+  const json& architectures = keys.value("architectures");
+  const json& type = keys.value("model_type");
+  const std::string name =
+      architectures.is_array() && architectures.size() == 1 && architectures[0].is_string()
+          ? architectures[0].get<std::string>()
+          : "";
+  if (name.starts_with("DeepseekV41") ||
+      (type.is_string() && type.get<std::string>().starts_with("deepseek_v41"))) {
+    keys.refuse(
+        fmt::format("is of DeepSeek-V4.1, another architecture, which is not supported; {}", kAccepted));
   }
-
-  // Keeps the error `<path>: <key> is <value seen>, expected <expected>`.
-  void reject(const char* key, const std::string& expected) {
-    const auto found = object_.find(key);
-    if (error_) return;
-    error_ =
-        Error{ErrorCode::kInvalidFile,
-              found == object_.end()
-                  ? fmt::format("{}: missing key {}{}, expected {}", path_, prefix_, key, expected)
-                  : fmt::format("{}: {}{} is {}, expected {}", path_, prefix_, key, shown(*found), expected)};
-  }
-
-  int64_t integer(const char* key, int64_t low, int64_t high) {
-    const auto found = object_.find(key);
-    const bool fits = found != object_.end() && found->is_number_integer() &&
-                      (!found->is_number_unsigned() ||
-                       found->get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
-    if (fits) {
-      const auto value = found->get<int64_t>();
-      if (low <= value && value <= high) return value;
-    }
-    reject(key, fmt::format("an integer from {} to {}", low, high));
-    return 0;
-  }
-  int small(const char* key, int64_t low, int64_t high) { return static_cast<int>(integer(key, low, high)); }
-
-  // A number in (low, high].
-  double number(const char* key, double low, double high) {
-    const auto found = object_.find(key);
-    if (found != object_.end() && found->is_number()) {
-      const auto value = found->get<double>();
-      if (low < value && value <= high) return value;
-    }
-    reject(key, fmt::format("a number over {} and at most {}", low, high));
-    return 0.0;
-  }
-  double number_or(const char* key, double low, double high, double absent) {
-    return has(key) ? number(key, low, high) : absent;
-  }
-
-  std::vector<int> integers(const char* key, int64_t low, int64_t high) {
-    std::vector<int> values;
-    const auto found = object_.find(key);
-    bool fits = found != object_.end() && found->is_array();
-    for (size_t i = 0; fits && i < found->size(); ++i) {
-      const json& value = (*found)[i];
-      fits = value.is_number_integer() && value >= low && value <= high;
-      if (fits) values.push_back(value.get<int>());
-    }
-    if (!fits) reject(key, fmt::format("a list of integers from {} to {}", low, high));
-    return fits ? values : std::vector<int>();
-  }
-
-  bool is(const char* key, const json& value) const {
-    const auto found = object_.find(key);
-    // nlohmann holds 1 and 1.0 equal; a config that writes 1.0 for a count is malformed.
-    return found != object_.end() && *found == value && found->is_number_float() == value.is_number_float();
-  }
-  // The key must be there and hold exactly `value`: we know no other meaning.
-  void exactly(const char* key, const json& value) {
-    if (!is(key, value)) reject(key, shown(value));
-  }
-  void exactly_or_absent(const char* key, const json& value) {
-    if (has(key)) exactly(key, value);
-  }
-
-  // The object under `key`, or an empty one and an error.
-  const json& object(const char* key) {
-    static const json kEmpty = json::object();
-    const auto found = object_.find(key);
-    if (found != object_.end() && found->is_object()) return *found;
-    reject(key, "an object");
-    return kEmpty;
-  }
-
- private:
-  const json& object_;
-  std::string path_;
-  std::string prefix_;
-  std::optional<Error>& error_;
-};
-
-void check_architecture(KeyReader& keys, const json& root) {
-  const auto architectures = root.find("architectures");
-  const bool known = architectures != root.end() && architectures->is_array() && architectures->size() == 1 &&
-                     (*architectures)[0] == "DeepseekV4ForCausalLM";
-  if (!known) keys.reject("architectures", "[\"DeepseekV4ForCausalLM\"]");
+  if (name != "DeepseekV4ForCausalLM") keys.reject("architectures", "[\"DeepseekV4ForCausalLM\"]");
   keys.exactly("model_type", "deepseek_v4");
 }
 
 // Keys with one meaning that we implement: any other value is a different model.
-void check_fixed_choices(KeyReader& keys) {
+void check_fixed_choices(const ConfigKeys& keys) {
   keys.exactly("num_key_value_heads", 1);
   keys.exactly("n_shared_experts", 1);
   keys.exactly("scoring_func", "sqrtsoftplus");
@@ -149,34 +72,58 @@ void check_fixed_choices(KeyReader& keys) {
   keys.exactly("hidden_act", "silu");
   keys.exactly("tie_word_embeddings", false);
   keys.exactly_or_absent("attention_bias", false);
+  keys.exactly_or_absent("mlp_bias", false);
   keys.exactly_or_absent("n_group", 1);
   keys.exactly_or_absent("topk_group", 1);
   keys.exactly_or_absent("first_k_dense_replace", 0);
 }
 
-void check_quantization(KeyReader& keys, const std::string& path, std::optional<Error>& error) {
-  KeyReader inner(keys.object("quantization_config"), path, "quantization_config.", error);
+void check_quantization(const ConfigKeys& keys) {
+  const ConfigKeys inner = keys.inside("quantization_config");
+  const json& method = inner.value("quant_method");
+  const std::string name = method.is_string() ? method.get<std::string>() : "";
+  if (name == "compressed-tensors") {
+    keys.refuse(
+        fmt::format("is a compressed-tensors re-pack, a format that is not supported; {}", kAccepted));
+  }
+  if (name.starts_with("modelopt") || inner.has("quant_algo") || inner.has("moe_quant_algo")) {
+    keys.refuse(
+        fmt::format("is a ModelOpt re-pack (quant_algo {}, moe_quant_algo {}; NVFP4), a format that is not "
+                    "supported; {}",
+                    shown(inner.value("quant_algo")), shown(inner.value("moe_quant_algo")), kAccepted));
+  }
   inner.exactly("quant_method", "fp8");
-  inner.exactly("fmt", "e4m3");
-  inner.exactly("scale_fmt", "ue8m0");
+  inner.exactly_or_absent("fmt", "e4m3");
+  // Absent: what is stored says it (F8_E8M0, or F32 whose values are powers of two).
+  inner.exactly_or_absent("scale_fmt", "ue8m0");
   inner.exactly("weight_block_size", json::array({kFp8Tile, kFp8Tile}));
   inner.exactly_or_absent("activation_scheme", "dynamic");
+  inner.ignore("modules_to_not_convert");  // every tensor is checked for the format that it must have
+  inner.ignore("ignored_layers");
+  for (const std::string& key : inner.unknown()) keys.warn(fmt::format("{} is unknown and ignored", key));
 }
 
-void read_sizes(KeyReader& keys, ModelConfig& config) {
+// One id, or a list of them.
+std::vector<int> read_end_tokens(const ConfigKeys& keys, int64_t vocab_size) {
+  if (!keys.value("eos_token_id").is_array()) return {keys.small("eos_token_id", 0, vocab_size - 1)};
+  std::vector<int> ids = keys.integers("eos_token_id", 0, vocab_size - 1);
+  if (keys.ok() && (ids.empty() || ids.size() > kMaxEndTokens)) {
+    keys.reject("eos_token_id", fmt::format("a token id, or a list of 1 to {}", kMaxEndTokens));
+  }
+  return ids;
+}
+
+void read_sizes(const ConfigKeys& keys, ModelConfig& config) {
   config.vocab_size = keys.integer("vocab_size", 1, kMaxVocabulary);
   config.hidden_size = keys.integer("hidden_size", 1, kMaxWidth);
   config.num_hidden_layers = keys.small("num_hidden_layers", 1, kMaxLayers);
   config.num_nextn_predict_layers = keys.small("num_nextn_predict_layers", 0, kMaxDraftBlocks);
-  config.num_hash_layers = keys.small("num_hash_layers", 0, config.num_hidden_layers);
   config.num_attention_heads = keys.small("num_attention_heads", 1, kMaxHeads);
   config.head_dim = keys.integer("head_dim", 1, kMaxHeadDim);
-  config.qk_rope_head_dim = keys.integer("qk_rope_head_dim", 2, kMaxHeadDim);
   config.q_lora_rank = keys.integer("q_lora_rank", 1, kMaxWidth);
   config.o_groups = keys.small("o_groups", 1, kMaxHeads);
   config.o_lora_rank = keys.integer("o_lora_rank", 1, kMaxWidth);
   config.sliding_window = keys.small("sliding_window", 1, kMaxWindow);
-  config.compress_ratios = keys.integers("compress_ratios", 0, kMaxWindow);
   config.index_n_heads = keys.small("index_n_heads", 1, kMaxHeads);
   config.index_head_dim = keys.integer("index_head_dim", 1, kMaxHeadDim);
   config.index_topk = keys.small("index_topk", 1, kMaxTopk);
@@ -187,43 +134,28 @@ void read_sizes(KeyReader& keys, ModelConfig& config) {
   config.hc_sinkhorn_iters = keys.small("hc_sinkhorn_iters", 1, kMaxSinkhornIterations);
   config.max_position_embeddings = keys.integer("max_position_embeddings", 1, kMaxPositions);
   config.bos_token_id = keys.small("bos_token_id", 0, config.vocab_size - 1);
-  config.eos_token_id = keys.small("eos_token_id", 0, config.vocab_size - 1);
+  config.eos_token_ids = read_end_tokens(keys, config.vocab_size);
 }
 
-void read_factors(KeyReader& keys, const std::string& path, ModelConfig& config,
-                  std::optional<Error>& error) {
+void read_factors(const ConfigKeys& keys, ModelConfig& config) {
   config.routed_scaling_factor =
       static_cast<float>(keys.number("routed_scaling_factor", kMinFactor, kMaxFactor));
   config.swiglu_limit = static_cast<float>(keys.number("swiglu_limit", kMinFactor, kMaxFactor));
-  config.rms_norm_eps = static_cast<float>(keys.number_or("rms_norm_eps", kMinFactor, 0.1, 1e-6));
-  config.hc_eps = static_cast<float>(keys.number_or("hc_eps", kMinFactor, 0.1, 1e-6));
-  config.rope_theta = keys.number("rope_theta", 1.0, kMaxFrequencyBase);
-  config.compress_rope_theta = keys.number("compress_rope_theta", 1.0, kMaxFrequencyBase);
+  config.rms_norm_eps = static_cast<float>(keys.number_or_assumed("rms_norm_eps", kMinFactor, 0.1, 1e-6));
+  config.hc_eps = static_cast<float>(keys.number_or_assumed("hc_eps", kMinFactor, 0.1, 1e-6));
   if (keys.has("expert_dtype")) {
     config.experts_fp4 = keys.is("expert_dtype", "fp4");
     if (!config.experts_fp4 && !keys.is("expert_dtype", "fp8")) {
       keys.reject("expert_dtype", "\"fp4\", \"fp8\" or no such key (fp8)");
     }
   }
-  if (!keys.has("rope_scaling")) return;  // no YaRN: factor 1
-  KeyReader inner(keys.object("rope_scaling"), path, "rope_scaling.", error);
-  inner.exactly(inner.has("rope_type") && !inner.has("type") ? "rope_type" : "type", "yarn");
-  config.rope_scaling.factor = inner.number("factor", kMinFactor, kMaxFactor);
-  if (config.rope_scaling.factor < 1.0) inner.reject("factor", "at least 1");
-  config.rope_scaling.beta_fast = inner.number("beta_fast", kMinFactor, kMaxFactor);
-  config.rope_scaling.beta_slow = inner.number("beta_slow", kMinFactor, kMaxFactor);
-  if (config.rope_scaling.beta_slow > config.rope_scaling.beta_fast) {
-    inner.reject("beta_slow", fmt::format("at most beta_fast, {}", config.rope_scaling.beta_fast));
-  }
-  config.rope_scaling.original_max_position_embeddings =
-      inner.integer("original_max_position_embeddings", 1, kMaxPositions);
 }
 
-void read_dspark(KeyReader& keys, ModelConfig& config) {
+void read_dspark(const ConfigKeys& keys, ModelConfig& config) {
   constexpr const char* kKeys[] = {"dspark_block_size", "dspark_noise_token_id", "dspark_target_layer_ids",
                                    "dspark_markov_rank"};
   bool any = false;
-  for (const char* key : kKeys) any = any || keys.has(key);
+  for (const char* key : kKeys) any = keys.has(key) || any;
   if (!any) return;
   config.dspark.block_size = keys.small("dspark_block_size", 1, kMaxDraftTokens);
   config.dspark.noise_token_id = keys.small("dspark_noise_token_id", 0, config.vocab_size - 1);
@@ -240,7 +172,61 @@ void read_dspark(KeyReader& keys, ModelConfig& config) {
   keys.exactly_or_absent("markov_head_type", "vanilla");
 }
 
-void check_attention(KeyReader& keys, const ModelConfig& config) {
+// Keys that say nothing about the numbers of the model.
+void ignore_harmless(const ConfigKeys& keys) {
+  for (const char* key : {"_name_or_path",
+                          "attention_dropout",
+                          "auto_map",
+                          "aux_loss_alpha",
+                          "dtype",
+                          "ep_size",
+                          "id2label",
+                          "initializer_range",
+                          "intermediate_size",
+                          "label2id",
+                          "moe_layer_freq",
+                          "output_attentions",
+                          "output_hidden_states",
+                          "output_router_logits",
+                          "pad_token_id",
+                          "pretraining_tp",
+                          "problem_type",
+                          "return_dict",
+                          "router_aux_loss_coef",
+                          "seq_aux",
+                          "torch_dtype",
+                          "transformers_version",
+                          "use_cache"}) {
+    keys.ignore(key);
+  }
+}
+
+bool is_vision_key(std::string_view key) {
+  return key.starts_with("vision_") || key.starts_with("image_") || key.starts_with("aligner_");
+}
+
+// Every key that nothing above has asked for is named.
+void warn_of_unknown(const ConfigKeys& keys, ModelConfig& config) {
+  std::vector<std::string> unknown = keys.unknown();
+  const auto vision = std::stable_partition(unknown.begin(), unknown.end(),
+                                            [](const std::string& key) { return !is_vision_key(key); });
+  config.vision = vision != unknown.end();
+  if (config.vision) {
+    keys.warn(
+        fmt::format("describes a model that also reads images ({} keys); text is served, images are not",
+                    unknown.end() - vision));
+  }
+  unknown.erase(vision, unknown.end());
+  if (unknown.empty()) return;
+  const size_t count = unknown.size();
+  if (count > kShownKeys) unknown.resize(kShownKeys);
+  std::string names;
+  for (const std::string& key : unknown) names += (names.empty() ? "" : ", ") + shown(json(key));
+  keys.warn(fmt::format("{} key{} unknown and ignored: {}{}", count, count == 1 ? " is" : "s are", names,
+                        count > kShownKeys ? ", ..." : ""));
+}
+
+void check_attention(const ConfigKeys& keys, const ModelConfig& config) {
   const int64_t rope = config.qk_rope_head_dim;
   if (rope % 2 != 0) keys.reject("qk_rope_head_dim", "an even number (pairs are rotated)");
   const int64_t rest = config.head_dim - rope;
@@ -258,7 +244,7 @@ void check_attention(KeyReader& keys, const ModelConfig& config) {
   }
 }
 
-void check_experts(KeyReader& keys, const ModelConfig& config) {
+void check_experts(const ConfigKeys& keys, const ModelConfig& config) {
   if (config.experts_fp4 && config.hidden_size % kFp4Columns != 0) {
     keys.reject("hidden_size", fmt::format("a multiple of {} for fp4 experts", kFp4Columns));
   }
@@ -272,53 +258,29 @@ void check_experts(KeyReader& keys, const ModelConfig& config) {
   }
 }
 
-// Settles what the entries of compress_ratios beyond the main layers are. A DSpark checkpoint keeps
-// num_nextn_predict_layers 1 from its predecessor but has no MTP block; its stages are counted here
-// (docs/spec/dspark.md 1.8).
-void settle_draft_blocks(KeyReader& keys, ModelConfig& config) {
-  const auto entries = static_cast<int64_t>(config.compress_ratios.size());
-  const int64_t layers = config.num_hidden_layers;
-  if (config.has_dspark()) {
-    config.num_nextn_predict_layers = 0;
-    if (entries <= layers || entries > layers + kMaxDraftBlocks) {
-      keys.reject("compress_ratios",
-                  fmt::format("{} entries for num_hidden_layers and 1 to {} for the DSpark stages, not {}",
-                              layers, kMaxDraftBlocks, entries));
-      return;
-    }
-    config.dspark.stage_count = static_cast<int>(entries - layers);
-  } else if (entries != layers + config.num_nextn_predict_layers) {
-    keys.reject("compress_ratios",
-                fmt::format("{} entries (num_hidden_layers {} and num_nextn_predict_layers {}), not {}",
-                            layers + config.num_nextn_predict_layers, layers, config.num_nextn_predict_layers,
-                            entries));
-    return;
-  }
-  for (int64_t i = layers; i < entries; ++i) {
-    if (config.compress_ratios[i] != 0) {
-      keys.reject("compress_ratios", fmt::format("0 for MTP blocks and draft stages (entry {})", i));
-    }
-  }
-}
-
 }  // namespace
 
-Result<ModelConfig> ModelConfig::parse(std::string_view text, const std::string& path) {
+Result<ModelConfig> ModelConfig::parse(std::string_view text, const std::string& path,
+                                       std::vector<std::string>* warnings) {
   const auto root = parse_json_object(text, path);
   if (!root) return tl::make_unexpected(root.error());
   ModelConfig config;
-  std::optional<Error> error;
-  KeyReader keys(*root, path, "", error);
-  check_architecture(keys, *root);
+  ConfigProblems problems;
+  const ConfigKeys keys(*root, path, "", problems);
+  check_architecture(keys);
+  check_quantization(keys);
   check_fixed_choices(keys);
-  check_quantization(keys, path, error);
-  if (!error) read_sizes(keys, config);
-  if (!error) read_factors(keys, path, config, error);
-  if (!error) read_dspark(keys, config);
-  if (!error) check_attention(keys, config);
-  if (!error) check_experts(keys, config);
-  if (!error) settle_draft_blocks(keys, config);
-  if (error) return tl::make_unexpected(*error);
+  if (keys.ok()) read_sizes(keys, config);
+  if (keys.ok()) read_factors(keys, config);
+  if (keys.ok()) read_rope(keys, config);
+  if (keys.ok()) read_dspark(keys, config);
+  if (keys.ok()) read_layers(keys, config);
+  if (keys.ok()) check_attention(keys, config);
+  if (keys.ok()) check_experts(keys, config);
+  if (!keys.ok()) return tl::make_unexpected(*problems.error);
+  ignore_harmless(keys);
+  warn_of_unknown(keys, config);
+  if (warnings != nullptr) *warnings = std::move(problems.warnings);
   return config;
 }
 

@@ -16,6 +16,8 @@ struct RopeScaling {
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   int64_t original_max_position_embeddings = 0;
+
+  bool operator==(const RopeScaling&) const = default;
 };
 
 // DSpark draft description; block_size 0 means that the checkpoint has none.
@@ -30,6 +32,7 @@ struct DsparkConfig {
   // Positions of the longest block that is ever drafted: half as many again as were trained. Nothing in the
   // network depends on a block's length; further positions are less sure (ARCHITECTURE.md).
   int longest_block() const { return (3 * block_size + 1) / 2; }
+  bool operator==(const DsparkConfig&) const = default;
 };
 
 // All sizes of a model. Names are the Hugging Face keys.
@@ -65,12 +68,16 @@ struct ModelConfig {
   int64_t max_position_embeddings = 0;
   bool experts_fp4 = false;  // expert_dtype "fp4"; otherwise the experts are fp8 128x128
   int bos_token_id = 0;
-  int eos_token_id = 1;
+  std::vector<int> eos_token_ids = {1};  // any of them ends a reply
   DsparkConfig dspark;
+  bool vision = false;  // the model also reads images, which we do not serve
 
   // Parses and validates the text of a config.json. Unknown architectures, missing keys, wrong types and
   // impossible or contradicting sizes are kInvalidFile errors that name the key (and `path` for the message).
-  static Result<ModelConfig> parse(std::string_view json, const std::string& path);
+  // `warnings`, where there is one, receives a line for each key that is unknown and ignored, and for each
+  // absent one whose value had to be assumed.
+  static Result<ModelConfig> parse(std::string_view json, const std::string& path,
+                                   std::vector<std::string>* warnings = nullptr);
 
   int hc_mix_size() const { return (2 + hc_mult) * hc_mult; }
   // The compression ratios of the main layers.
@@ -82,6 +89,7 @@ struct ModelConfig {
   int64_t auxiliary_cols() const {
     return static_cast<int64_t>(dspark.target_layer_ids.size()) * hidden_size;
   }
+  bool operator==(const ModelConfig&) const = default;
 };
 
 }  // namespace ft

@@ -20,6 +20,7 @@ using nlohmann::json;
 
 constexpr int64_t kLengthBytes = 8;    // the header length in front of the header
 constexpr size_t kMaxDimensions = 16;  // more than any model has
+constexpr std::string_view kLfsPointer = "version https://git-lfs.github.com/spec/";
 constexpr const char* kMetadataKey = "__metadata__";
 
 std::optional<DType> dtype_of(std::string_view name) {
@@ -119,6 +120,12 @@ Result<void> SafetensorsFile::read_header() {
   if (file_bytes < kLengthBytes) {
     return fail(kBad, "{}: {} bytes, too short for a safetensors file", path(), file_bytes);
   }
+  const std::string_view begin(reinterpret_cast<const char*>(data),
+                               std::min<size_t>(mapping_->bytes().size(), kLfsPointer.size()));
+  if (begin == kLfsPointer) {
+    return fail(kBad, "{}: is a Git LFS pointer instead of the weights; fetch them with `git lfs pull`",
+                path());
+  }
   uint64_t length = 0;
   std::memcpy(&length, data, sizeof(length));
   if (length > static_cast<uint64_t>(kMaxHeaderBytes)) {
@@ -198,20 +205,28 @@ Result<std::unique_ptr<SafetensorsIndex>> SafetensorsIndex::open(const std::stri
   const std::string list = (root / "model.safetensors.index.json").string();
   // symlink_status: a dangling link named model.safetensors is an error of its own, not an absent file.
   std::error_code ignored;
-  if (std::filesystem::exists(std::filesystem::symlink_status(single, ignored))) {
-    auto file = SafetensorsFile::open(single);
-    if (!file) return tl::make_unexpected(file.error());
-    index->path_ = single;
-    for (const auto& [name, tensor] : (*file)->tensors()) index->tensors_.emplace(name, &tensor);
-    index->files_.push_back(std::move(*file));
+  const auto is_there = [&](const std::string& path) {
+    return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+  };
+  if (is_there(list)) {
+    index->path_ = list;
+    if (auto opened = index->open_shards(directory); !opened) return tl::make_unexpected(opened.error());
+    const bool named = std::any_of(index->files_.begin(), index->files_.end(),
+                                   [&](const auto& file) { return file->path() == single; });
+    if (is_there(single) && !named) {
+      index->warnings_.push_back(fmt::format("{}: is left out, because {} names other files", single, list));
+    }
     return index;
   }
-  if (!std::filesystem::exists(std::filesystem::symlink_status(list, ignored))) {
+  if (!is_there(single)) {
     return fail(ErrorCode::kNotFound, "{}: has neither model.safetensors nor model.safetensors.index.json",
                 directory);
   }
-  index->path_ = list;
-  if (auto opened = index->open_shards(directory); !opened) return tl::make_unexpected(opened.error());
+  auto file = SafetensorsFile::open(single);
+  if (!file) return tl::make_unexpected(file.error());
+  index->path_ = single;
+  for (const auto& [name, tensor] : (*file)->tensors()) index->tensors_.emplace(name, &tensor);
+  index->files_.push_back(std::move(*file));
   return index;
 }
 
@@ -255,19 +270,27 @@ Result<void> SafetensorsIndex::open_shards(const std::string& directory) {
     }
     tensors_.emplace(tensor->name, tensor);
   }
+  warn_of_leftovers();
+  return {};
+}
+
+void SafetensorsIndex::warn_of_leftovers() {
   for (const auto& file : files_) {
+    int64_t unlisted = 0;
+    int64_t elsewhere = 0;
+    const StoredTensor* example = nullptr;
     for (const auto& [name, tensor] : file->tensors()) {
       const auto listed = tensors_.find(name);
-      if (listed == tensors_.end()) {
-        return fail(kBad, "{}: weight_map lacks tensor {}, which {} holds", path_, name, file->path());
-      }
-      if (listed->second != &tensor) {
-        return fail(kBad, "{}: tensor {} is in two shards, {} and {}", path_, name,
-                    listed->second->file->path(), file->path());
-      }
+      if (listed != tensors_.end() && listed->second == &tensor) continue;
+      ++(listed == tensors_.end() ? unlisted : elsewhere);
+      if (example == nullptr) example = &tensor;
     }
+    if (example == nullptr) continue;
+    warnings_.push_back(fmt::format(
+        "{}: {} of its tensors are left out, {} because weight_map lacks them and {} because it places "
+        "them in other files (the first: {})",
+        file->path(), unlisted + elsewhere, unlisted, elsewhere, example->name));
   }
-  return {};
 }
 
 const StoredTensor* SafetensorsIndex::find(std::string_view name) const {

@@ -71,12 +71,13 @@ class SafetensorsIndex {
   static constexpr int64_t kMaxIndexBytes = 200'000'000;
   static constexpr size_t kMaxShards = 4096;
 
-  // Opens `directory`/model.safetensors, or else the shards named by
-  // `directory`/model.safetensors.index.json. The index and the shards must agree: every entry is a plain
-  // *.safetensors name in the directory, exists, and holds the tensor; every tensor of a shard is in the
-  // index, in one shard only.
+  // Opens the shards named by `directory`/model.safetensors.index.json, or where there is no index
+  // `directory`/model.safetensors. The index decides: every entry is a plain *.safetensors name in the
+  // directory, exists, and holds the tensor. What the shards hold beyond it is left out, with a warning.
   static Result<std::unique_ptr<SafetensorsIndex>> open(const std::string& directory);
 
+  // A line for each kind of thing that was left out.
+  const std::vector<std::string>& warnings() const { return warnings_; }
   // The file that lists the tensors, for messages: model.safetensors or the index.
   const std::string& path() const { return path_; }
   const std::map<std::string_view, const StoredTensor*>& tensors() const { return tensors_; }
@@ -91,8 +92,10 @@ class SafetensorsIndex {
  private:
   SafetensorsIndex() = default;
   Result<void> open_shards(const std::string& directory);
+  void warn_of_leftovers();
 
   std::string path_;
+  std::vector<std::string> warnings_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string_view, const StoredTensor*> tensors_;  // names live in the files
 };

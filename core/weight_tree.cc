@@ -162,7 +162,7 @@ class SizeCount final : public WeightVisitor {
 
 }  // namespace
 
-void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor) {
+void visit_model(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor) {
   TreeWalk walk(config, visitor);
   visitor.linear("embed", weights.embed, config.vocab_size, config.hidden_size, WeightFormat::kBF16);
   weights.layers.resize(static_cast<size_t>(config.num_hidden_layers));
@@ -173,12 +173,21 @@ void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisit
   walk.norm("norm", weights.norm, config.hidden_size);
   walk.head_collapse("", weights.head_collapse);
   visitor.linear("head", weights.head, config.vocab_size, config.hidden_size, WeightFormat::kBF16);
+}
+
+void visit_drafts(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor) {
+  TreeWalk walk(config, visitor);
   weights.mtp.resize(static_cast<size_t>(config.num_nextn_predict_layers));
   for (size_t i = 0; i < weights.mtp.size(); ++i) walk.mtp(fmt::format("mtp.{}.", i), weights.mtp[i]);
   if (config.has_dspark()) {
     if (weights.dspark == nullptr) weights.dspark = std::make_unique<DsparkWeights>();
     walk.dspark(*weights.dspark);
   }
+}
+
+void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor) {
+  visit_model(config, weights, visitor);
+  visit_drafts(config, weights, visitor);
 }
 
 CheckpointSize checkpoint_size(const ModelConfig& config) {

@@ -153,7 +153,10 @@ class WeightVisitor {
                      int64_t cols, int64_t limit) = 0;
 };
 
-// Visits the tree that `config` describes; sizes the vectors (layers, experts, stages) first.
+// Visits the tree that `config` describes; sizes the vectors (layers, experts, stages) first. The model without
+// its drafts, these (nothing where `config` has none), and both.
+void visit_model(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor);
+void visit_drafts(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor);
 void visit_weights(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor);
 
 // How many tensors the checkpoint of `config` stores (scales count), and the bytes of their data.
@@ -163,16 +166,25 @@ struct CheckpointSize {
 };
 CheckpointSize checkpoint_size(const ModelConfig& config);
 
+// The tensors of one part of a model ("routed experts") as they are stored.
+struct WeightPart {
+  std::string name;
+  std::vector<std::string> formats;  // "F8_E4M3 + F8_E8M0", each once
+  int64_t tensors = 0;
+  int64_t bytes = 0;
+};
+
 // A loaded checkpoint: the tree, and what keeps its memory alive (mapped shards, widened vectors).
 class Checkpoint {
  public:
-  // Loads the directory `path` (config.json, model.safetensors or the shards of
-  // model.safetensors.index.json). Linear weights stay where they are mapped on the CPU; `placer.place` (the
-  // backend) copies them where it needs that. Every tensor is checked for presence, dtype and shape; the
-  // error names file, tensor, value seen and value expected. A tensor of layers.* or mtp.* that the config
-  // has no place for is an error (the two contradict each other); other additional tensors are ignored. Names
-  // may carry the Hugging Face prefix "model.". `progress(done_bytes, total_bytes)` is called now and then
-  // and once at the end; may be empty. `placer` outlives the checkpoint. Call on any thread.
+  // Loads the directory `path` (config.json, and the shards of model.safetensors.index.json or
+  // model.safetensors). Linear weights stay where they are mapped on the CPU; `placer.place` (the backend)
+  // copies them where it needs that. Every tensor is checked for presence, dtype and shape before anything is
+  // placed; the error names file, tensor, value seen and value expected. Block scales are F8_E8M0, or F32 where
+  // every one is a power of two. A tensor of layers.* that the config has no place for is an error (the two
+  // contradict each other). What a draft lacks only costs the draft: the checkpoint is then loaded without it.
+  // Names may carry the Hugging Face prefix "model.". `progress(done_bytes, total_bytes)` is called now and
+  // then and once at the end; may be empty. `placer` outlives the checkpoint. Call on any thread.
   static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, WeightPlacer& placer,
                                                   const std::function<void(int64_t, int64_t)>& progress = {});
   ~Checkpoint();
@@ -181,16 +193,26 @@ class Checkpoint {
   const ModelWeights& weights() const { return weights_; }
   // Bytes of the weights as stored in the files.
   int64_t weight_bytes() const { return weight_bytes_; }
+  // What was found, by part of the model.
+  const std::vector<WeightPart>& parts() const { return parts_; }
+  // A line for each thing that was assumed or left out.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  // Why the draft that config.json describes was left out; "" where it was not.
+  const std::string& draft_problem() const { return draft_problem_; }
   // The files that weights are read from as long as they are used; none where the placer copied them.
   const std::vector<std::shared_ptr<const MappedFile>>& mapped_files() const { return mapped_files_; }
 
  private:
   struct Storage;
   Checkpoint();
+  Result<void> fill(WeightPlacer& placer, const std::function<void(int64_t, int64_t)>& progress);
 
   ModelConfig config_;
   ModelWeights weights_;
   int64_t weight_bytes_ = 0;
+  std::vector<WeightPart> parts_;
+  std::vector<std::string> warnings_;
+  std::string draft_problem_;
   std::vector<std::shared_ptr<const MappedFile>> mapped_files_;
   std::unique_ptr<Storage> storage_;
 };

@@ -54,19 +54,20 @@ Result<std::unique_ptr<Drafter>> make_drafter(DrafterKind kind, Backend& backend
   const int64_t vocab_size = checkpoint.config().vocab_size;
   const DrafterKind resolved = resolve(kind, weights);
   const std::string_view name = kind_name(resolved);
+  const std::string why_absent = checkpoint.draft_problem().empty() ? "" : ": " + checkpoint.draft_problem();
   switch (resolved) {
     case DrafterKind::kDspark:
     case DrafterKind::kDsparkNgram:
       if (weights.dspark == nullptr)
         return fail(ErrorCode::kInvalidArgument,
-                    "drafter {}: the checkpoint has no DSpark draft (mtp.0.main_proj)", name);
+                    "drafter {}: the checkpoint has no DSpark draft (mtp.0.main_proj){}", name, why_absent);
       return std::make_unique<Combined>(name, std::make_unique<Dspark>(backend, checkpoint, limits), limits,
                                         vocab_size);
     case DrafterKind::kMtp:
     case DrafterKind::kMtpNgram:
       if (weights.mtp.empty())
-        return fail(ErrorCode::kInvalidArgument, "drafter {}: the checkpoint has no MTP block (mtp.0.e_proj)",
-                    name);
+        return fail(ErrorCode::kInvalidArgument,
+                    "drafter {}: the checkpoint has no MTP block (mtp.0.e_proj){}", name, why_absent);
       return std::make_unique<Combined>(name, std::make_unique<Mtp>(backend, checkpoint, limits), limits,
                                         vocab_size);
     case DrafterKind::kNgram:

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "eval/checkpoint_form.h"
 #include "eval/command_line.h"
 #include "eval/draft_command.h"
 #include "eval/generate_command.h"
@@ -16,7 +17,9 @@ void add_logits(CLI::App& app, Run& run) {
   add_session(command, options->session);
   command->add_option("--tokens", options->tokens, "JSON file: a list of token-id lists")->required();
   command->add_option("--out", options->out, "safetensors file: logits.0, logits.1, ...")->required();
-  command->add_option("--chunk", options->chunk, "rows of one forward call")->capture_default_str();
+  command->add_option("--chunk", options->chunk, "rows of one forward call")
+      ->check(within(1, 65536))
+      ->capture_default_str();
   command->callback(
       [&run, options] { run = [options](std::FILE*) { return report(run_logits(*options)); }; });
 }
@@ -31,17 +34,22 @@ void add_generate(CLI::App& app, Run& run) {
       ->required();
   command->add_option("--out", options->out, "JSON Lines, one completion per prompt, in order")->required();
   command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt")
+      ->check(within(1, kTokensMax))
       ->capture_default_str();
-  command->add_option("--temperature", options->temperature, "0 = greedy")->capture_default_str();
-  command->add_option("--top-p", options->top_p, "nucleus")->capture_default_str();
-  command->add_option("--seed", options->seed, "prompt i samples with seed + i")->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0 = greedy")
+      ->check(within(0.0, 100.0))
+      ->capture_default_str();
+  command->add_option("--top-p", options->top_p, "nucleus")->check(within(0.0, 1.0))->capture_default_str();
+  command->add_option("--seed", options->seed, "prompt i samples with seed + i")
+      ->check(within(kSeedMin, kSeedMax))
+      ->capture_default_str();
   command
       ->add_option("--drafter", options->drafter, "auto, dspark, mtp, ngram, dspark+ngram, mtp+ngram or none")
       ->capture_default_str();
   command
       ->add_option("--tree-nodes", options->tree_nodes,
                    "rows verified per step, anchor included; 1 = plain, 0 = the scheduler decides")
-      ->check(CLI::Range(0, 1024))
+      ->check(within(0, 1024))
       ->capture_default_str();
   command->add_option("--tree", options->tree, "best-first or chain")->capture_default_str();
   command
@@ -54,18 +62,21 @@ void add_generate(CLI::App& app, Run& run) {
                    "global; with rejection stepwise (its default) or two-step")
       ->capture_default_str();
   command->add_option("--concurrency", options->concurrency, "requests at a time")
-      ->check(CLI::Range(1, 1024))
+      ->check(within(1, 1024))
       ->capture_default_str();
   command->add_flag("--ignore-eos", options->ignore_eos, "the end token does not end a completion");
   command
       ->add_option("--kv-cache-tokens", options->kv_cache_tokens,
                    "tokens that the cache holds; 0 = room for all that run at a time")
+      ->check(within(0, kTokensMax))
       ->capture_default_str();
   command->add_option("--prefix-cache-mib", options->prefix_cache_mib, "of prompts that were read; 0 = none")
+      ->check(within(0, 1 << 24))
       ->capture_default_str();
   command
       ->add_option("--canary-rate", options->canary_rate,
                    "share of steps whose rows are computed again and compared")
+      ->check(within(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--state-dir", options->state_dir,
                       "keeps measured costs and calibration here for the next start");
@@ -109,7 +120,13 @@ void add_make_random(CLI::App& app, Run& run) {
   command->add_option("--config", options->config, "config.json, such as eval/configs/heavy-dspark.json")
       ->required();
   command->add_option("--out", options->out, "directory of the new checkpoint")->required();
-  command->add_option("--seed", options->seed, "other weights for another seed")->capture_default_str();
+  std::string forms;
+  for (const CheckpointForm& form : checkpoint_forms())
+    forms += fmt::format("\n{}{}: {}", form.refused ? "(refused) " : "", form.name, form.what);
+  command->add_option("--form", options->form, "how it is stored:" + forms)->capture_default_str();
+  command->add_option("--seed", options->seed, "other weights for another seed")
+      ->check(within(kSeedMin, kSeedMax))
+      ->capture_default_str();
   options->progress = [shown = int64_t{-1}](int64_t done, int64_t total) mutable {
     const int64_t percent = total == 0 ? 100 : 100 * done / total;
     if (percent / 10 == shown / 10 && shown >= 0) return;

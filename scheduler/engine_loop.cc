@@ -74,7 +74,7 @@ EngineLoop::EngineLoop(Backend& backend, const Checkpoint& checkpoint, const Eng
       policy_(costs_, expert_layout(model_), options.selection),
       gate_(costs_, drafter_->model_depth()),
       canary_(options.canary_rate, model_.config().vocab_size),
-      eos_{model_.config().eos_token_id},
+      eos_(model_.config().eos_token_ids.begin(), model_.config().eos_token_ids.end()),
       learned_kept_(Clock::now()) {
   const auto sequences = static_cast<size_t>(options.max_sequences);
   const auto rows = static_cast<size_t>(options.batch_rows);

@@ -15,6 +15,10 @@ int64_t count_characters(const std::string& text) {
                        [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
 }
 
+bool contains(const std::vector<int32_t>& tokens, int32_t token) {
+  return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+}
+
 }  // namespace
 
 Choice::Choice(ChoiceOptions options)
@@ -24,8 +28,7 @@ Choice::Choice(ChoiceOptions options)
       stop_matcher_(options_.stop) {}
 
 bool Choice::ends_the_turn(int32_t token) const {
-  return token == options_.eos || std::find(options_.stop_tokens.begin(), options_.stop_tokens.end(),
-                                            token) != options_.stop_tokens.end();
+  return contains(options_.eos, token) || contains(options_.stop_tokens, token);
 }
 
 void Choice::feed(scheduler::TokenEvent event) {
@@ -111,7 +114,7 @@ void Choice::finish(const scheduler::RequestReport& report) {
     completion_tokens_ = report.completion_tokens;
     add_text(detokenizer_.flush());
     const bool ended =
-        report.finish_reason == scheduler::FinishReason::kStop && report.stop_token == options_.eos;
+        report.finish_reason == scheduler::FinishReason::kStop && contains(options_.eos, report.stop_token);
     if (options_.chat) add_events(parser_.finish(ended ? encoding::TextEnd::kEos : encoding::TextEnd::kCut));
     show_content(stop_matcher_.flush());
   }

@@ -23,7 +23,7 @@ struct ChoiceOptions {
   bool chat = true;                                // false: all text is content, nothing is parsed
   encoding::ParserOptions parser;                  // chat only
   bool skip_special = false;                       // control tokens do not show; chat needs false
-  int32_t eos = 1;                                 // never shown
+  std::vector<int32_t> eos = {1};                  // never shown
   std::vector<int32_t> stop_tokens;                // end the request, and are not shown
   std::vector<std::string> stop;                   // end the content, and are not shown
   bool single_call = false;                        // the turn ends after its first tool call

@@ -1,10 +1,14 @@
 #include "server/model_loader.h"
 
 #include <chrono>
+#include <exception>
 #include <filesystem>
+#include <new>
 #include <utility>
 
 #include "core/backend_factory.h"
+#include "core/machine_memory.h"
+#include "core/release.h"
 #include "core/weights.h"
 #include "encoding/ordered_json.h"
 #include "scheduler/engine.h"
@@ -44,6 +48,10 @@ const encoding::Profile* chat_profile(const Options& options, const ModelConfig&
   return config.has_dspark() && !options.model.empty() ? &encoding::kFlash0731 : &encoding::kPreview;
 }
 
+// What the options that ask for memory are called on the command line.
+const scheduler::OptionNames kOptionNames = {"--max-sequences", "--context", "--kv-cache-mib", "--batch-rows",
+                                             "--prefix-cache-mib"};
+
 std::string folder_name(const std::string& path) {
   fs::path folder(path);
   if (!folder.has_filename()) folder = folder.parent_path();
@@ -77,8 +85,9 @@ class ProgressLog {
 
 }  // namespace
 
-Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
-                                                      const std::function<void(double)>& progress) {
+Result<std::shared_ptr<const ServedModel>> load(const Options& options,
+                                                const std::function<void(double)>& progress,
+                                                std::string& needs) {
   const auto begin = std::chrono::steady_clock::now();
   auto path = model_path(options);
   if (!path) return tl::make_unexpected(path.error());
@@ -94,6 +103,7 @@ Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
   ProgressLog progress_log(progress);
   auto checkpoint = Checkpoint::load(*path, **backend, std::ref(progress_log));
   if (!checkpoint) return tl::make_unexpected(checkpoint.error());
+  for (const std::string& warning : (*checkpoint)->warnings()) log(LogLevel::kWarn, "{}", warning);
   const ModelConfig& config = (*checkpoint)->config();
   auto tokenizer = encoding::load_tokenizer(*path);
   if (!tokenizer) return fail(code_of(tokenizer.error()), "{}", tokenizer.error().message);
@@ -114,16 +124,26 @@ Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
   model->thinking = options.thinking;
   model->default_max_tokens = options.default_max_tokens;
   model->bos = config.bos_token_id;
-  model->eos = config.eos_token_id;
+  model->eos.assign(config.eos_token_ids.begin(), config.eos_token_ids.end());
   model->backend_description = why;
   model->weight_files = (*checkpoint)->mapped_files();
   model->tokenizer = std::move(*tokenizer);
 
   auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());
+  const auto planned = scheduler::resolve(*requested, config);
+  if (!planned) return tl::make_unexpected(planned.error());
+  const std::vector<scheduler::MemoryPart> memory = scheduler::memory_parts(config, *planned, kOptionNames);
+  needs = scheduler::memory_text(memory);
+  if (auto fits = scheduler::check_memory(memory, (*backend)->memory_limit()); !fits)
+    return tl::make_unexpected(fits.error());
   auto engine = scheduler::Engine::create(**backend, **checkpoint, *requested);
   if (!engine) return tl::make_unexpected(engine.error());
   const scheduler::EngineOptions& resolved = (*engine)->options();
+  model->memory = memory;
+  model->release = release_name(config);
+  model->weights = (*checkpoint)->parts();
+  model->warnings = (*checkpoint)->warnings();
   model->context = resolved.context;
   model->cache_tokens = resolved.cache_tokens;
   model->tree_nodes = resolved.tree_nodes;
@@ -143,8 +163,43 @@ Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
   return std::shared_ptr<const ServedModel>(std::move(model));
 }
 
+Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
+                                                      const std::function<void(double)>& progress) {
+  std::string needs = "nothing but the weights was asked for yet";
+  try {
+    return load(options, progress, needs);
+  } catch (const std::bad_alloc&) {
+    const MemoryLimit limit = host_memory_limit();
+    return fail(ErrorCode::kTooLarge, "out of memory ({} is {}); needed at least, beside the weights: {}",
+                limit.what, bytes_text(limit.bytes), needs);
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::kUnavailable, "{}", error.what());
+  }
+}
+
 std::string describe_json(const ServedModel& model, const Options& options) {
   using encoding::Json;
+  Json weights = Json::array();
+  for (const WeightPart& part : model.weights) {
+    Json formats = Json::array();
+    for (const std::string& format : part.formats) formats.push_back(format);
+    Json entry = Json::object();
+    entry.set("part", part.name);
+    entry.set("formats", std::move(formats));
+    entry.set("tensors", part.tensors);
+    entry.set("bytes", part.bytes);
+    weights.push_back(std::move(entry));
+  }
+  Json memory = Json::array();
+  for (const scheduler::MemoryPart& part : model.memory) {
+    Json entry = Json::object();
+    entry.set("part", part.name);
+    entry.set("bytes", part.bytes);
+    entry.set("for", part.cause);
+    memory.push_back(std::move(entry));
+  }
+  Json warnings = Json::array();
+  for (const std::string& warning : model.warnings) warnings.push_back(warning);
   Json drafters = Json::array();
   for (const std::string& name : model.drafters) drafters.push_back(name);
   Json names = Json::array();
@@ -152,6 +207,10 @@ std::string describe_json(const ServedModel& model, const Options& options) {
   Json json = Json::object();
   json.set("served_model_names", std::move(names));
   json.set("model", model.path);
+  json.set("release", model.release);
+  json.set("weights", std::move(weights));
+  json.set("memory", std::move(memory));
+  json.set("warnings", std::move(warnings));
   json.set("backend", model.backend_description);
   json.set("drafter", model.drafter);
   json.set("drafters", std::move(drafters));

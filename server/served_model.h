@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "core/mapped_file.h"
+#include "core/weights.h"
 #include "encoding/chat_profile.h"
 #include "encoding/tokenizer.h"
+#include "scheduler/memory_needs.h"
 #include "server/generation_backend.h"
 
 namespace ft::server {
@@ -23,7 +25,7 @@ struct ServedModel {
   int64_t cache_tokens = 0;  // of all requests together
   int64_t default_max_tokens = 0;
   int32_t bos = 0;
-  int32_t eos = 1;
+  std::vector<int32_t> eos = {1};     // any of them ends a reply
   std::string drafter = "none";       // the loaded one
   std::vector<std::string> drafters;  // what requests may ask for, besides auto and none
   int32_t tree_nodes = 1;       // rows verified per request and step; 0 = the scheduler decides how many
@@ -31,6 +33,11 @@ struct ServedModel {
   std::string costs_origin;     // where the scheduler's costs come from; "" where it uses none
   std::string backend_description;
   std::vector<std::shared_ptr<const MappedFile>> weight_files;  // that weights are read from as they are used
+  // What was found and what it needs, for --check.
+  std::string release;
+  std::vector<WeightPart> weights;
+  std::vector<scheduler::MemoryPart> memory;  // beside the weights
+  std::vector<std::string> warnings;          // what was assumed or left out
   std::unique_ptr<encoding::Tokenizer> tokenizer;
   std::unique_ptr<GenerationBackend> backend;  // last, so that it is gone first
 

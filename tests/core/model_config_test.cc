@@ -2,35 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
-#include "tests/support/temp_dir.h"
+#include "tests/core/config_case.h"
 
 namespace ft {
 namespace {
 
 using nlohmann::json;
-
-constexpr const char* kPath = "some/where/config.json";
-
-json tiny(const std::string& name = "tiny-v4") {
-  return json::parse(file_bytes(FT_TEST_DATA "/goldens/" + name + "/config.json"));
-}
-
-Result<ModelConfig> parse(const json& value) {
-  return ModelConfig::parse(value.dump(), kPath);
-}
-
-void expect_refused(const json& value, const std::vector<std::string>& fragments, const std::string& what) {
-  const auto config = parse(value);
-  ASSERT_FALSE(config) << what << " was accepted";
-  EXPECT_EQ(config.error().code, ErrorCode::kInvalidFile) << what;
-  EXPECT_NE(config.error().message.find(kPath), std::string::npos) << config.error().message;
-  for (const std::string& fragment : fragments) {
-    EXPECT_NE(config.error().message.find(fragment), std::string::npos)
-        << what << ": no '" << fragment << "' in: " << config.error().message;
-  }
-}
 
 TEST(ModelConfig, ReadsFlash) {
   const std::string path = FT_TEST_DATA "/configs/flash/config.json";
@@ -73,7 +50,7 @@ TEST(ModelConfig, ReadsFlash) {
   EXPECT_EQ(config->max_position_embeddings, 1048576);
   EXPECT_TRUE(config->experts_fp4);
   EXPECT_EQ(config->bos_token_id, 0);
-  EXPECT_EQ(config->eos_token_id, 1);
+  EXPECT_EQ(config->eos_token_ids, std::vector<int>{1});
   EXPECT_FALSE(config->has_dspark());
 }
 
@@ -113,16 +90,30 @@ TEST(ModelConfig, ReadsTheDsparkKeys) {
   EXPECT_EQ(config->dspark.target_layer_ids, (std::vector<int>{0, 1, 2}));
 }
 
-TEST(ModelConfig, AbsentOptionalKeysHaveTheirDefaults) {
-  json value = tiny();
-  for (const char* key : {"rms_norm_eps", "hc_eps", "rope_scaling", "expert_dtype", "attention_bias"})
-    value.erase(key);
-  const auto config = parse(value);
-  ASSERT_TRUE(config) << config.error().message;
-  EXPECT_EQ(config->rms_norm_eps, 1e-6f);
-  EXPECT_EQ(config->hc_eps, 1e-6f);
-  EXPECT_EQ(config->rope_scaling.factor, 1.0);
-  EXPECT_FALSE(config->experts_fp4);
+TEST(ModelConfig, WhatIsAbsentIsAssumedWithAWarning) {
+  struct Case {
+    const char* key;
+    const char* warning;  // "" where the absence changes no number
+  };
+  for (const Case& c :
+       {Case{"rms_norm_eps", "has no rms_norm_eps; 1e-06 is assumed"},
+        Case{"hc_eps", "has no hc_eps; 1e-06 is assumed"},
+        Case{"rope_scaling", "has neither rope_scaling nor rope_parameters; no YaRN is assumed"},
+        Case{"expert_dtype", ""}, Case{"attention_bias", ""}, Case{"torch_dtype", ""}}) {
+    json value = tiny();
+    ASSERT_EQ(value.erase(c.key), 1u) << c.key;
+    std::vector<std::string> warnings;
+    const auto config = parse(value, &warnings);
+    ASSERT_TRUE(config) << config.error().message;
+    ASSERT_EQ(warnings.size(), *c.warning == 0 ? 0u : 1u) << c.key;
+    if (*c.warning != 0) {
+      EXPECT_NE(warnings[0].find(c.warning), std::string::npos) << warnings[0];
+    }
+    EXPECT_EQ(config->rms_norm_eps, 1e-6f);
+    EXPECT_EQ(config->hc_eps, 1e-6f);
+    EXPECT_EQ(config->rope_scaling.factor, value.contains("rope_scaling") ? 4.0 : 1.0);
+    EXPECT_EQ(config->experts_fp4, value.contains("expert_dtype"));
+  }
 }
 
 TEST(ModelConfig, EveryRequiredKeyIsMissed) {
@@ -168,12 +159,17 @@ TEST(ModelConfig, EveryRequiredKeyIsMissed) {
     ASSERT_EQ(value.erase(key), 1u) << key;
     expect_refused(value, {"missing key", key}, key);
   }
-  for (const char* key : {"type", "factor", "beta_fast", "beta_slow", "original_max_position_embeddings"}) {
+  for (const char* key : {"factor", "beta_fast", "beta_slow", "original_max_position_embeddings"}) {
     json value = tiny();
     ASSERT_EQ(value["rope_scaling"].erase(key), 1u) << key;
     expect_refused(value, {"missing key", std::string("rope_scaling.") + key}, key);
   }
-  for (const char* key : {"quant_method", "fmt", "scale_fmt", "weight_block_size"}) {
+  {
+    json value = tiny();
+    value["rope_scaling"].erase("type");
+    expect_refused(value, {"missing key rope_scaling.rope_type"}, "type");
+  }
+  for (const char* key : {"quant_method", "weight_block_size"}) {
     json value = tiny();
     ASSERT_EQ(value["quantization_config"].erase(key), 1u) << key;
     expect_refused(value, {"missing key", std::string("quantization_config.") + key}, key);
@@ -234,9 +230,11 @@ TEST(ModelConfig, BadValuesAreRefusedByName) {
       {"/o_groups", "0", "from 1"},
       {"/o_lora_rank", "-64", "from 1"},
       {"/sliding_window", "0", "from 1"},
-      {"/compress_ratios", "[0,4,16,0,4,16]",
-       "7 entries (num_hidden_layers 6 and num_nextn_predict_layers 1), not 6"},
-      {"/compress_ratios", "[0,4,16,0,4,16,0,0]", "not 8"},
+      {"/sliding_window", "65536", "from 1 to 4096"},
+      {"/index_topk", "1048576", "from 1 to 16384"},
+      {"/compress_ratios", "[0,4,16,0,4]",
+       "6 entries for num_hidden_layers and up to 16 for draft blocks, not 5"},
+      {"/compress_ratios", "[0,4,16,0,4,16,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]", "not 23"},
       {"/compress_ratios", "[0,4,-16,0,4,16,0]", "a list of integers from 0"},
       {"/compress_ratios", "[0,4,16.5,0,4,16,0]", "a list of integers from 0"},
       {"/compress_ratios", "[0,4,18446744073709551615,0,4,16,0]", "a list of integers from 0"},
@@ -305,7 +303,7 @@ TEST(ModelConfig, BadDsparkValuesAreRefusedByName) {
       {"/dspark_target_layer_ids", "[0,0,1]", "ascending"},
       {"/dspark_target_layer_ids", "[0,1,3]", "from 0 to 2"},
       {"/dspark_target_layer_ids", "[-1,1]", "from 0 to 2"},
-      {"/compress_ratios", "[0,4,16]", "for the DSpark stages, not 3"},
+      {"/compress_ratios", "[0,4]", "3 entries for num_hidden_layers and up to 16 for draft blocks, not 2"},
       {"/compress_ratios", "[0,4,16,0,128,0]", "0 for MTP blocks and draft stages (entry 4)"},
       {"/markov_head_type", "\"gated\"", "expected \"vanilla\""},
       {"/sample_from_anchor", "false", "expected true"},

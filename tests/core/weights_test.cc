@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -284,7 +286,8 @@ std::string gather(const Checkpoint& checkpoint) {
   // The visitor interface fills trees, so it takes a tree it may change; Gather only reads.
   auto& weights = const_cast<ModelWeights&>(checkpoint.weights());
   Gather gathered;
-  visit_weights(checkpoint.config(), weights, gathered);
+  visit_model(checkpoint.config(), weights, gathered);
+  if (!weights.mtp.empty() || weights.dspark != nullptr) visit_drafts(checkpoint.config(), weights, gathered);
   return gathered.bytes;
 }
 
@@ -370,19 +373,208 @@ TEST(Checkpoint, TakesHuggingFaceNames) {
   EXPECT_TRUE(loaded) << loaded.error().message;
 }
 
-TEST(Checkpoint, AdditionalTensorsOutsideTheBlocksAreIgnored) {
-  CheckpointFolder folder(kTiny);
-  const size_t end = folder.data.size();
-  size_t at = end;
-  for (const char* name :
-       {"rotary.inv_freq", "mtp.0.head.weight", "mtp.0.emb.tok_emb.weight", "layers.0.attn.inv_freq"}) {
+// Adds tensors of one byte each.
+void add_tensors(CheckpointFolder& folder, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const size_t at = folder.data.size();
     folder.header[name] = {{"dtype", "I8"}, {"shape", {1}}, {"data_offsets", {at, at + 1}}};
     folder.data += 'x';
-    ++at;
   }
+}
+
+void expect_warnings(const Checkpoint& checkpoint, const std::vector<std::string>& fragments) {
+  ASSERT_EQ(checkpoint.warnings().size(), fragments.size()) << checkpoint.warnings().front();
+  for (size_t i = 0; i < fragments.size(); ++i)
+    EXPECT_NE(checkpoint.warnings()[i].find(fragments[i]), std::string::npos) << checkpoint.warnings()[i];
+}
+
+TEST(Checkpoint, TensorsThatAreComputedAreLeftOutSilently) {
+  CheckpointFolder folder(kTiny);
+  add_tensors(folder,
+              {"rotary.inv_freq", "mtp.0.head.weight", "mtp.0.emb.tok_emb.weight", "layers.0.attn.inv_freq"});
   HostPlacer host;
   const auto loaded = folder.load(host);
-  EXPECT_TRUE(loaded) << loaded.error().message;
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_TRUE((*loaded)->warnings().empty());
+}
+
+TEST(Checkpoint, TensorsOutsideTheModelAreNamed) {
+  HostPlacer host;
+  {
+    CheckpointFolder folder(kTiny);
+    folder.config["vision_dim"] = 1024;
+    add_tensors(folder, {"vision.blocks.0.norm", "aligner.w1", "image_start", "layers.3.ffn.gate.bias_vl",
+                         "mtp.0.ffn.gate.bias_vl", "model.layers.4.ffn.gate.bias_vl"});
+    const auto loaded = folder.load(host);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    expect_warnings(**loaded,
+                    {"also reads images", "6 tensors are left out, because they are of the image side"});
+    EXPECT_FALSE((*loaded)->weights().mtp.empty());
+  }
+  {
+    CheckpointFolder folder(kTiny);
+    add_tensors(folder, {"extra", "layers.0.ffn.gate.bias"});  // layer 0 routes by its table
+    const auto loaded = folder.load(host);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    expect_warnings(**loaded, {"2 tensors are left out, because they are unknown (the first: extra)"});
+  }
+  {
+    CheckpointFolder folder(kTiny);
+    add_tensors(folder, {"mtp.0.extra"});
+    const auto loaded = folder.load(host);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    expect_warnings(**loaded,
+                    {"1 tensor is left out, because the draft of config.json has no place for them"});
+    EXPECT_FALSE((*loaded)->weights().mtp.empty());
+  }
+}
+
+TEST(Checkpoint, PartsAreAllThatIsStored) {
+  HostPlacer host;
+  for (const std::string& folder : {kTiny, kTinyDspark}) {
+    const auto loaded = Checkpoint::load(folder, host);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    int64_t bytes = 0;
+    int64_t tensors = 0;
+    for (const WeightPart& part : (*loaded)->parts()) {
+      bytes += part.bytes;
+      tensors += part.tensors;
+      if (part.name == "routed experts") {
+        EXPECT_EQ(part.formats, std::vector<std::string>{"I8 + F8_E8M0"});
+      }
+    }
+    EXPECT_EQ(bytes, (*loaded)->weight_bytes());
+    EXPECT_EQ(tensors, checkpoint_size((*loaded)->config()).tensors);
+  }
+}
+
+// Stores the block scales as F32, as the Base models and some re-packs do.
+void widen_scales(CheckpointFolder& folder) {
+  const std::string old = folder.data;
+  folder.data.clear();
+  for (auto& item : folder.header.items()) {
+    if (item.key() == "__metadata__") continue;
+    json& entry = item.value();
+    const size_t begin = entry["data_offsets"][0];
+    const size_t end = entry["data_offsets"][1];
+    const size_t at = folder.data.size();
+    if (entry["dtype"] == "F8_E8M0") {
+      entry["dtype"] = "F32";
+      for (size_t i = begin; i < end; ++i) {
+        const float value = e8m0_to_f32(static_cast<uint8_t>(old[i]));
+        folder.data.append(reinterpret_cast<const char*>(&value), sizeof(value));
+      }
+    } else {
+      folder.data += old.substr(begin, end - begin);
+    }
+    entry["data_offsets"] = {at, folder.data.size()};
+  }
+}
+
+TEST(Checkpoint, ScalesInF32ArePowersOfTwo) {
+  HostPlacer host;
+  const auto plain = Checkpoint::load(kTinyDspark, host);
+  ASSERT_TRUE(plain) << plain.error().message;
+  CheckpointFolder folder(kTinyDspark);
+  folder.config["quantization_config"].erase("scale_fmt");
+  widen_scales(folder);
+  const auto wide = folder.load(host);
+  ASSERT_TRUE(wide) << wide.error().message;
+  EXPECT_TRUE(gather(**wide) == gather(**plain));
+  EXPECT_TRUE((*wide)->warnings().empty());
+
+  const size_t at = folder.header["layers.1.attn.wkv.scale"]["data_offsets"][0];
+  const auto with = [&](float value) {
+    std::memcpy(folder.data.data() + at, &value, sizeof(value));
+    return folder.load(host);
+  };
+  for (const float value : {0.75f, -0.5f, 0.0f, 0x1p-128f, INFINITY, NAN}) {
+    const auto loaded = with(value);
+    ASSERT_FALSE(loaded) << value;
+    EXPECT_NE(loaded.error().message.find(fmt::format(
+                  "tensor layers.1.attn.wkv.scale has {} at [0, 0], which is not a power of two", value)),
+              std::string::npos)
+        << loaded.error().message;
+  }
+  for (const int exponent : {-127, -126, 0, 127}) {
+    const auto loaded = with(std::ldexp(1.0f, exponent));
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_EQ(*(*loaded)->weights().layers[1].attn.wkv.scale, exponent + 127);
+  }
+}
+
+struct DraftProblem {
+  const char* what;
+  std::string source;
+  std::function<void(CheckpointFolder&)> change;
+  const char* expected;  // part of the warning
+};
+
+// A draft only guesses: what is wrong with it costs speed, and no reply.
+TEST(Checkpoint, WhatADraftLacksCostsOnlyTheDraft) {
+  const DraftProblem cases[] = {
+      {"missing tensor", kTiny, [](CheckpointFolder& f) { f.rename("mtp.0.enorm.weight", "mtp.0.emb.old"); },
+       "the draft is left out: "},
+      {"in another format", kTiny,
+       [](CheckpointFolder& f) {
+         f.rename("mtp.0.e_proj.weight", "mtp.0.emb.old");
+         json& entry = f.header["mtp.0.e_proj.weight"];
+         const size_t at = f.data.size();
+         entry = {{"dtype", "BF16"}, {"shape", {256, 256}}, {"data_offsets", {at, at + 2 * 256 * 256}}};
+         f.data.append(2 * 256 * 256, '\0');
+       },
+       "tensor mtp.0.e_proj.weight has dtype BF16, expected F8_E4M3"},
+      {"DSpark weights, MTP config", kTinyDspark,
+       [](CheckpointFolder& f) {
+         for (const char* key : {"dspark_block_size", "dspark_noise_token_id", "dspark_target_layer_ids",
+                                 "dspark_markov_rank"}) {
+           f.config.erase(key);
+         }
+         f.config["compress_ratios"] = {0, 4, 16, 0};
+       },
+       "tensor mtp.0.e_proj.weight is missing"},
+      {"fewer DSpark stages", kTinyDspark,
+       [](CheckpointFolder& f) {
+         f.config["compress_ratios"] = {0, 4, 16, 0, 0};
+       },
+       "tensor mtp.1.norm.weight is missing"},
+      {"other taps", kTinyDspark,
+       [](CheckpointFolder& f) {
+         f.config["dspark_target_layer_ids"] = {1, 2};
+       },
+       "tensor mtp.0.main_proj.weight has shape [256, 768], config.json says [256, 512]"},
+      {"other Markov rank", kTinyDspark, [](CheckpointFolder& f) { f.config["dspark_markov_rank"] = 32; },
+       "markov_head.markov_w1.weight has shape [512, 64], config.json says [512, 32]"},
+      {"MTP weights, DSpark config", kTiny,
+       [](CheckpointFolder& f) {
+         f.config["dspark_block_size"] = 5;
+         f.config["dspark_noise_token_id"] = 3;
+         f.config["dspark_target_layer_ids"] = {4, 5};
+         f.config["dspark_markov_rank"] = 32;
+       },
+       "tensor mtp.0.main_proj.weight is missing"},
+      {"config has no MTP", kTiny,
+       [](CheckpointFolder& f) {
+         f.config["num_nextn_predict_layers"] = 0;
+         f.config["compress_ratios"] = {0, 4, 16, 0, 4, 16};
+       },
+       "because the draft of config.json has no place for them (the first: mtp.0."},
+  };
+  HostPlacer host;
+  for (const DraftProblem& c : cases) {
+    SCOPED_TRACE(c.what);
+    const auto whole = Checkpoint::load(c.source, host);
+    ASSERT_TRUE(whole);
+    CheckpointFolder folder(c.source);
+    c.change(folder);
+    const auto loaded = folder.load(host);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_TRUE((*loaded)->weights().mtp.empty());
+    EXPECT_EQ((*loaded)->weights().dspark, nullptr);
+    expect_warnings(**loaded, {c.expected});
+    // What is left is the model as it was.
+    EXPECT_TRUE(gather(**whole).starts_with(gather(**loaded)));
+  }
 }
 
 struct Contradiction {
@@ -398,7 +590,7 @@ TEST(Checkpoint, ContradictionsBetweenConfigAndWeightsAreNamed) {
       {"missing tensor",
        kTiny,
        [](CheckpointFolder& f) { f.rename("layers.3.attn.wq_a.scale", "unknown"); },
-       {kFile, "tensor layers.3.attn.wq_a.scale is missing", "F8_E8M0 [1, 2]"}},
+       {kFile, "tensor layers.3.attn.wq_a.scale is missing", "F8_E8M0 or F32 [1, 2]"}},
       {"missing global tensor",
        kTiny,
        [](CheckpointFolder& f) { f.rename("hc_head_base", "unknown"); },
@@ -457,13 +649,6 @@ TEST(Checkpoint, ContradictionsBetweenConfigAndWeightsAreNamed) {
          f.config["compress_ratios"] = {0, 4, 16, 0, 4, 0};
        },
        {"tensor layers.5.", "has no place", "num_hidden_layers 5"}},
-      {"config has no MTP",
-       kTiny,
-       [](CheckpointFolder& f) {
-         f.config["num_nextn_predict_layers"] = 0;
-         f.config["compress_ratios"] = {0, 4, 16, 0, 4, 16};
-       },
-       {"tensor mtp.0.", "has no place", "MTP blocks 0"}},
       {"config has fewer experts",
        kTiny,
        [](CheckpointFolder& f) { f.config["n_routed_experts"] = 4; },
@@ -480,41 +665,6 @@ TEST(Checkpoint, ContradictionsBetweenConfigAndWeightsAreNamed) {
        kTiny,
        [](CheckpointFolder& f) { f.config["compress_ratios"] = {0, 4, 8, 0, 4, 16, 0}; },
        {"tensor layers.2.attn.compressor.ape has shape [16, 128], config.json says [8, 128]"}},
-      {"DSpark weights, MTP config",
-       kTinyDspark,
-       [](CheckpointFolder& f) {
-         for (const char* key : {"dspark_block_size", "dspark_noise_token_id", "dspark_target_layer_ids",
-                                 "dspark_markov_rank"}) {
-           f.config.erase(key);
-         }
-         f.config["compress_ratios"] = {0, 4, 16, 0};
-       },
-       {"tensor mtp.0.e_proj.weight is missing"}},
-      {"fewer DSpark stages",
-       kTinyDspark,
-       [](CheckpointFolder& f) {
-         f.config["compress_ratios"] = {0, 4, 16, 0, 0};
-       },
-       {"tensor mtp.1.norm.weight is missing"}},
-      {"other layers to read",
-       kTinyDspark,
-       [](CheckpointFolder& f) {
-         f.config["dspark_target_layer_ids"] = {1, 2};
-       },
-       {"tensor mtp.0.main_proj.weight has shape [256, 768], config.json says [256, 512]"}},
-      {"other Markov rank",
-       kTinyDspark,
-       [](CheckpointFolder& f) { f.config["dspark_markov_rank"] = 32; },
-       {"markov_head.markov_w1.weight has shape [512, 64], config.json says [512, 32]"}},
-      {"MTP weights, DSpark config",
-       kTiny,
-       [](CheckpointFolder& f) {
-         f.config["dspark_block_size"] = 5;
-         f.config["dspark_noise_token_id"] = 3;
-         f.config["dspark_target_layer_ids"] = {4, 5};
-         f.config["dspark_markov_rank"] = 32;
-       },
-       {"tensor mtp.0.main_proj.weight is missing"}},
   };
   HostPlacer host;
   for (const Contradiction& c : cases) {

@@ -236,9 +236,11 @@ TEST(Choice, EndTokensNeverShow) {
   ByteTokenizer tokenizer;
   ChoiceOptions options = chat_options(false);
   options.tokenizer = &tokenizer;
+  options.eos = {ByteTokenizer::kEosId, ByteTokenizer::kFirstByte + '!'};
   options.stop_tokens = {ByteTokenizer::kFirstByte + '#'};
   const std::vector<int32_t> tokens{ByteTokenizer::kFirstByte + 'a', ByteTokenizer::kEosId,
-                                    ByteTokenizer::kFirstByte + 'b', ByteTokenizer::kFirstByte + '#'};
+                                    ByteTokenizer::kFirstByte + '!', ByteTokenizer::kFirstByte + 'b',
+                                    ByteTokenizer::kFirstByte + '#'};
   EXPECT_EQ(run(options, tokens).content, "ab");  // as with ignore_eos
 }
 
