@@ -50,6 +50,16 @@ constexpr std::string_view kParamHeadOpen = " name=\"";
 // No model writes longer markup between two tags; what exceeds it is given up in tolerant mode, so that a
 // runaway completion cannot grow the buffer without end.
 constexpr size_t kMaxTolerantHead = size_t{1} << 20;
+// Text that is looked at together.
+constexpr size_t kFeedBytes = size_t{4} << 10;
+
+// Bytes of the first piece of `text`, which ends between characters.
+size_t first_piece(std::string_view text) {
+  if (text.size() <= kFeedBytes) return text.size();
+  size_t size = kFeedBytes;
+  while (size > kFeedBytes - 4 && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) --size;
+  return size;
+}
 
 // Python's `\s`: White_Space and the four separators U+001C-U+001F.
 bool is_python_space(char32_t c) {
@@ -93,10 +103,15 @@ CompletionParser::CompletionParser(ParserOptions options)
                                : State::kStart) {}
 
 std::vector<ParserEvent> CompletionParser::feed(std::string_view text) {
-  if (error_) return {};
-  buffer_ += text;
-  while (!error_ && step()) {
-  }
+  // Every marker is searched for, and cut off, in what is left of the buffer: a long text comes in pieces.
+  do {
+    if (error_) break;
+    const size_t size = first_piece(text);
+    buffer_ += text.substr(0, size);
+    text.remove_prefix(size);
+    while (!error_ && step()) {
+    }
+  } while (!text.empty());
   return std::exchange(events_, {});
 }
 
@@ -352,7 +367,7 @@ void CompletionParser::open_call(std::string_view name) {
 }
 
 void CompletionParser::argument(std::string_view key, bool string) {
-  const bool repeated = std::find(keys_.begin(), keys_.end(), key) != keys_.end();
+  const bool repeated = keys_.contains(std::string(key));
   if (repeated && options_.strict) {
     refuse(ErrorKind::kValueError, fmt::format("duplicate parameter name \"{}\"", key));
     return;
@@ -365,7 +380,7 @@ void CompletionParser::argument(std::string_view key, bool string) {
     piece += ": ";
     if (string) piece += '"';
     if (call_open_) emit(Kind::kToolArguments, piece);
-    keys_.emplace_back(key);
+    keys_.emplace(key);
   }
   enter(State::kValue);
 }

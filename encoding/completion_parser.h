@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "encoding/error.h"
@@ -130,7 +131,7 @@ class CompletionParser {
   int calls_ = 0;  // begun so far
   int complete_calls_ = 0;
   bool call_open_ = false;  // begun and not ended; false while a call without a readable name is skipped
-  std::vector<std::string> keys_;  // parameters of the open call
+  std::unordered_set<std::string> keys_;  // parameters of the open call
   bool value_is_string_ = false;
   bool value_skipped_ = false;
   std::string reasoning_, content_;  // strict mode only, to be checked at the end

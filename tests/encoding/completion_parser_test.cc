@@ -330,6 +330,36 @@ TEST(CompletionParser, LongTextsAreLinear) {
   }
 }
 
+// So do many calls and parameters that come as one text.
+TEST(CompletionParser, LongBlocksAreLinear) {
+  const std::string open = kOpen + "<｜DSML｜invoke name=\"f\">\n";
+  const std::string parameter = "<｜DSML｜parameter name=\"é%\" string=\"true\">世界</｜DSML｜parameter>\n";
+  const std::string close = "</｜DSML｜invoke>\n";
+  std::string calls = kOpen;
+  std::string parameters = open;
+  for (int i = 0; i < 20000; ++i) {
+    calls += "<｜DSML｜invoke name=\"f\">\n" + close;
+    std::string one = parameter;
+    one.replace(one.find('%'), 1, std::to_string(i));
+    parameters += one;
+  }
+  for (const bool strict : {false, true}) {
+    ParserOptions options;
+    options.strict = strict;
+    const auto count = [&](const std::string& text, Kind kind) {
+      CompletionParser parser(options);
+      int64_t seen = 0;
+      for (const ParserEvent& event : parser.feed(text)) {
+        EXPECT_TRUE(is_valid_utf8(event.text));
+        seen += event.kind == kind ? 1 : 0;
+      }
+      return seen;
+    };
+    EXPECT_EQ(count(calls + "</｜DSML｜tool_calls>", Kind::kToolCallEnd), 20000);
+    EXPECT_EQ(count(parameters + close + "</｜DSML｜tool_calls>", Kind::kToolCallEnd), 1);
+  }
+}
+
 // Encoding a turn and reading it back gives the turn.
 TEST(CompletionParser, ReadsWhatTheEncoderWrites) {
   const char* const texts[] = {"",           "a",        "two\nlines\n", "\n\n", "é 你 😀", "<b>&\"\\",
