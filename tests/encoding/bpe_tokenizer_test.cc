@@ -23,7 +23,7 @@ std::vector<TokenId> ids_of(const Json& list) {
   return ids;
 }
 
-const std::string kReal = std::string(FT_SHARED) + "/reference/tokenizer/tokenizer.json";
+const std::string kReal = FT_DEEPSEEK_DATA "/tokenizer/tokenizer.json";
 
 const Tokenizer* real_tokenizer() {
   static const auto kLoaded = load_tokenizer(kReal);
@@ -32,7 +32,7 @@ const Tokenizer* real_tokenizer() {
 }
 
 #define FT_NEEDS_REAL_TOKENIZER() \
-  if (is_missing(kReal)) GTEST_SKIP() << "SKIPPED: the V4 tokenizer is not at " << kReal
+  if (is_missing(kReal)) GTEST_SKIP() << "SKIPPED: DeepSeek's tokenizer is not at " << kReal
 
 Json tiny_json() {
   return read_json(std::string(FT_TEST_DATA) + "/tokenizer/tiny.json");

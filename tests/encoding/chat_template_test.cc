@@ -57,8 +57,8 @@ TEST(ChatTemplate, EffortsOfFlash0731) {
 }
 
 TEST(ChatTemplate, UpstreamPairs) {
-  const std::string folder = std::string(FT_SHARED) + "/reference/encoding/official/";
-  if (is_missing(folder)) GTEST_SKIP() << "SKIPPED: the upstream example pairs are not at " << folder;
+  const std::string folder = FT_DEEPSEEK_DATA "/encoding/official/";
+  if (is_missing(folder)) GTEST_SKIP() << "SKIPPED: DeepSeek's example pairs are not at " << folder;
   for (int i = 1; i <= 4; ++i) {
     SCOPED_TRACE(i);
     Json messages = read_json(folder + "test_input_" + std::to_string(i) + ".json");

@@ -40,7 +40,8 @@ TEST(Options, HaveDefaults) {
 
 TEST(Options, KeepStateInTheUsersHome) {
   const passwd* user = getpwuid(getuid());
-  if (user == nullptr || !std::filesystem::is_directory(user->pw_dir)) GTEST_SKIP() << "the user has no home";
+  if (user == nullptr || !std::filesystem::is_directory(user->pw_dir))
+    GTEST_SKIP() << "SKIPPED: the user has no home";
   EXPECT_EQ(std::get<Options>(*parse({})).state_dir, std::string(user->pw_dir) + "/.cache/foretoken");
   EXPECT_EQ(std::get<Options>(*parse({"--state-dir", "/s"})).state_dir, "/s");
   EXPECT_EQ(std::get<Options>(*parse({"--state-dir", ""})).state_dir, "");

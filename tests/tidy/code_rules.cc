@@ -86,6 +86,16 @@ std::vector<Violation> conditions_do_not_await(const Source& source) {
   return found;
 }
 
+std::vector<Violation> skipped_tests_say_why(const Source& source) {
+  std::vector<Violation> found;
+  static const std::regex reason(R"(^GTEST_SKIP\(\)\s*<<\s*"SKIPPED: )");
+  for (size_t at = source.code.find("GTEST_SKIP"); at != std::string::npos;
+       at = source.code.find("GTEST_SKIP", at + 1))
+    if (!std::regex_search(source.text.substr(at, 100), reason))
+      found.push_back({line_of(source.code, at), "a test that skips itself prints \"SKIPPED: \" and why"});
+  return found;
+}
+
 }  // namespace
 
 std::vector<Violation> violations_of(const std::string& text, const char* pattern, const std::string& why) {
@@ -184,6 +194,11 @@ std::vector<Rule> code_rules() {
         {"server/a.h", "if (auto [e, n] = co_await a(); e) co_return;\n"}},
        {{"server/a.h", "if (a()) co_await b();\n"},
         {"server/a.h", "// if (co_await a())\nconst bool x = co_await a();\n"}}},
+
+      {"SkippedTestsSayWhy",
+       skipped_tests_say_why,
+       {{"tests/core/a_test.cc", "GTEST_SKIP();\n"}, {"tests/core/a_test.cc", "GTEST_SKIP() << \"no a\";\n"}},
+       {{"tests/core/a_test.cc", "// GTEST_SKIP();\nGTEST_SKIP()\n    << \"SKIPPED: no a\";\n"}}},
 
       {"TestsAreNamedAsSentences",
        tests_are_named_as_sentences,
