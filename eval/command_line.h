@@ -54,7 +54,7 @@ void add_session(CLI::App* command, SessionOptions& session);
 void add_model_commands(CLI::App& app, Run& run);       // logits, generate, draft, make-random
 void add_experiment_commands(CLI::App& app, Run& run);  // accept, identity
 void add_bench_commands(CLI::App& app, Run& run);       // bench ...
-// encode, parse, tokenize, detokenize: cases and answers as JSON Lines.
+// encode, parse, tokenize, detokenize, schema: cases and answers as JSON Lines.
 void add_text_commands(CLI::App& app, Run& run, std::ostream& out, std::ostream& err);
 
 }  // namespace ft::eval

@@ -1,0 +1,291 @@
+#include "verify/grammar/stepper.h"
+
+#include <algorithm>
+
+namespace ft::grammar {
+namespace {
+
+constexpr uint64_t kHashStart = 0xCBF29CE484222325u;  // FNV-1a
+constexpr uint64_t kHashFactor = 0x100000001B3u;
+constexpr uint32_t kNoMaximum = UINT32_MAX;
+
+// One more, as far as it matters.
+uint32_t count_up(uint32_t count, uint32_t counted) {
+  return std::min(count + 1, counted);
+}
+
+}  // namespace
+
+void Stepper::put(const Configuration& configuration, Configurations& out) const {
+  if (out.size() < kMaxConfigurations && std::find(out.begin(), out.end(), configuration) == out.end())
+    out.push_back(configuration);
+}
+
+void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out) {
+  switch (from.phase) {
+    case Phase::kValue:
+      return begin_value(from.rule, from.frame, byte, out);
+    case Phase::kLiteral: {
+      const LiteralRule& rule = grammar_.literals[from.rule];
+      const uint32_t next = rule.texts->next(from.state, rule.class_of[byte]);
+      if (next != Automaton::kDead) {
+        Configuration to = from;
+        to.state = next;
+        return put(to, out);
+      }
+      if (rule.texts->label(from.state) != 0) after(from.frame, byte, out);
+      return;
+    }
+    case Phase::kString:
+    case Phase::kText: {
+      const StringRule& rule = *grammar_.strings[from.rule];
+      StringRule::Position position{{from.state, from.unit}, from.length};
+      if (from.phase == Phase::kString && byte == '"' && from.unit == CharClassifier::kBoundary) {
+        if (rule.accepts(position)) put({from.frame, Phase::kAfter, 0, 0, 0, 0, 0}, out);
+        return;
+      }
+      if (!rule.step(position, byte)) return;
+      Configuration to = from;
+      to.state = position.text.state;
+      to.unit = static_cast<uint16_t>(position.text.unit);
+      to.length = position.length;
+      return put(to, out);
+    }
+    case Phase::kFirstItem: {
+      const Frame frame = pool_[from.frame];
+      if (byte == ']') {
+        if (grammar_.arrays[frame.rule].min == 0) put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);
+      } else if (grammar_.arrays[frame.rule].max > 0) {
+        begin_item(frame, byte, out);
+      }
+      return;
+    }
+    case Phase::kAfter:
+      return after(from.frame, byte, out);
+    case Phase::kSpace: {
+      if (byte != ' ') return;
+      Frame frame = pool_[from.frame];
+      if (frame.is_object) return put({from.frame, Phase::kName, 0, 0, 0, 0, 0}, out);
+      const ArrayRule& rule = grammar_.arrays[frame.rule];
+      const NodeId item = rule.item(frame.index);
+      frame.index = count_up(frame.index, rule.counted());
+      return put({pool_.intern(frame), Phase::kValue, 0, item, 0, 0, 0}, out);
+    }
+    case Phase::kFirstName: {
+      const Frame& frame = pool_[from.frame];
+      const ObjectRule& rule = grammar_.objects[frame.rule];
+      if (byte == '}' && may_close(frame, rule)) put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);
+      if (byte == '"' && may_go_on(frame, rule)) begin_name(from.frame, out);
+      return;
+    }
+    case Phase::kName:
+      if (byte == '"') begin_name(from.frame, out);
+      return;
+    case Phase::kInName:
+      return in_name(from, byte, out);
+    case Phase::kColon:
+      if (byte == ':') put({from.frame, Phase::kColonSpace, 0, from.rule, 0, 0, 0}, out);
+      return;
+    case Phase::kColonSpace:
+      if (byte == ' ') put({from.frame, Phase::kValue, 0, from.rule, 0, 0, 0}, out);
+      return;
+  }
+}
+
+void Stepper::begin_value(NodeId node_id, FrameId frame, uint8_t byte, Configurations& out) {
+  const Node& node = grammar_.nodes[node_id];
+  for (const uint32_t l : node.literals) {
+    const LiteralRule& rule = grammar_.literals[l];
+    const uint32_t next = rule.texts->next(rule.texts->start(), rule.class_of[byte]);
+    if (next != Automaton::kDead) put({frame, Phase::kLiteral, 0, l, next, 0, 0}, out);
+  }
+  if (byte == '"')
+    for (const uint32_t s : node.strings)
+      put({frame, Phase::kString, 0, s, grammar_.strings[s]->start().text.state, 0, 0}, out);
+  if (byte == '[')
+    for (const uint32_t a : node.arrays)
+      put({pool_.intern({frame, false, a, 0, 0, 0}), Phase::kFirstItem, 0, 0, 0, 0, 0}, out);
+  if (byte == '{')
+    for (const uint32_t o : node.objects)
+      put({pool_.intern({frame, true, o, 0, 0, 0}), Phase::kFirstName, 0, 0, 0, 0, 0}, out);
+  for (const uint32_t t : node.texts)
+    step({frame, Phase::kText, 0, t, grammar_.strings[t]->start().text.state, 0, 0}, byte, out);
+}
+
+void Stepper::begin_item(const Frame& before, uint8_t byte, Configurations& out) {
+  Frame frame = before;
+  const ArrayRule& rule = grammar_.arrays[frame.rule];
+  const NodeId item = rule.item(frame.index);
+  frame.index = count_up(frame.index, rule.counted());
+  begin_value(item, pool_.intern(frame), byte, out);
+}
+
+void Stepper::after(FrameId id, uint8_t byte, Configurations& out) {
+  if (id == kBottom) return;
+  const Frame& frame = pool_[id];
+  bool go_on = false;
+  bool close = false;
+  if (frame.is_object) {
+    const ObjectRule& rule = grammar_.objects[frame.rule];
+    go_on = byte == ',' && may_go_on(frame, rule);
+    close = byte == '}' && may_close(frame, rule);
+  } else {
+    const ArrayRule& rule = grammar_.arrays[frame.rule];
+    go_on = byte == ',' && (rule.max == kNoMaximum || frame.index < rule.max);
+    close = byte == ']' && frame.index >= rule.min;
+  }
+  if (go_on) put({id, Phase::kSpace, 0, 0, 0, 0, 0}, out);
+  if (close) put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);
+}
+
+Stepper::Members Stepper::next_members(const Frame& frame, const ObjectRule& rule) const {
+  const auto count = static_cast<uint32_t>(rule.members.size());
+  if (frame.index >= count) return {};
+  Members next{frame.index, std::min(rule.next_required[frame.index], count - 1)};
+  const uint32_t required = rule.required_from[frame.index];
+  if (rule.max != kNoMaximum && frame.count + 1 + required > rule.max) {  // room for required ones only
+    if (required == 0) return {};
+    next.first = next.last;
+  }
+  if (rule.extra_capacity != kNoMaximum) {  // those behind it must be able to make up the minimum
+    const uint64_t reachable = uint64_t{frame.count} + count + rule.extra_capacity;
+    if (reachable < rule.min) return {};
+    next.last = static_cast<uint32_t>(std::min<uint64_t>(next.last, reachable - rule.min));
+  }
+  return next;
+}
+
+bool Stepper::extras_open(const Frame& frame, const ObjectRule& rule) const {
+  if (rule.extras == nullptr || rule.required_from[frame.index] > 0) return false;
+  if (rule.max != kNoMaximum && frame.count >= rule.max) return false;
+  if (rule.extra_capacity == kNoMaximum) return true;
+  const uint32_t left = rule.extra_capacity - std::min(rule.extra_capacity, pool_.name_count(frame.used));
+  return left > 0 && uint64_t{frame.count} + left >= rule.min;
+}
+
+bool Stepper::may_close(const Frame& frame, const ObjectRule& rule) const {
+  return rule.required_from[frame.index] == 0 && frame.count >= rule.min;
+}
+
+void Stepper::begin_name(FrameId id, Configurations& out) {
+  const Frame& frame = pool_[id];
+  const ObjectRule& rule = grammar_.objects[frame.rule];
+  const uint32_t extras = extras_open(frame, rule) ? rule.extras->automaton().start() : Automaton::kDead;
+  put({id, Phase::kInName, 0, 0, extras, NameTrie::kRoot, kHashStart}, out);
+}
+
+void Stepper::in_name(const Configuration& from, uint8_t byte, Configurations& out) {
+  if (byte == '"' && from.unit == CharClassifier::kBoundary) return end_name(from, out);
+  const Frame& frame = pool_[from.frame];
+  const ObjectRule& rule = grammar_.objects[frame.rule];
+  Configuration to = from;
+  to.hash = (from.hash ^ byte) * kHashFactor;
+  to.length = rule.names->child(from.length, byte);
+  if (from.state != Automaton::kDead && !(step_extra(to, rule, byte) && extra_alive(to, frame, rule)))
+    to.state = Automaton::kDead;
+  if (to.state == Automaton::kDead) {
+    const Members next = next_members(frame, rule);
+    if (!rule.names->leads_to(to.length, next.first, next.last)) return;
+    // The trie alone knows where a character ends then.
+    to.unit = byte == '\\' && from.unit == CharClassifier::kBoundary ? 1 : 0;
+    to.hash = 0;
+  }
+  put(to, out);
+}
+
+bool Stepper::step_extra(Configuration& name, const ObjectRule& rule, uint8_t byte) const {
+  TextLanguage::Position position{name.state, name.unit};
+  if (!rule.extras->step(position, byte)) return false;
+  name.state = position.state;
+  name.unit = static_cast<uint16_t>(position.unit);
+  return true;
+}
+
+void Stepper::end_name(const Configuration& from, Configurations& out) {
+  Frame frame = pool_[from.frame];
+  const ObjectRule& rule = grammar_.objects[frame.rule];
+  const uint32_t member =
+      from.length == NameTrie::kNone ? NameTrie::kNoName : rule.names->member(from.length);
+  NodeId value = 0;
+  if (member == NameTrie::kNoName) {
+    if (from.state == Automaton::kDead || !extra_ends(from, frame, rule)) return;
+    value = rule.extra_values[rule.extras->automaton().label(from.state) - 1];
+    frame.index = static_cast<uint32_t>(rule.members.size());
+    frame.used = pool_.with_name(frame.used, from.hash);
+  } else {
+    const Members next = next_members(frame, rule);
+    if (member == NameTrie::kForbidden || member < next.first || member > next.last) return;
+    value = rule.members[member].value;
+    frame.index = member + 1;
+  }
+  frame.count = count_up(frame.count, rule.counted());
+  put({pool_.intern(frame), Phase::kColon, 0, value, 0, 0, 0}, out);
+}
+
+bool Stepper::extra_ends(const Configuration& name, const Frame& frame, const ObjectRule& rule) const {
+  return name.unit == CharClassifier::kBoundary && rule.extras->automaton().label(name.state) != 0 &&
+         (name.length == NameTrie::kNone || rule.names->member(name.length) == NameTrie::kNoName) &&
+         !pool_.has_name(frame.used, name.hash);
+}
+
+bool Stepper::extra_alive(const Configuration& from, const Frame& frame, const ObjectRule& rule) const {
+  if (rule.extras->automaton().longest(from.state) == Automaton::kUnbounded) return true;
+  if (rule.extra_capacity != kNoMaximum || from.unit == CharClassifier::kBoundary) {
+    const uint64_t others = uint64_t{rule.names->name_count()} + pool_.name_count(frame.used);
+    if (from.unit == CharClassifier::kBoundary && rule.extras->automaton().continuations(from.state) > others)
+      return true;
+  }
+  // Few names are left, or a character is not ended: the first that is free settles it. Names that are not
+  // free are at most those that the rule names and those that were used.
+  if (extra_ends(from, frame, rule)) return true;
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    Configuration next = from;
+    next.hash = (from.hash ^ byte) * kHashFactor;
+    next.length = rule.names->child(from.length, static_cast<uint8_t>(byte));
+    if (step_extra(next, rule, static_cast<uint8_t>(byte)) && extra_alive(next, frame, rule)) return true;
+  }
+  return false;
+}
+
+bool Stepper::complete(const Configuration& configuration) const {
+  if (configuration.frame != kBottom) return false;
+  if (configuration.phase == Phase::kAfter) return true;
+  if (configuration.phase == Phase::kLiteral)
+    return grammar_.literals[configuration.rule].texts->label(configuration.state) != 0;
+  if (configuration.phase == Phase::kText)
+    return grammar_.strings[configuration.rule]->accepts(
+        {{configuration.state, configuration.unit}, configuration.length});
+  if (configuration.phase == Phase::kValue)  // an empty text without quotes
+    for (const uint32_t t : grammar_.nodes[configuration.rule].texts)
+      if (grammar_.strings[t]->accepts(grammar_.strings[t]->start())) return true;
+  return false;
+}
+
+uint32_t Stepper::free_characters(const Configuration& configuration) const {
+  if (configuration.phase == Phase::kString)
+    return grammar_.strings[configuration.rule]->free_characters(
+        {{configuration.state, configuration.unit}, configuration.length});
+  if (configuration.phase == Phase::kInName && configuration.state != Automaton::kDead &&
+      configuration.unit == CharClassifier::kBoundary) {
+    const ObjectRule& rule = grammar_.objects[pool_[configuration.frame].rule];
+    if (rule.extras->automaton().universal(configuration.state)) return kNoMaximum;
+  }
+  return 0;
+}
+
+CharKinds Stepper::free_kinds(const Configuration& configuration, uint32_t characters) const {
+  if (configuration.phase == Phase::kString)
+    return grammar_.strings[configuration.rule]->free_kinds(
+        {{configuration.state, configuration.unit}, configuration.length}, characters);
+  if (configuration.phase != Phase::kInName || configuration.state == Automaton::kDead ||
+      configuration.unit != CharClassifier::kBoundary)
+    return 0;
+  const ObjectRule& rule = grammar_.objects[pool_[configuration.frame].rule];
+  const TextLanguage& extras = *rule.extras;
+  // Without an end of the language there is always a name that is not used yet.
+  return extras.automaton().longest(configuration.state) == Automaton::kUnbounded
+             ? extras.looping_kinds(configuration.state)
+             : 0;
+}
+
+}  // namespace ft::grammar
