@@ -17,11 +17,16 @@ function(ft_library name)
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE ft_warnings ${ARG_PRIVATE})
 endfunction()
 
-# ft_folder(folder DEPENDS... PRIVATE... EXCLUDE...): library ft_<folder> from the folder's own .cc files.
+# ft_folder(folder DEPENDS... PRIVATE... EXCLUDE... SUBFOLDERS...): library ft_<folder> from the .cc files of the
+# folder and of those below it that are named.
 # A file named main.cc is a program, not part of the library; EXCLUDE names files that belong to another library.
 function(ft_folder folder)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;PRIVATE;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPENDS;PRIVATE;EXCLUDE;SUBFOLDERS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  foreach(subfolder ${ARG_SUBFOLDERS})
+    file(GLOB more CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${subfolder}/*.cc)
+    list(APPEND sources ${more})
+  endforeach()
   foreach(name main.cc ${ARG_EXCLUDE})
     list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${name})
   endforeach()

@@ -22,7 +22,8 @@ enum class ErrorCode {
 
 struct Error {
   ErrorCode code;
-  std::string message;  // names the thing, the value seen and the value expected
+  std::string message;     // names the thing, the value seen and the value expected
+  std::string field = {};  // of a request: the one at fault, "speculation.max_nodes"; "" where it is none
 };
 
 template <class T>
@@ -32,6 +33,13 @@ using Result = tl::expected<T, Error>;
 template <class... Args>
 tl::unexpected<Error> fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
   return tl::make_unexpected(Error{code, fmt::format(format, std::forward<Args>(args)...)});
+}
+
+// The same for a request: kInvalidArgument at `field`.
+template <class... Args>
+tl::unexpected<Error> fail_field(std::string field, fmt::format_string<Args...> format, Args&&... args) {
+  return tl::make_unexpected(
+      Error{ErrorCode::kInvalidArgument, fmt::format(format, std::forward<Args>(args)...), std::move(field)});
 }
 
 }  // namespace ft

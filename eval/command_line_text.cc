@@ -17,13 +17,9 @@ void add_text_commands(CLI::App& app, Run& run, std::ostream& out, std::ostream&
     if (with_tokenizer)
       command->add_option("--tokenizer", options->tokenizer, "tokenizer.json or tokenizer.model")->required();
     command->add_option("--cases", options->cases, "JSON Lines of cases")->required();
-<<<<<<< HEAD
     command->callback(
         [&run, options, body] { run = [options, body](std::FILE*) { return body(*options); }; });
-=======
-    command->callback([&run, options, body] { run = [options, body] { return body(*options); }; });
     return {command, options.get()};
->>>>>>> a9d9d36 (Compile JSON schemas to grammars, and check them with eval schema)
   };
   add("encode", "chat messages to prompt text", false,
       [&](const Options& options) { return run_encode(options.cases, out, err); });

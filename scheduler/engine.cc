@@ -100,7 +100,7 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
       return fail(ErrorCode::kInvalidArgument, "prompt token {} is outside the vocabulary of {}", token,
                   vocab);
   if (request.max_tokens < 1)
-    return fail(ErrorCode::kInvalidArgument, "max_tokens is {}, expected at least 1", request.max_tokens);
+    return fail_field("max_tokens", "max_tokens is {}, expected at least 1", request.max_tokens);
   const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
   if (prompt_tokens > options.context || request.max_tokens > options.context - prompt_tokens)
     return fail(ErrorCode::kTooLarge, "{} prompt tokens and max_tokens {} exceed the context of {} tokens",
@@ -108,11 +108,12 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
   if (auto valid = verify::validate(request.sampling, vocab); !valid)
     return tl::make_unexpected(valid.error());
   if (request.speculation.max_nodes && *request.speculation.max_nodes < 1)
-    return fail(ErrorCode::kInvalidArgument, "speculation.max_nodes is {}, expected at least 1",
-                *request.speculation.max_nodes);
+    return fail_field("speculation.max_nodes", "speculation.max_nodes is {}, expected at least 1",
+                      *request.speculation.max_nodes);
   if (!choose_sources(request.speculation, options.drafter, loop_->drafter()))
-    return fail(ErrorCode::kInvalidArgument,
-                "speculation.drafter names a drafter that is not loaded: this engine has {}", drafter_name());
+    return fail_field("speculation.drafter",
+                      "speculation.drafter names a drafter that is not loaded: this engine has {}",
+                      drafter_name());
   if (inbox_->stopping.load(std::memory_order_acquire))
     return fail(ErrorCode::kUnavailable, "the engine is stopping");
   if (inbox_->queued.fetch_add(1, std::memory_order_relaxed) >= options.queue_max) {

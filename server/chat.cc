@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "encoding/ordered_json.h"
-#include "server/http_client.h"
+#include "server/http/http_client.h"
 
 namespace ft::server {
 namespace {

@@ -6,7 +6,7 @@
 #include "core/backend.h"
 #include "core/weights.h"
 #include "scheduler/engine.h"
-#include "server/generation_backend.h"
+#include "server/generation/generation_backend.h"
 
 namespace ft::server {
 

@@ -14,7 +14,7 @@
 
 #include "core/mapped_file.h"
 #include "server/chat.h"
-#include "server/http_server.h"
+#include "server/http/http_server.h"
 #include "server/log.h"
 #include "server/model_loader.h"
 #include "server/options.h"

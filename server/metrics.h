@@ -5,7 +5,7 @@
 #include <string>
 
 #include "scheduler/engine.h"
-#include "server/reply.h"
+#include "server/generation/reply.h"
 
 namespace ft::server {
 

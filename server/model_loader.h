@@ -7,8 +7,8 @@
 #include <string>
 
 #include "core/error.h"
+#include "server/generation/served_model.h"
 #include "server/options.h"
-#include "server/served_model.h"
 
 namespace ft::server {
 

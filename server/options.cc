@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
-#include "server/request_params.h"
+#include "server/api/request_params.h"
 #include "server/version.h"
 
 namespace ft::server {

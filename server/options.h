@@ -7,13 +7,13 @@
 #include <vector>
 
 #include "core/error.h"
+#include "server/http/http_options.h"
 
 namespace ft::server {
 
-inline constexpr int kHeaderBytesMax = 65535;  // of --max-header-bytes
-inline constexpr int kTreeNodesMax = 64;       // of --tree-nodes, and of requests where it fixes the number
+inline constexpr int kTreeNodesMax = 64;  // of --tree-nodes, and of requests where it fixes the number
 
-struct Options {
+struct Options : HttpOptions {
   // What is served.
   std::string model;                            // checkpoint folder; "" = the embedded nano checkpoint
   std::vector<std::string> served_model_names;  // default: the folder's name
@@ -36,26 +36,12 @@ struct Options {
   bool thinking = true;                // mode of a chat that does not say
   int64_t default_max_tokens = 32768;  // of requests that name none
 
-  // Where and to whom.
-  std::string host = "127.0.0.1";
-  int port = 8000;  // 0 = any free one
-  int io_threads = 2;
-  int text_threads = 2;                    // parse and tokenize request bodies
+  // To whom.
   std::vector<std::string> api_keys;       // empty = everybody
   std::vector<std::string> allowed_hosts;  // besides local names, of a keyless server on a loopback address
   std::string cors_origin;                 // "" = no CORS headers
-
-  // Limits.
-  int64_t max_body_bytes = 8 << 20;
-  int64_t max_buffered_bytes = 256 << 20;  // bodies of all connections together
-  int max_header_bytes = 16 << 10;
-  int max_connections = 1024;
-  int idle_seconds = 75;      // a kept connection without a request
-  int request_seconds = 120;  // from a request's first byte to its last
-  int write_seconds = 120;    // a client that reads nothing while bytes wait for it
-  int keepalive_seconds = 5;  // silence in a stream before a comment is sent
-  int max_priority = 0;       // largest priority of a request, either way
-  int drain_seconds = 30;     // running replies after a signal, before they are cancelled
+  int max_priority = 0;                    // largest priority of a request, either way
+  int drain_seconds = 30;                  // running replies after a signal, before they are cancelled
 
   std::string log_level = "info";
   bool check = false;  // load, print what would be served, exit

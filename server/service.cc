@@ -1,15 +1,16 @@
 #include "server/service.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <utility>
 
-#include "server/chat_request.h"
-#include "server/completion_request.h"
+#include "server/api/openai_json.h"
+#include "server/api/tokenize.h"
+#include "server/generation/engine_error.h"
+#include "server/generation/random_id.h"
+#include "server/generation/reply_log.h"
 #include "server/log.h"
-#include "server/prompt.h"
-#include "server/random_id.h"
-#include "server/reply_log.h"
-#include "server/tokenize_api.h"
 #include "server/version.h"
 
 namespace ft::server {
@@ -17,12 +18,9 @@ namespace {
 
 using encoding::Json;
 
-bool generates(Endpoint endpoint) {
-  return endpoint == Endpoint::kChatCompletions || endpoint == Endpoint::kCompletions;
-}
-
 bool takes_body(Endpoint endpoint) {
-  return generates(endpoint) || endpoint == Endpoint::kTokenize || endpoint == Endpoint::kDetokenize;
+  return endpoint == Endpoint::kGenerate || endpoint == Endpoint::kTokenize ||
+         endpoint == Endpoint::kDetokenize;
 }
 
 // Open to everybody: what supervisors, scrapers and browsers ask before they have a key.
@@ -54,8 +52,11 @@ std::string host_name(std::string_view host) {
   return lower(host.substr(0, colon));
 }
 
+// Only an address in full: "127.0.0.1.example.org" is a name of somebody's.
 bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
+  in_addr address{};
+  return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
 }
 
 // Only a JSON type makes a browser ask before it sends a request for a page of another origin, so that is
@@ -73,8 +74,8 @@ ApiResult<void> check_content_type(const HttpRequest& request) {
       refusal(415, fmt::format("Content-Type is '{}': expected application/json", given.substr(0, 80))));
 }
 
-// What a log may show of a target: a query may hold a key.
-std::string_view logged_path(std::string_view target) {
+// What a log or a message may show of a target: a query may hold a key.
+std::string_view shown_path(std::string_view target) {
   return target.substr(0, std::min<size_t>(target.find_first_of("?#"), 100));
 }
 
@@ -89,17 +90,6 @@ ApiResult<Json> read_body(const HttpRequest& request) {
   return std::move(*body);
 }
 
-bool is_served(const ServedModel& model, const std::string& name) {
-  return std::find(model.names.begin(), model.names.end(), name) != model.names.end();
-}
-
-// The name a reply carries: the one asked for if it is one of the model's. There is one model, and
-// applications with a fixed model name are to work unchanged, so any other name is answered by it too, under
-// its own name.
-const std::string& answering_name(const ServedModel& model, const std::string& asked) {
-  return is_served(model, asked) ? asked : model.names.front();
-}
-
 ApiError unknown_model(const ServedModel& model, const std::string& name) {
   ApiError error = refusal(404,
                            fmt::format("the model '{}' does not exist: this server has '{}'",
@@ -110,23 +100,21 @@ ApiError unknown_model(const ServedModel& model, const std::string& name) {
 }
 
 ApiError unknown_url(const HttpRequest& request) {
-  return refusal(404, fmt::format("there is nothing at {} {}", request.method, request.target.substr(0, 200)),
+  return refusal(404, fmt::format("there is nothing at {} {}", request.method, shown_path(request.target)),
                  "unknown_url");
 }
 
-HttpResponse method_not_allowed(const HttpRequest& request, const Route& route) {
-  HttpResponse response =
-      error_response(refusal(405,
-                             fmt::format("{} is not possible at {}: expected {}", request.method,
-                                         request.target.substr(0, 200), route.argument),
-                             "method_not_allowed"));
-  response.headers.emplace_back("Allow", route.argument);
-  return response;
+ApiError method_not_allowed(const HttpRequest& request, const Route& route) {
+  return refusal(405,
+                 fmt::format("{} is not possible at {}: expected {}", request.method,
+                             request.target.substr(0, 200), route.argument),
+                 "method_not_allowed");
 }
 
 RequestDefaults defaults_of(const ServedModel& model, const Options& options) {
   RequestDefaults defaults;
   defaults.priority_max = options.max_priority;
+  defaults.choices_max = static_cast<size_t>(options.max_sequences) + static_cast<size_t>(options.queue);
   defaults.thinking = model.thinking;
   defaults.drafters = model.drafters;
   defaults.tree_nodes_max = model.tree_nodes_max;
@@ -145,71 +133,34 @@ Json model_json(const ServedModel& model, const std::string& name) {
   return json;
 }
 
-// What the choices of all prompts have in common: everything but the prompt, the seed and the fork.
-scheduler::GenerateRequest engine_request(const RequestParams& params, std::string id, int logprobs) {
-  scheduler::GenerateRequest request;
-  request.id = std::move(id);
-  request.sampling = params.sampling;
-  request.sampling.seed = params.seed ? *params.seed : random_bits();
-  request.sampling.logprobs = logprobs;
-  request.stop_tokens = params.stop_token_ids;
-  request.ignore_eos = params.ignore_eos;
-  request.speculation = params.speculation;
-  request.priority = params.priority;
-  return request;
-}
-
-// The choices of a reply, to be submitted together. requests[i] fills parts[i].
-struct Choices {
+// Splits a job into the engine's requests: requests[i] fills parts[i], with seeds in a row. Choices of one prompt
+// fork: the engine reads it once for all of them.
+struct Submission {
   std::vector<scheduler::GenerateRequest> requests;
   std::vector<ReplyPart> parts;
-
-  // Adds `count` choices of the prompt of `first`, with seeds in a row. `fork_group` is this prompt's alone:
-  // the engine reads it once for all of them.
-  void add(scheduler::GenerateRequest first, int count, uint64_t fork_group, const ReplyPart& part) {
-    if (count > 1) {
-      first.fork_group = fork_group;
-      first.fork_count = count;
-    }
-    for (int i = 0; i < count; ++i) {
-      requests.push_back(first);
-      parts.push_back(part);
-      ++first.sampling.seed;
-    }
-  }
 };
 
-ChoiceOptions choice_options(const ServedModel& model, const RequestParams& params) {
-  ChoiceOptions options;
-  options.tokenizer = model.tokenizer.get();
-  options.eos = model.eos;
-  options.stop_tokens = params.stop_token_ids;
-  options.stop = params.stop;
-  return options;
-}
-
-ReplyOptions reply_options(const HttpRequest& request, const ServedModel& model, const RequestParams& params,
-                           ReplyKind kind) {
-  ReplyOptions options;
-  options.head.kind = kind;
-  options.head.id = (kind == ReplyKind::kChat ? "chatcmpl-" : "cmpl-") + random_hex(32);
-  options.head.created =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count();
-  options.head.model = answering_name(model, params.model);
-  options.request_id = request.id;
-  options.stream = params.stream;
-  options.include_usage = params.include_usage;
-  const std::string_view wanted = request.header("x-include-speculation");
-  options.include_speculation = params.include_speculation || wanted == "true" || wanted == "1";
-  if (params.speculation.enabled && !model.drafters.empty())
-    options.draft_rows = params.speculation.max_nodes.value_or(model.tree_nodes_limit()) - 1;
-  options.arrived = request.arrived;
-  return options;
+Submission split(GenerationJob& job, std::atomic<uint64_t>& fork_groups) {
+  Submission out;
+  for (size_t p = 0; p < job.prompts.size(); ++p) {
+    scheduler::GenerateRequest request = job.request;
+    request.prompt = std::move(job.prompts[p].tokens);
+    request.max_tokens = job.prompts[p].max_tokens;
+    if (job.choices > 1) {
+      request.fork_group = ++fork_groups;
+      request.fork_count = job.choices;
+    }
+    for (int i = 0; i < job.choices; ++i) {
+      out.requests.push_back(request);
+      out.parts.push_back({nullptr, job.choice, static_cast<int>(p)});
+      ++request.sampling.seed;
+    }
+  }
+  return out;
 }
 
 // Hands all requests to the engine or, when one is refused, none.
-ApiResult<std::vector<ReplyPart>> submit_all(const ServedModel& model, Choices choices,
+ApiResult<std::vector<ReplyPart>> submit_all(const ServedModel& model, Submission choices,
                                              const std::function<void()>& notify) {
   for (size_t i = 0; i < choices.requests.size(); ++i) {
     auto stream = model.backend->submit(std::move(choices.requests[i]), notify);
@@ -250,9 +201,11 @@ std::vector<Header> Service::headers(const HttpRequest& request) const {
   return headers;
 }
 
-HttpResponse Service::refuse_early(const ApiError& error) {
+HttpResponse Service::refuse_early(const HttpRequest& request, const ApiError& error) {
   metrics_.request_refused(error.status);
-  return error_response(error);
+  const Route route = find_route("POST", request.target);
+  return error_response(error,
+                        route.dialect != nullptr ? route.dialect->error(error) : openai_error_json(error));
 }
 
 // A page that a browser loaded from elsewhere can reach a server on the loopback interface, under a name of
@@ -303,39 +256,34 @@ ApiResult<std::shared_ptr<const ServedModel>> Service::ready_model() const {
   return model;
 }
 
-// Refused as full, such a request would be sent again and never fit.
-ApiResult<void> Service::check_room(size_t choices, std::string field) const {
-  const auto room = static_cast<size_t>(options_.max_sequences) + static_cast<size_t>(options_.queue);
-  if (choices <= room) return {};
-  return refuse(
-      bad_field(std::move(field),
-                fmt::format("{} choices in one request, but this server takes {} at a time", choices, room)));
-}
-
 HttpResponse Service::refused(const HttpRequest& request, const ApiError& error) {
-  log(LogLevel::kDebug, "{} {} {} {}: {}", request.id, request.method, logged_path(request.target),
+  log(LogLevel::kDebug, "{} {} {} {}: {}", request.id, request.method, shown_path(request.target),
       error.status, error.message);
-  return refuse_early(error);
+  return refuse_early(request, error);
 }
 
 std::optional<HttpResponse> Service::admit(const HttpRequest& head) {
   const Route route = find_route(head.method, head.target);
   if (auto fine = check_head(head, route); !fine) return refused(head, fine.error());
   if (route.endpoint == Endpoint::kNotFound) return refused(head, unknown_url(head));
-  if (route.endpoint == Endpoint::kMethodNotAllowed) return method_not_allowed(head, route);
+  if (route.endpoint == Endpoint::kMethodNotAllowed) {
+    HttpResponse response = refused(head, method_not_allowed(head, route));
+    response.headers.emplace_back("Allow", route.argument);
+    return response;
+  }
   return std::nullopt;
 }
 
 Outcome Service::handle(const HttpRequest& request, const std::function<void()>& notify) {
   if (auto response = admit(request)) return std::move(*response);
   const Route route = find_route(request.method, request.target);
-  if (!generates(route.endpoint)) {
+  if (route.endpoint != Endpoint::kGenerate) {
     auto response = answer(request, route);
     return response ? std::move(*response) : refused(request, response.error());
   }
   auto body = read_body(request);
   if (!body) return refused(request, body.error());
-  auto reply = generate(request, *body, route.endpoint, notify);
+  auto reply = generate(request, *body, *route.dialect, notify);
   if (!reply) return refused(request, reply.error());
   return std::move(*reply);
 }
@@ -401,91 +349,23 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
 }
 
 ApiResult<std::unique_ptr<Reply>> Service::generate(const HttpRequest& request, const Json& body,
-                                                    Endpoint endpoint, const std::function<void()>& notify) {
+                                                    const Dialect& dialect,
+                                                    const std::function<void()>& notify) {
   auto model = ready_model();
   if (!model) return refuse(model.error());
-  return endpoint == Endpoint::kChatCompletions ? chat(request, body, std::move(*model), notify)
-                                                : complete(request, body, std::move(*model), notify);
-}
-
-ApiResult<std::unique_ptr<Reply>> Service::chat(const HttpRequest& request, const Json& body,
-                                                std::shared_ptr<const ServedModel> model,
-                                                const std::function<void()>& notify) {
-  auto parsed = parse_chat_request(body, defaults_of(*model, options_));
-  if (!parsed) return refuse(parsed.error());
-  const RequestParams& params = parsed->params;
-  auto prompt = chat_prompt(*model, *parsed);
-  if (!prompt) return refuse(prompt.error());
-  const auto limit = completion_limit(*model, params, static_cast<int64_t>(prompt->size()), "messages");
-  if (!limit) return refuse(limit.error());
-
-  if (auto fits = check_room(static_cast<size_t>(params.choices), "n"); !fits) return refuse(fits.error());
-
-  ReplyOptions options = reply_options(request, *model, params, ReplyKind::kChat);
-  options.logprobs = parsed->logprobs;
-  options.top_logprobs = parsed->top_logprobs;
-  options.thinking = parsed->thinking;
-  ChoiceOptions choice = choice_options(*model, params);
-  choice.parser.thinking = parsed->thinking && parsed->prefill != Prefill::kContent;
-  choice.parser.tools_offered = parsed->tools_offered;
-  choice.parser.eos_in_text = false;
-  choice.single_call = !parsed->parallel_tool_calls;
-
-  Choices choices;
-  scheduler::GenerateRequest first =
-      engine_request(params, options.head.id, parsed->logprobs ? parsed->top_logprobs : -1);
-  first.prompt = std::move(*prompt);
-  first.max_tokens = *limit;
-  choices.add(std::move(first), params.choices, ++fork_groups_, {nullptr, choice, 0, ""});
-  auto submitted = submit_all(*model, std::move(choices), notify);
+  const RequestDefaults defaults = defaults_of(**model, options_);
+  auto job = dialect.parse({request, body, **model, defaults});
+  if (!job) return refuse(job.error());
+  auto submitted = submit_all(**model, split(*job, fork_groups_), notify);
   if (!submitted) return refuse(submitted.error());
-  return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(model),
-                                 [this](const ReplySummary& summary) { reply_finished(summary); });
-}
-
-ApiResult<std::unique_ptr<Reply>> Service::complete(const HttpRequest& request, const Json& body,
-                                                    std::shared_ptr<const ServedModel> model,
-                                                    const std::function<void()>& notify) {
-  auto parsed = parse_completion_request(body, defaults_of(*model, options_));
-  if (!parsed) return refuse(parsed.error());
-  const RequestParams& params = parsed->params;
-
-  ReplyOptions options = reply_options(request, *model, params, ReplyKind::kCompletion);
-  if (auto fits = check_room(parsed->prompts.size() * static_cast<size_t>(params.choices), "prompt"); !fits)
-    return refuse(fits.error());
-  options.logprobs = parsed->logprobs;
-  options.top_logprobs = parsed->top_logprobs;
-  ChoiceOptions choice = choice_options(*model, params);
-  choice.chat = false;
-  choice.skip_special = parsed->skip_special_tokens;
-
-  const scheduler::GenerateRequest common =
-      engine_request(params, options.head.id, parsed->logprobs ? parsed->top_logprobs : -1);
-  Choices choices;
-  for (size_t p = 0; p < parsed->prompts.size(); ++p) {
-    const CompletionPrompt& given = parsed->prompts[p];
-    scheduler::GenerateRequest first = common;
-    auto prompt = completion_prompt(*model, *parsed, given);
-    if (!prompt) return refuse(prompt.error());
-    first.prompt = std::move(*prompt);
-    if (first.prompt.empty())
-      return refuse(bad_field("prompt", "'prompt' has no token: expected one at least"));
-    const auto limit = completion_limit(*model, params, static_cast<int64_t>(first.prompt.size()), "prompt");
-    if (!limit) return refuse(limit.error());
-    first.max_tokens = *limit;
-    std::string echo;
-    if (parsed->echo) {
-      const auto* text = std::get_if<std::string>(&given);
-      echo = text != nullptr
-                 ? *text
-                 : model->tokenizer->decode(first.prompt, parsed->skip_special_tokens).value_or("");
-    }
-    choices.add(std::move(first), params.choices, ++fork_groups_,
-                {nullptr, choice, static_cast<int>(p), std::move(echo)});
-  }
-  auto submitted = submit_all(*model, std::move(choices), notify);
-  if (!submitted) return refuse(submitted.error());
-  return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(model),
+  ReplyOptions options;
+  options.id = std::move(job->id);
+  options.request_id = request.id;
+  options.stream = job->stream;
+  options.logprobs = job->logprobs;
+  options.writer = std::move(job->writer);
+  options.arrived = request.arrived;
+  return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(*model),
                                  [this](const ReplySummary& summary) { reply_finished(summary); });
 }
 

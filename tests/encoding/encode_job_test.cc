@@ -13,7 +13,7 @@
 namespace ft::encoding {
 namespace {
 
-const std::string kRealTokenizer = std::string(FT_SHARED) + "/reference/tokenizer/tokenizer.json";
+const std::string kRealTokenizer = std::string(FT_DEEPSEEK_DATA) + "/tokenizer/tokenizer.json";
 const std::string kTinyTokenizer = std::string(FT_TEST_DATA) + "/tokenizer/tiny.json";
 const std::string kNanoTokenizer = std::string(FT_MODELS) + "/v4-nano";
 

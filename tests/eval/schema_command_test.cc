@@ -82,10 +82,10 @@ TEST_F(SchemaCommand, NamesWhatCannotBeRead) {
 
 // 813 public schemas with their instances and the official vocabulary.
 TEST(FullSchemaSample, AcceptsTheValidInstancesOfMostSchemasAndNoInvalidOne) {
-  const std::string cases = FT_SHARED "/datasets/jsonschema/maskbench_sample.jsonl";
-  const std::string tokenizer = FT_SHARED "/reference/tokenizer/tokenizer.json";
+  const std::string cases = FT_DEEPSEEK_DATA "/../datasets/jsonschema/maskbench_sample.jsonl";
+  const std::string tokenizer = FT_DEEPSEEK_DATA "/tokenizer/tokenizer.json";
   if (!std::filesystem::exists(cases) || !std::filesystem::exists(tokenizer))
-    GTEST_SKIP() << "SKIPPED: no sample of schemas or no official tokenizer in " FT_SHARED;
+    GTEST_SKIP() << "SKIPPED: no sample of schemas or no official tokenizer beside " FT_DEEPSEEK_DATA;
   const TempDir dir;
   std::ostringstream out;
   std::ostringstream err;

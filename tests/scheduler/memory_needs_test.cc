@@ -26,7 +26,7 @@ TEST(MemoryNeeds, CountTheCacheExactly) {
   const Model model(*backend, *checkpoint, cache_limits(options));
   ASSERT_EQ(parts[0].name, "cache");
   EXPECT_GE(parts[0].bytes, model.cache().bytes());
-  EXPECT_LE(parts[0].bytes, model.cache().bytes() * 1.05);
+  EXPECT_LE(parts[0].bytes, model.cache().bytes() * 105 / 100);
 }
 
 TEST(MemoryNeeds, NameWhatIsTooMuch) {

@@ -1,6 +1,6 @@
-#include "server/chat_request.h"
-
 #include <gtest/gtest.h>
+
+#include "server/api/openai_chat.h"
 
 namespace ft::server {
 namespace {
@@ -162,7 +162,7 @@ const Refused kRanges[] = {
     {"tool_choice", R"("required")", "tool_choice"},
     {"tool_choice", R"({"type":"function","function":{"name":"f"}})", "tool_choice"},
     {"tool_choice", "7", "tool_choice"},
-    {"functions", "[]", "functions"},
+    {"functions", R"([{"name":"f"}])", "functions"},
     {"function_call", R"("auto")", "function_call"},
     {"tools", "[7]", "tools[0]"},
     {"tools", R"([{"type":"function"}])", "tools[0].function"},

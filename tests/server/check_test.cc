@@ -87,8 +87,11 @@ TEST(Check, ServesTheBaseForm) {
   ASSERT_EQ(ended.code, 0) << ended.errors;
   const json found = json::parse(ended.output);
   EXPECT_EQ(found["release"], "DeepSeek-V4-Base-DSpark, 5 layers 256 wide");
-  for (const json& part : found["weights"])
-    if (part["part"] == "routed experts") EXPECT_EQ(part["formats"], json({"F8_E4M3 + F32"}));
+  for (const json& part : found["weights"]) {
+    if (part["part"] == "routed experts") {
+      EXPECT_EQ(part["formats"], json({"F8_E4M3 + F32"}));
+    }
+  }
 }
 
 TEST(Check, RefusesWithCodeTwoAndTheReason) {

@@ -1,7 +1,8 @@
-#include "server/choice.h"
+#include "server/generation/choice.h"
 
 #include <gtest/gtest.h>
 
+#include "server/api/openai_json.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server {
@@ -73,7 +74,7 @@ Result run(const ChoiceOptions& options, const std::vector<int32_t>& tokens,
   add_pieces(choice, result);
   EXPECT_EQ(result.content, choice.content());
   EXPECT_EQ(result.reasoning, choice.reasoning());
-  result.finish_reason = choice.finish_reason();
+  result.finish_reason = openai_finish_reason(choice.end_reason());
   result.completion_tokens = choice.completion_tokens();
   result.reasoning_tokens = choice.reasoning_tokens();
   return result;
@@ -216,7 +217,7 @@ TEST(Choice, TokenLimitTearsTheLastCall) {
     choice.feed(event);
   }
   choice.finish(ended(FinishReason::kLength, 100));
-  EXPECT_EQ(choice.finish_reason(), "length");
+  EXPECT_EQ(choice.end_reason(), EndReason::kLength);
   ASSERT_EQ(choice.tool_calls().size(), 1U);
   EXPECT_FALSE(choice.tool_calls()[0].complete);
   EXPECT_EQ(choice.content(), "");

@@ -1,4 +1,4 @@
-#include "server/chunk_decoder.h"
+#include "server/http/chunk_decoder.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "server/completion_request.h"
-
 #include <gtest/gtest.h>
+
+#include "server/api/openai_completions.h"
 
 namespace ft::server {
 namespace {

@@ -20,8 +20,8 @@
 
 #include "encoding/chat_profile.h"
 #include "encoding/tokenizer.h"
-#include "server/generation_backend.h"
-#include "server/served_model.h"
+#include "server/generation/generation_backend.h"
+#include "server/generation/served_model.h"
 
 namespace ft::server::testing {
 

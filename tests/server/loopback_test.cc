@@ -8,8 +8,9 @@
 #include <thread>
 
 #include "server/chat.h"
-#include "server/http_client.h"
-#include "server/http_server.h"
+#include "server/http/http_client.h"
+#include "server/http/http_server.h"
+#include "server/service.h"
 #include "tests/server/fake_model.h"
 #include "tests/server/raw_client.h"
 

@@ -1,4 +1,4 @@
-#include "server/reply_log.h"
+#include "server/generation/reply_log.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,12 @@
-#include "server/reply.h"
+#include "server/generation/reply.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "server/speculation_report.h"
+#include "server/api/openai_chat_writer.h"
+#include "server/api/openai_completions_writer.h"
+#include "server/generation/speculation_report.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server {
@@ -41,19 +43,35 @@ std::vector<json> chunks_of(const std::string& text) {
   return chunks;
 }
 
+// What a test says of a reply; a writer comes of it.
+struct Wish {
+  bool chat = true;
+  bool stream = false;
+  bool logprobs = false;
+  bool thinking = false;
+  ReplyExtras extras;
+};
+
 // A reply whose streams the test fills by hand.
 class ReplyTest : public ::testing::Test {
  protected:
-  Reply& make(ReplyOptions options, int choices = 1, ChoiceOptions choice = {}, std::string echo = "") {
-    options.head.id = "chatcmpl-1";
-    options.head.created = 5;
-    options.head.model = "m\"1";
-    choice.chat = options.head.kind == ReplyKind::kChat;
+  Reply& make(const Wish& wish, int choices = 1, ChoiceOptions choice = {}, const std::string& echo = "") {
+    const ReplyHead head{"chatcmpl-1", 5, "m\"1"};
+    ReplyOptions options;
+    options.id = head.id;
+    options.stream = wish.stream;
+    options.logprobs = wish.logprobs;
+    const encoding::Tokenizer& tokenizer = *model_->tokenizer;
+    options.writer =
+        wish.chat ? openai_chat_writer(head, wish.extras, tokenizer, wish.logprobs, wish.thinking)
+                  : openai_completions_writer(head, wish.extras, tokenizer, wish.logprobs,
+                                              std::vector<std::string>(static_cast<size_t>(choices), echo));
+    choice.chat = wish.chat;
     choice.tokenizer = model_->tokenizer.get();
     std::vector<ReplyPart> parts;
     for (int i = 0; i < choices; ++i) {
       streams_.push_back(std::make_shared<scheduler::TokenStream>(1000, std::function<void()>()));
-      parts.push_back({streams_.back(), choice, 0, echo});
+      parts.push_back({streams_.back(), choice, 0});
     }
     reply_ = std::make_unique<Reply>(std::move(options), std::move(parts), model_,
                                      [this](const ReplySummary& summary) { summaries_.push_back(summary); });
@@ -96,10 +114,10 @@ class ReplyTest : public ::testing::Test {
     pushed_ = 0;
   }
 
-  static ReplyOptions streaming() {
-    ReplyOptions options;
-    options.stream = true;
-    return options;
+  static Wish streaming() {
+    Wish wish;
+    wish.stream = true;
+    return wish;
   }
 
   std::shared_ptr<ServedModel> model_ = testing::fake_model(nullptr);
@@ -114,7 +132,7 @@ class ReplyTest : public ::testing::Test {
 TEST_F(ReplyTest, TakesABoundedNumberOfTokensAtATime) {
   for (const bool stream : {true, false}) {
     streams_.clear();
-    ReplyOptions options;
+    Wish options;
     options.stream = stream;
     Reply& reply = make(options);
     constexpr int kTokens = 2 * Reply::kTokensPerPump + 10;
@@ -187,10 +205,10 @@ TEST_F(ReplyTest, NeverTearsACharacter) {
 }
 
 TEST_F(ReplyTest, SendsUsageAndSpeculationWhenAsked) {
-  ReplyOptions options = streaming();
-  options.include_usage = true;
-  options.include_speculation = true;
-  options.draft_rows = 7;
+  Wish options = streaming();
+  options.extras.usage = true;
+  options.extras.speculation = true;
+  options.extras.draft_rows = 7;
   Reply& reply = make(options);
   std::string out;
   say(0, "abc");
@@ -224,9 +242,9 @@ TEST_F(ReplyTest, SendsUsageAndSpeculationWhenAsked) {
 }
 
 TEST_F(ReplyTest, WholeChatReply) {
-  ReplyOptions options;
+  Wish options;
   options.thinking = true;
-  options.include_speculation = true;
+  options.extras.speculation = true;
   ChoiceOptions choice;
   choice.parser.thinking = true;
   Reply& reply = make(options, 1, choice);
@@ -395,7 +413,7 @@ TEST_F(ReplyTest, DestructionCancels) {
 }
 
 TEST_F(ReplyTest, ChatLogprobs) {
-  ReplyOptions options;
+  Wish options;
   options.logprobs = true;
   ChoiceOptions choice;
   choice.parser.thinking = true;
@@ -418,7 +436,7 @@ TEST_F(ReplyTest, ChatLogprobs) {
 }
 
 TEST_F(ReplyTest, StreamedLogprobsAreComplete) {
-  ReplyOptions options = streaming();
+  Wish options = streaming();
   options.logprobs = true;
   ChoiceOptions choice;
   choice.stop = {"zzz"};
@@ -444,8 +462,8 @@ TEST_F(ReplyTest, StreamedLogprobsAreComplete) {
 }
 
 TEST_F(ReplyTest, CompletionWithEchoAndLogprobs) {
-  ReplyOptions options;
-  options.head.kind = ReplyKind::kCompletion;
+  Wish options;
+  options.chat = false;
   options.logprobs = true;
   Reply& reply = make(options, 1, {}, "Say: ");
   std::string out;
@@ -464,8 +482,8 @@ TEST_F(ReplyTest, CompletionWithEchoAndLogprobs) {
 }
 
 TEST_F(ReplyTest, StreamedCompletionEchoesFirst) {
-  ReplyOptions options = streaming();
-  options.head.kind = ReplyKind::kCompletion;
+  Wish options = streaming();
+  options.chat = false;
   Reply& reply = make(options, 1, {}, "Say: ");
   std::string out;
   say(0, "hi");
@@ -511,13 +529,10 @@ TEST(SpeculationReport, MergesChoices) {
   EXPECT_EQ(mean_acceptance_length(scheduler::RequestReport{}), 0.0);
 }
 
-TEST(ReplyJson, ImpossibleTokensStayJson) {
-  ByteTokenizer tokenizer;
-  ShownToken token;
-  token.event.token = ByteTokenizer::kFirstByte + 'a';
-  token.event.logprob = -std::numeric_limits<float>::infinity();
-  const json logprobs = json::parse(logprobs_json(ReplyKind::kChat, std::span(&token, 1), tokenizer));
-  EXPECT_EQ(logprobs["content"][0]["logprob"], -9999.0);
+TEST(OpenAiJson, ImpossibleTokensStayJson) {
+  std::string out;
+  append_logprob(out, -std::numeric_limits<float>::infinity());
+  EXPECT_EQ(json::parse(out), -9999.0);
 }
 
 }  // namespace

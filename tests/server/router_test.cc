@@ -1,15 +1,15 @@
-#include "server/router.h"
+#include "server/api/router.h"
 
 #include <gtest/gtest.h>
 
-#include "server/http_message.h"
+#include "server/http/http_message.h"
 
 namespace ft::server {
 namespace {
 
 TEST(Router, FindsEndpoints) {
-  EXPECT_EQ(find_route("POST", "/v1/chat/completions").endpoint, Endpoint::kChatCompletions);
-  EXPECT_EQ(find_route("POST", "/completions").endpoint, Endpoint::kCompletions);
+  EXPECT_EQ(find_route("POST", "/v1/chat/completions").dialect->name, "Chat completions");
+  EXPECT_EQ(find_route("POST", "/completions").dialect->name, "Completions");
   EXPECT_EQ(find_route("GET", "/v1/models/?limit=2").endpoint, Endpoint::kModels);
   EXPECT_EQ(find_route("HEAD", "/health").endpoint, Endpoint::kHealth);
   EXPECT_EQ(find_route("GET", "/v1/models/deepseek%2Fv4%20x").argument, "deepseek/v4 x");

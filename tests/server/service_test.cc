@@ -57,7 +57,7 @@ class ServiceTest : public ::testing::Test {
     request.body = given.body;
     service_->identify(request);
     Outcome outcome = service_->handle(request, {});
-    if (auto* reply = std::get_if<std::unique_ptr<Reply>>(&outcome)) {
+    if (auto* reply = std::get_if<std::unique_ptr<PendingResponse>>(&outcome)) {
       std::string out;
       while (!(*reply)->pump(out)) std::this_thread::yield();
       if (!(*reply)->stream()) return (*reply)->response();
@@ -201,7 +201,7 @@ TEST_F(ServiceTest, PassesOnSpeculationAndPriority) {
 TEST_F(ServiceTest, SaysWhyTheEngineRefused) {
   serve();
   const auto refused = [&](ErrorCode code, std::string message) {
-    backend_->refuse_with({code, std::move(message)});
+    backend_->refuse_with({code, std::move(message), "speculation.drafter"});
     return ask(post("/v1/chat/completions", kHi));
   };
   const HttpResponse field = refused(ErrorCode::kInvalidArgument, "speculation.drafter is not loaded");
@@ -503,7 +503,8 @@ TEST_F(ServiceTest, AKeylessLocalServerAnswersToLocalNamesOnly) {
   for (const char* host :
        {"localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000", "[::1]", "my.name:1"})
     EXPECT_EQ(status(host), 200) << host;
-  for (const char* host : {"rebind.evil", "localhost.evil", "1.2.3.4", "[::2]:8000", "x"})
+  for (const char* host :
+       {"rebind.evil", "localhost.evil", "127.0.0.1.evil", "127.1", "1.2.3.4", "[::2]:8000", "x"})
     EXPECT_EQ(status(host), 403) << host;
   options.host = "0.0.0.0";
   serve(options);

@@ -10,7 +10,8 @@
 #include <string>
 #include <thread>
 
-#include "server/session_impl.h"
+#include "server/http/session_impl.h"
+#include "server/service.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server {

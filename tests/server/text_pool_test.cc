@@ -1,4 +1,4 @@
-#include "server/text_pool.h"
+#include "server/http/text_pool.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <semaphore>
 #include <stdexcept>
 
-#include "server/text_task.h"
+#include "server/http/text_task.h"
 
 namespace ft::server {
 namespace {

@@ -1,0 +1,54 @@
+#include "server/api/job_parts.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "server/generation/random_id.h"
+
+namespace ft::server {
+
+GenerationJob job_of(const ApiCall& call, const RequestParams& params, std::string_view id_prefix,
+                     int top_logprobs) {
+  GenerationJob job;
+  job.id = std::string(id_prefix) + random_hex(32);
+  job.request.id = job.id;
+  job.request.sampling = params.sampling;
+  job.request.sampling.seed = params.seed ? *params.seed : random_bits();
+  job.request.sampling.logprobs = top_logprobs;
+  job.request.stop_tokens = params.stop_token_ids;
+  job.request.ignore_eos = params.ignore_eos;
+  job.request.speculation = params.speculation;
+  job.request.priority = params.priority;
+  job.choices = params.choices;
+  job.choice.tokenizer = call.model.tokenizer.get();
+  job.choice.eos = call.model.eos;
+  job.choice.stop_tokens = params.stop_token_ids;
+  job.choice.stop = params.stop;
+  job.stream = params.stream;
+  job.logprobs = top_logprobs >= 0;
+  return job;
+}
+
+ReplyHead head_of(const ApiCall& call, const RequestParams& params, const GenerationJob& job) {
+  const auto& names = call.model.names;
+  const bool served = std::find(names.begin(), names.end(), params.model) != names.end();
+  ReplyHead head;
+  head.id = job.id;
+  head.created =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  head.model = served ? params.model : names.front();
+  return head;
+}
+
+ReplyExtras extras_of(const ApiCall& call, const RequestParams& params) {
+  ReplyExtras extras;
+  extras.usage = params.include_usage;
+  const std::string_view wanted = call.request.header("x-include-speculation");
+  extras.speculation = params.include_speculation || wanted == "true" || wanted == "1";
+  if (params.speculation.enabled && !call.model.drafters.empty())
+    extras.draft_rows = params.speculation.max_nodes.value_or(call.model.tree_nodes_limit()) - 1;
+  return extras;
+}
+
+}  // namespace ft::server

@@ -1,0 +1,23 @@
+// The parts of a job that chat and text completions share.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "server/api/dialect.h"
+#include "server/api/openai_json.h"
+#include "server/api/request_params.h"
+
+namespace ft::server {
+
+// The job of `params` but for its prompts, its writer and what of the choice is the endpoint's. `top_logprobs` < 0
+// means none.
+GenerationJob job_of(const ApiCall& call, const RequestParams& params, std::string_view id_prefix,
+                     int top_logprobs);
+
+// What the replies to `call` carry. The model's name is the one asked for where it is one of the served ones, else
+// the first of these: any name is answered, so that applications with a fixed one work unchanged.
+ReplyHead head_of(const ApiCall& call, const RequestParams& params, const GenerationJob& job);
+ReplyExtras extras_of(const ApiCall& call, const RequestParams& params);
+
+}  // namespace ft::server

@@ -1,0 +1,127 @@
+#include "server/api/openai_fields.h"
+
+#include <initializer_list>
+#include <vector>
+
+namespace ft::server {
+namespace {
+
+using enum FieldEffect;
+
+// Of every endpoint that samples: OpenAI's, and those of vLLM, SGLang and llama.cpp that people send.
+constexpr RequestField kShared[] = {
+    {"model", kActs, "any name is answered; the served ones are in /v1/models"},
+    {"max_tokens", kActs, ""},
+    {"max_completion_tokens", kActs, "goes before max_tokens"},
+    {"n", kActs, "choice i samples with seed + i"},
+    {"stream", kActs, ""},
+    {"stream_options", kActs, "include_usage"},
+    {"seed", kActs, ""},
+    {"temperature", kActs, ""},
+    {"top_p", kActs, ""},
+    {"top_k", kActs, "0 and -1 are off"},
+    {"min_p", kActs, ""},
+    {"presence_penalty", kActs, ""},
+    {"frequency_penalty", kActs, ""},
+    {"repetition_penalty", kActs, ""},
+    {"logit_bias", kActs, ""},
+    {"stop", kActs, ""},
+    {"stop_token_ids", kActs, ""},
+    {"ignore_eos", kActs, ""},
+    {"speculation", kActs, "enabled, drafter, max_nodes, tree: never the text, only the time"},
+    {"include_speculation", kActs, "adds metrics.speculative_decoding"},
+    {"priority", kActs, "lower ones first, within --max-priority"},
+    {"response_format", kActs, "only type text"},
+    {"user", kNone, ""},
+    {"metadata", kNone, ""},
+    {"store", kNone, ""},
+    {"service_tier", kNone, ""},
+    {"safety_identifier", kNone, ""},
+    {"prompt_cache_key", kNone, "prefixes are shared by all"},
+    {"prompt_cache_retention", kNone, ""},
+    {"cache_salt", kNone, ""},
+    {"request_id", kNone, "send the header x-request-id"},
+    {"prediction", kNone, "the text is the same without it"},
+    {"spaces_between_special_tokens", kNone, ""},
+    {"include_stop_str_in_output", kRefused, ""},
+    {"min_tokens", kRefused, ""},
+    {"prompt_logprobs", kRefused, "logprobs of the prompt are not computed"},
+    {"truncate_prompt_tokens", kRefused, ""},
+    {"allowed_token_ids", kRefused, ""},
+    {"bad_words", kRefused, "use logit_bias"},
+    {"logits_processors", kRefused, ""},
+    {"use_beam_search", kRefused, ""},
+    {"length_penalty", kRefused, ""},
+    {"guided_json", kRefused, "the output would not be constrained"},
+    {"guided_regex", kRefused, "the output would not be constrained"},
+    {"guided_choice", kRefused, "the output would not be constrained"},
+    {"guided_grammar", kRefused, "the output would not be constrained"},
+    {"structured_outputs", kRefused, "the output would not be constrained"},
+    {"grammar", kRefused, "the output would not be constrained"},
+    {"json_schema", kRefused, "the output would not be constrained"},
+    {"regex", kRefused, "the output would not be constrained"},
+    {"ebnf", kRefused, "the output would not be constrained"},
+    {"repeat_penalty", kRefused, "use repetition_penalty"},
+    {"typical_p", kRefused, ""},
+    {"mirostat", kRefused, ""},
+    {"dynatemp_range", kRefused, ""},
+    {"dry_multiplier", kRefused, ""},
+    {"xtc_probability", kRefused, ""},
+    {"lora_path", kRefused, ""},
+};
+
+constexpr RequestField kChat[] = {
+    {"messages", kActs, ""},
+    {"tools", kActs, ""},
+    {"tool_choice", kActs, "none and auto; required and named functions are refused"},
+    {"parallel_tool_calls", kActs, ""},
+    {"thinking", kActs, "type enabled or disabled"},
+    {"enable_thinking", kActs, ""},
+    {"chat_template_kwargs", kActs, "thinking, enable_thinking"},
+    {"reasoning_effort", kActs, "none, minimal, low, medium, high, xhigh, max, ultra"},
+    {"reasoning", kActs, "enabled, effort"},
+    {"logprobs", kActs, ""},
+    {"top_logprobs", kActs, ""},
+    {"modalities", kActs, "only text"},
+    {"verbosity", kNone, ""},
+    {"functions", kRefused, "it is OpenAI's older form of 'tools'"},
+    {"function_call", kRefused, "it is OpenAI's older form of 'tool_choice'"},
+    {"thinking_token_budget", kRefused, "use reasoning_effort"},
+    {"thinking_budget", kRefused, "use reasoning_effort"},
+    {"continue_final_message", kRefused, "give the last message prefix: true"},
+    {"chat_template", kRefused, "the format is the model's"},
+    {"documents", kRefused, ""},
+    {"audio", kRefused, ""},
+    {"web_search_options", kRefused, "this server does not search"},
+    {"echo", kRefused, ""},
+};
+
+constexpr RequestField kCompletions[] = {
+    {"prompt", kActs, "text, texts, token ids or lists of them"},
+    {"echo", kActs, "not with logprobs"},
+    {"add_special_tokens", kActs, "BOS before a text"},
+    {"skip_special_tokens", kActs, ""},
+    {"logprobs", kActs, ""},
+    {"best_of", kActs, "only as many as n"},
+    {"suffix", kRefused, "fill in the middle"},
+};
+
+std::vector<RequestField> joined(std::span<const RequestField> own) {
+  std::vector<RequestField> all(own.begin(), own.end());
+  all.insert(all.end(), std::begin(kShared), std::end(kShared));
+  return all;
+}
+
+}  // namespace
+
+std::span<const RequestField> openai_chat_fields() {
+  static const std::vector<RequestField> fields = joined(kChat);
+  return fields;
+}
+
+std::span<const RequestField> openai_completions_fields() {
+  static const std::vector<RequestField> fields = joined(kCompletions);
+  return fields;
+}
+
+}  // namespace ft::server

@@ -1,0 +1,93 @@
+#include "server/api/prompt.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "encoding/chat_template.h"
+#include "server/generation/engine_error.h"
+
+namespace ft::server {
+namespace {
+
+// low, high or max in the words of the profile. Preview checkpoints know high (which adds nothing) and max.
+std::optional<std::string> effort_level(const encoding::Profile& profile,
+                                        const std::optional<std::string>& effort) {
+  if (!effort) return std::nullopt;
+  for (const encoding::EffortText& known : profile.efforts) {
+    if (known.level == *effort) return effort;
+  }
+  return std::nullopt;  // low, where it is not a level: the text is the same as without
+}
+
+// A reasoning to be continued must not be closed: the encoder always closes it at the very end.
+void reopen_reasoning(encoding::Prompt& prompt) {
+  if (!std::string_view(prompt.text).ends_with(encoding::kThinkCloseToken)) return;
+  prompt.text.resize(prompt.text.size() - encoding::kThinkCloseToken.size());
+}
+
+}  // namespace
+
+ApiError prompt_too_long(const ServedModel& model, size_t tokens_at_least, std::string field) {
+  ApiError error =
+      bad_field(std::move(field),
+                fmt::format("the prompt has at least {} tokens, but the context of this model is {} tokens, "
+                            "completion included",
+                            tokens_at_least, model.context));
+  error.code = "context_length_exceeded";
+  return error;
+}
+
+ApiResult<std::vector<int32_t>> tokenize_prompt(const ServedModel& model, std::string_view text,
+                                                std::span<const encoding::ByteRange> client,
+                                                std::string field) {
+  constexpr size_t kSlice = size_t{1} << 16;
+  const auto job = model.tokenizer->start_encode(text, client, static_cast<size_t>(model.context));
+  while (!job->advance(kSlice)) {
+  }
+  if (job->exceeded()) return refuse(prompt_too_long(model, job->tokens_at_least(), std::move(field)));
+  return job->take_ids();
+}
+
+ApiResult<std::vector<int32_t>> chat_prompt(const ServedModel& model, const ChatRequest& request) {
+  encoding::ChatOptions options;
+  options.thinking_mode = request.thinking ? "thinking" : "chat";
+  options.reasoning_effort = effort_level(*model.profile, request.effort);
+  options.profile = model.profile;
+  // One token more, since what reopen_reasoning() takes away is one.
+  options.max_bytes = static_cast<size_t>(model.context + 1) * model.tokenizer->longest_token();
+  auto prompt = encoding::encode_chat(request.messages, options);
+  if (!prompt && prompt.error().kind == encoding::ErrorKind::kTooLong) {
+    return refuse(prompt_too_long(model, static_cast<size_t>(model.context) + 1, "messages"));
+  }
+  if (!prompt) return refuse(from_encoding(prompt.error(), "messages"));
+  if (request.prefill == Prefill::kReasoning && request.thinking) reopen_reasoning(*prompt);
+  return tokenize_prompt(model, prompt->text, prompt->client, "messages");
+}
+
+ApiResult<std::vector<int32_t>> completion_prompt(const ServedModel& model, const CompletionRequest& request,
+                                                  const CompletionPrompt& prompt) {
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
+  const std::string& text = std::get<std::string>(prompt);
+  std::vector<encoding::ByteRange> client;
+  if (!text.empty()) client.push_back({0, text.size()});
+  auto ids = tokenize_prompt(model, text, client, "prompt");
+  if (ids && request.add_special_tokens) ids->insert(ids->begin(), model.bos);
+  return ids;
+}
+
+ApiResult<int64_t> completion_limit(const ServedModel& model, const RequestParams& params,
+                                    int64_t prompt_tokens, std::string field) {
+  const int64_t left = model.context - prompt_tokens;
+  if (left < 1) {
+    ApiError error =
+        bad_field(std::move(field), fmt::format("the prompt has {} tokens, but the context of this model is "
+                                                "{} tokens, completion included",
+                                                prompt_tokens, model.context));
+    error.code = "context_length_exceeded";
+    return refuse(error);
+  }
+  return std::min(left, params.max_tokens.value_or(model.default_max_tokens));
+}
+
+}  // namespace ft::server

@@ -1,0 +1,224 @@
+#include "server/api/request_params.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace ft::server {
+namespace {
+
+using encoding::Json;
+
+// The seed is any 64-bit integer; negative ones are taken by their bits.
+std::optional<uint64_t> read_seed(FieldReader& fields) {
+  const auto seed = fields.integer("seed", INT64_MIN, INT64_MAX);
+  if (!seed) return std::nullopt;
+  return static_cast<uint64_t>(*seed);
+}
+
+// A number in (0, max].
+double read_positive(FieldReader& fields, std::string_view name, double max, double otherwise) {
+  const auto number = fields.number(name, 0.0, max);
+  if (number && *number <= 0.0) {
+    fields.refuse(
+        name, fmt::format("'{}' must be above 0 and at most {}, not {}", fields.path(name), max, *number));
+  }
+  return number.value_or(otherwise);
+}
+
+void read_logit_bias(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling) {
+  const Json* bias = fields.object("logit_bias");
+  if (bias == nullptr) return;
+  if (bias->size() > kLogitBiasMax) {
+    fields.refuse("logit_bias",
+                  fmt::format("'logit_bias' has {} entries, more than {}", bias->size(), kLogitBiasMax));
+    return;
+  }
+  FieldReader entries(*bias, fields.path("logit_bias"));
+  for (const auto& [key, value] : bias->as_object()) {
+    int32_t token = -1;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
+    if (error != std::errc() || end != key.data() + key.size() || token < 0 || token >= defaults.vocab_size) {
+      fields.refuse("logit_bias", fmt::format("'logit_bias' has the key '{}', expected a token id below {}",
+                                              key.substr(0, 40), defaults.vocab_size));
+      return;
+    }
+    if (const auto amount = entries.number(key, -100.0, 100.0)) {
+      sampling.logit_bias.emplace_back(token, static_cast<float>(*amount));
+    } else if (entries.ok()) {
+      entries.refuse(key, type_message(entries.path(key), "a number", value));
+    }
+  }
+  if (entries.error()) fields.refuse(*entries.error());
+  std::sort(sampling.logit_bias.begin(), sampling.logit_bias.end());
+  const auto twice = std::adjacent_find(sampling.logit_bias.begin(), sampling.logit_bias.end(),
+                                        [](const auto& a, const auto& b) { return a.first == b.first; });
+  if (twice != sampling.logit_bias.end()) {
+    fields.refuse("logit_bias", fmt::format("'logit_bias' names token {} twice", twice->first));
+  }
+}
+
+void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling) {
+  sampling.temperature = fields.number("temperature", 0.0, 100.0).value_or(1.0);
+  sampling.top_p = read_positive(fields, "top_p", 1.0, 1.0);
+  // -1 and 0 both mean "off" to clients.
+  sampling.top_k = std::max<int64_t>(0, fields.integer("top_k", -1, INT32_MAX).value_or(0));
+  sampling.min_p = fields.number("min_p", 0.0, 1.0).value_or(0.0);
+  sampling.presence_penalty = fields.number("presence_penalty", -2.0, 2.0).value_or(0.0);
+  sampling.frequency_penalty = fields.number("frequency_penalty", -2.0, 2.0).value_or(0.0);
+  sampling.repetition_penalty = read_positive(fields, "repetition_penalty", 100.0, 1.0);
+  read_logit_bias(fields, defaults, sampling);
+}
+
+void read_stop(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params) {
+  const auto add = [&](const std::string& stop) {
+    if (stop.size() > kStopBytesMax) {
+      fields.refuse("stop",
+                    fmt::format("a string of 'stop' has {} bytes, more than {}", stop.size(), kStopBytesMax));
+    } else if (!stop.empty()) {
+      params.stop.push_back(stop);
+    }
+  };
+  if (const Json* stop = fields.any("stop")) {
+    if (stop->is_string()) {
+      add(stop->as_string());
+    } else if (!stop->is_array()) {
+      fields.refuse("stop", type_message("stop", "a string or an array of strings", *stop));
+    } else if (stop->size() > kStopStringsMax) {
+      fields.refuse("stop",
+                    fmt::format("'stop' has {} strings, more than {}", stop->size(), kStopStringsMax));
+    } else {
+      for (size_t i = 0; i < stop->size(); ++i) {
+        const Json& entry = stop->as_array()[i];
+        if (entry.is_string()) {
+          add(entry.as_string());
+        } else {
+          fields.refuse(bad_field(fmt::format("stop[{}]", i),
+                                  type_message(fmt::format("stop[{}]", i), "a string", entry)));
+        }
+      }
+    }
+  }
+  const Json* tokens = fields.array("stop_token_ids");
+  if (tokens == nullptr) return;
+  if (tokens->size() > kStopTokensMax) {
+    fields.refuse("stop_token_ids", fmt::format("'stop_token_ids' has {} entries, more than {}",
+                                                tokens->size(), kStopTokensMax));
+    return;
+  }
+  for (const Json& entry : tokens->as_array()) {
+    const std::optional<int64_t> token = entry.to_int64();
+    if (!token || *token < 0 || *token >= defaults.vocab_size) {
+      fields.refuse("stop_token_ids",
+                    fmt::format("'stop_token_ids' must hold token ids below {}", defaults.vocab_size));
+      return;
+    }
+    params.stop_token_ids.push_back(static_cast<int32_t>(*token));
+  }
+}
+
+void read_stream(FieldReader& fields, RequestParams& params) {
+  params.stream = fields.boolean("stream").value_or(false);
+  if (const Json* options = fields.object("stream_options")) {
+    FieldReader reader(*options, fields.path("stream_options"));
+    params.include_usage = reader.boolean("include_usage").value_or(false);
+    if (reader.error()) fields.refuse(*reader.error());
+  }
+  params.include_speculation = fields.boolean("include_speculation").value_or(false);
+}
+
+void read_drafter(FieldReader& reader, const RequestDefaults& defaults,
+                  scheduler::SpeculationParams& speculation) {
+  const auto name = reader.text("drafter");
+  if (!name || *name == "auto") return;
+  if (*name == "none") {
+    speculation.enabled = false;
+    return;
+  }
+  const auto& offers = defaults.drafters;
+  const auto kind = draft::parse_drafter_kind(*name);
+  if (kind && std::find(offers.begin(), offers.end(), *name) != offers.end()) {
+    speculation.drafter = *kind;
+    return;
+  }
+  std::string list;
+  for (const std::string& offered : offers) list += fmt::format("'{}', ", offered);
+  reader.refuse("drafter", fmt::format("'{}' is '{}', but this server offers {}'auto' and 'none'",
+                                       reader.path("drafter"), name->substr(0, 40), list));
+}
+
+void read_speculation(FieldReader& fields, const RequestDefaults& defaults,
+                      scheduler::SpeculationParams& speculation) {
+  const Json* object = fields.object("speculation");
+  if (object == nullptr) return;
+  FieldReader reader(*object, fields.path("speculation"));
+  speculation.enabled = reader.boolean("enabled").value_or(true);
+  read_drafter(reader, defaults, speculation);
+  if (const auto nodes = reader.integer("max_nodes", 1, defaults.tree_nodes_max)) {
+    speculation.max_nodes = static_cast<int32_t>(*nodes);
+  }
+  if (const auto tree = reader.text("tree")) {
+    if (*tree == "chain") {
+      speculation.shape = draft::TreeShape::kChain;
+    } else if (*tree == "best-first") {
+      speculation.shape = draft::TreeShape::kBestFirst;
+    } else {
+      reader.refuse(
+          "tree", fmt::format("'{}' must be 'best-first' or 'chain', not '{}'", reader.path("tree"), *tree));
+    }
+  }
+  // Ours, so a key that is not known is a mistake, not an extension of somebody else's.
+  for (const auto& [key, value] : object->as_object()) {
+    if (key != "enabled" && key != "drafter" && key != "max_nodes" && key != "tree") {
+      reader.refuse(key, fmt::format("'{}' is unknown: expected enabled, drafter, max_nodes or tree",
+                                     reader.path(key)));
+    }
+  }
+  if (reader.error()) fields.refuse(*reader.error());
+}
+
+// A format that is not enforced must not be accepted in silence.
+void read_response_format(FieldReader& fields) {
+  const Json* format = fields.object("response_format");
+  if (format == nullptr) return;
+  FieldReader reader(*format, fields.path("response_format"));
+  const auto type = reader.text("type");
+  if (reader.ok() && !type) reader.refuse("type", "'response_format.type' is missing");
+  if (type && *type != "text") {
+    reader.refuse("type", fmt::format("'response_format.type' is '{}', but only 'text' is supported: the "
+                                      "output would not be constrained",
+                                      *type));
+  }
+  if (reader.error()) fields.refuse(*reader.error());
+}
+
+}  // namespace
+
+RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults) {
+  RequestParams params;
+  params.model = fields.text("model").value_or("");
+  const auto older = fields.integer("max_tokens", 1, INT32_MAX);
+  const auto newer = fields.integer("max_completion_tokens", 1, INT32_MAX);
+  params.max_tokens = newer ? newer : older;
+  params.choices = static_cast<int>(fields.integer("n", 1, kChoicesMax).value_or(1));
+  read_stream(fields, params);
+  params.seed = read_seed(fields);
+  read_sampling(fields, defaults, params.sampling);
+  read_stop(fields, defaults, params);
+  params.ignore_eos = fields.boolean("ignore_eos").value_or(false);
+  read_speculation(fields, defaults, params.speculation);
+  const auto priority =
+      static_cast<int32_t>(fields.integer("priority", -kPriorityMax, kPriorityMax).value_or(0));
+  params.priority = -std::clamp(priority, -defaults.priority_max, defaults.priority_max);
+  read_response_format(fields);
+  return params;
+}
+
+ApiResult<void> check_choices(size_t choices, const RequestDefaults& defaults, std::string field) {
+  if (choices <= defaults.choices_max) return {};
+  return refuse(
+      bad_field(std::move(field), fmt::format("{} choices in one request, but this server takes {} at a time",
+                                              choices, defaults.choices_max)));
+}
+
+}  // namespace ft::server

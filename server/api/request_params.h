@@ -1,0 +1,64 @@
+// The parameters that chat and text completions share, as parsed from a request body.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "encoding/ordered_json.h"
+#include "scheduler/request.h"
+#include "server/api/field_reader.h"
+#include "server/http/api_error.h"
+#include "verify/sampling_params.h"
+
+namespace ft::server {
+
+inline constexpr int kChoicesMax = 8;          // n
+inline constexpr int kStopStringsMax = 16;     // entries of stop
+inline constexpr size_t kStopBytesMax = 1024;  // of one stop string
+inline constexpr int kTopLogprobsMax = 20;
+inline constexpr size_t kLogitBiasMax = 1024;  // entries of logit_bias
+inline constexpr size_t kStopTokensMax = 64;   // entries of stop_token_ids
+// Of a client's priority, either way. Times in seconds, which some clients send, are within.
+inline constexpr int32_t kPriorityMax = INT32_MAX;
+
+// What the server, not the client, knows when a request is read.
+struct RequestDefaults {
+  bool thinking = true;               // mode of a chat that does not say
+  std::vector<std::string> drafters;  // that the engine offers, besides auto and none
+  int tree_nodes_max = 64;            // upper limit of speculation.max_nodes
+  int64_t vocab_size = INT32_MAX;     // token ids are below
+  size_t choices_max = SIZE_MAX;      // of all prompts of a request together: those that run and wait at most
+  int32_t priority_max = 0;           // priorities beyond it, either way, count as it; 0 = all are equal
+};
+
+struct RequestParams {
+  std::string model;  // "" when the client named none
+  std::optional<int64_t> max_tokens;
+  int choices = 1;  // n; choice i of a prompt samples with seed + i
+  bool stream = false;
+  bool include_usage = false;
+  bool include_speculation = false;
+  std::optional<uint64_t> seed;     // absent: random
+  verify::SamplingParams sampling;  // all but the seed and logprobs
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  scheduler::SpeculationParams speculation;
+  // As the engine means it: larger ones first. A client's `priority` has vLLM's meaning, lower ones first and
+  // 0 by default, and is negated here.
+  int32_t priority = 0;
+};
+
+// Reads the shared members of `body`; violations stay in `fields`.
+//
+// speculation: {enabled, drafter, max_nodes, tree}. A drafter is one of `defaults.drafters`, "none" (plain
+// decoding) or "auto" (as if none were named).
+RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults);
+
+// 400 on `field` for more choices than can be running and waiting: refused as full, such a request would be sent
+// again and never fit.
+ApiResult<void> check_choices(size_t choices, const RequestDefaults& defaults, std::string field);
+
+}  // namespace ft::server

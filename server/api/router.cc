@@ -1,0 +1,74 @@
+#include "server/api/router.h"
+
+#include <utility>
+
+namespace ft::server {
+namespace {
+
+struct Entry {
+  std::string_view path;
+  std::string_view method;
+  Endpoint endpoint;
+};
+
+constexpr Entry kEntries[] = {
+    {"/models", "GET", Endpoint::kModels},      {"/health", "GET", Endpoint::kHealth},
+    {"/metrics", "GET", Endpoint::kMetrics},    {"/version", "GET", Endpoint::kVersion},
+    {"/tokenize", "POST", Endpoint::kTokenize}, {"/detokenize", "POST", Endpoint::kDetokenize},
+};
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+Route check_method(std::string_view method, std::string_view allowed, Endpoint endpoint,
+                   std::string argument) {
+  if (method == "OPTIONS") return {Endpoint::kPreflight, "", nullptr};
+  if (method == allowed || (method == "HEAD" && allowed == "GET"))
+    return {endpoint, std::move(argument), nullptr};
+  return {Endpoint::kMethodNotAllowed, allowed == "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS", nullptr};
+}
+
+}  // namespace
+
+std::string percent_decode(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size()) {
+      const int high = hex_value(text[i + 1]);
+      const int low = hex_value(text[i + 2]);
+      if (high >= 0 && low >= 0) {
+        out += static_cast<char>(high * 16 + low);
+        i += 2;
+        continue;
+      }
+    }
+    out += text[i];
+  }
+  return out;
+}
+
+Route find_route(std::string_view method, std::string_view target) {
+  std::string_view path = target.substr(0, target.find_first_of("?#"));
+  if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  if (path.starts_with("/v1/")) path.remove_prefix(3);
+  for (const Entry& entry : kEntries) {
+    if (path == entry.path) return check_method(method, entry.method, entry.endpoint, "");
+  }
+  for (const Dialect& dialect : dialects()) {
+    if (path != dialect.path) continue;
+    Route route = check_method(method, "POST", Endpoint::kGenerate, "");
+    route.dialect = &dialect;
+    return route;
+  }
+  constexpr std::string_view kModels = "/models/";
+  if (path.starts_with(kModels) && path.size() > kModels.size()) {
+    return check_method(method, "GET", Endpoint::kModel, percent_decode(path.substr(kModels.size())));
+  }
+  return {};
+}
+
+}  // namespace ft::server

@@ -1,0 +1,38 @@
+// Which endpoint a method and a path mean.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "server/api/dialect.h"
+
+namespace ft::server {
+
+enum class Endpoint {
+  kGenerate,  // `dialect` is the API
+  kModels,
+  kModel,  // `argument` is the model's name
+  kHealth,
+  kMetrics,
+  kVersion,
+  kTokenize,
+  kDetokenize,
+  kPreflight,         // OPTIONS of a known path
+  kNotFound,          //
+  kMethodNotAllowed,  // `argument` is the value of Allow
+};
+
+struct Route {
+  Endpoint endpoint = Endpoint::kNotFound;
+  std::string argument;
+  const Dialect* dialect = nullptr;
+};
+
+// `target` as it stands in the request line; the query is ignored, a "/v1" in front and a "/" at the end are
+// optional, HEAD is GET.
+Route find_route(std::string_view method, std::string_view target);
+
+// "%2F" -> "/"; a malformed escape stays as it is.
+std::string percent_decode(std::string_view text);
+
+}  // namespace ft::server

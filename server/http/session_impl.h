@@ -1,0 +1,505 @@
+// The session over any stream: real sockets in session.cc, failing ones in tests.
+//
+// Stream: an Asio stream with get_executor() (a strand), async_read_some, async_write_some, shutdown(type,
+// error) and close(error), as tcp::socket.
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/socket_base.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "server/http/event_stream.h"
+#include "server/http/request_parser.h"
+#include "server/http/session.h"
+#include "server/http/text_task.h"
+#include "server/http/waker.h"
+#include "server/log.h"
+
+namespace ft::server {
+
+namespace net = boost::asio;
+
+// No co_await stands in a condition here: gcc 12 may leave the state of such a coroutine uninitialised.
+template <class Stream>
+class Session : public Connection, public std::enable_shared_from_this<Session<Stream>> {
+ public:
+  Session(Stream stream, const SessionContext& context, std::function<void()> ended)
+      : stream_(std::move(stream)),
+        options_(context.options),
+        service_(context.service),
+        bodies_(context.bodies),
+        text_(context.text),
+        ended_(std::move(ended)),
+        deadline_timer_(stream_.get_executor()),
+        wake_timer_(stream_.get_executor()) {}
+
+  ~Session() override {
+    if (waker_) waker_->detach();  // where the executor ended before the session did
+  }
+
+  void start() {
+    net::co_spawn(
+        stream_.get_executor(), [self = this->shared_from_this()] { return run(self); }, net::detached);
+  }
+
+  void drain() override {
+    net::post(stream_.get_executor(), [self = this->shared_from_this()] {
+      self->draining_ = true;
+      if (self->idle_) self->close();
+    });
+  }
+
+  void abort() override {
+    net::post(stream_.get_executor(), [self = this->shared_from_this()] {
+      self->draining_ = true;
+      // Whatever is stuck in a write or waits for the engine ends with this deadline, which nothing moves.
+      self->set_deadline(kAbortGrace);
+      self->aborting_ = true;
+      self->wake_timer_.cancel();
+      if (self->idle_) self->close();
+    });
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Error = boost::system::error_code;
+  static constexpr std::chrono::seconds kAbortGrace{2};
+  // Bytes that are read and dropped so that the client sees the response instead of a reset.
+  static constexpr size_t kLingerBytes = 64 << 20;
+  static constexpr std::chrono::seconds kLingerTime{5};
+  // Pipelined bytes that are kept while a reply runs; more wait in the kernel.
+  static constexpr size_t kPipelineBytes = 64 << 10;
+  static constexpr size_t kReadBytes = 16 << 10;
+  // More than a head that is not yet complete, or pipelined bytes, with one read behind them.
+  static constexpr size_t kBufferBytes = 128 << 10;
+  static_assert(kBufferBytes >= std::max<size_t>(kPipelineBytes, kHeaderBytesMax) + kReadBytes);
+  // A body that is not wanted is read up to this size to keep the connection.
+  static constexpr uint64_t kUnwantedBytes = 64 << 10;
+  // Work on fewer bytes of text is done at once, on more on the text pool.
+  static constexpr size_t kInlineBytes = 4 << 10;
+
+  // Ends the session with the coroutine, also when that is dropped half-way: by an exception that is thrown
+  // between its steps, where it cannot catch it.
+  struct AtEnd {
+    std::shared_ptr<Session> session;
+    explicit AtEnd(std::shared_ptr<Session> ending) : session(std::move(ending)) {}
+    AtEnd(const AtEnd&) = delete;
+    AtEnd& operator=(const AtEnd&) = delete;
+    ~AtEnd() { session->end(); }
+  };
+
+  static net::awaitable<void> run(std::shared_ptr<Session> self) {
+    const AtEnd at_end(self);
+    try {
+      co_await net::this_coro::throw_if_cancelled(false);
+      for (bool more = true; more;) more = co_await self->serve_one();
+      Error ignored;
+      self->stream_.shutdown(net::socket_base::shutdown_send, ignored);
+      if (self->linger_) co_await self->drop_input();
+    } catch (const std::exception& error) {
+      log(LogLevel::kError, "a connection was closed: {}", error.what());
+    }
+  }
+
+  // One request and its response. False when the connection is to end.
+  net::awaitable<bool> serve_one() {
+    const bool begun = co_await wait_for_request();
+    if (!begun) co_return false;
+    answered_ = false;
+    HttpRequest head;
+    std::optional<ApiError> failure;
+    bool alive = false;
+    try {
+      alive = co_await answer_one(head);
+    } catch (const std::bad_alloc&) {
+      failure = refusal(503, "there was not enough memory for this request", "out_of_memory");
+      failure->retry_after_seconds = 1;
+    } catch (const std::exception& error) {
+      failure = refusal(500, "the request failed inside the server", "internal_error");
+      log(LogLevel::kError, "{} failed: {}", head.id, error.what());
+    }
+    if (!failure) co_return alive;
+    log(LogLevel::kError, "{}: {}", head.id, failure->message);
+    // Half a response cannot be taken back.
+    if (answered_ || closed_) co_return false;
+    co_return co_await refuse(head, *failure);
+  }
+
+  // `head` gets all of the request but its body, as soon as it is known.
+  net::awaitable<bool> answer_one(HttpRequest& head) {
+    RequestParser parser(
+        {static_cast<size_t>(options_.max_header_bytes), static_cast<uint64_t>(options_.max_body_bytes)},
+        bodies_);
+    begin_reading();
+    const bool has_head = co_await read(parser, true);
+    head = parser.request().without_body();
+    service_.identify(head);
+    if (!has_head) co_return co_await refuse_unread(parser, head);
+    if (const auto refused = service_.admit(head)) co_return co_await refuse_unwanted(parser, head, *refused);
+    if (parser.expects_continue() && !parser.done()) {
+      constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+      auto [error, size] =
+          co_await net::async_write(stream_, net::buffer(kContinue.data(), kContinue.size()), kUseTuple);
+      if (error) co_return false;
+    }
+    const bool has_all = co_await read(parser, false);
+    if (!has_all) co_return co_await refuse_unread(parser, head);
+    end_reading();
+
+    // Shared with the worker that may still read it when the session is gone.
+    const auto request = std::make_shared<HttpRequest>(std::move(parser.request()));
+    request->id = head.id;
+    request->arrived = head.arrived = Clock::now();
+    waker_ = std::make_shared<Waker>(wake_timer_);
+    const auto work = std::make_shared<TextTask<Outcome>>(stream_.get_executor());
+    co_await answer(request, work);
+    bool alive = false;
+    if (work->finished()) {
+      Outcome outcome = work->take();
+      if (auto* response = std::get_if<HttpResponse>(&outcome)) {
+        alive = co_await send_response(head, *response);
+      } else {
+        alive = co_await serve_reply(head, std::get<std::unique_ptr<PendingResponse>>(std::move(outcome)));
+      }
+    }
+    waker_->detach();
+    co_return alive&& head.keep_alive && !draining_;
+  }
+
+  // Has the service answer, here or on the text pool. The work is not finished when the client left before.
+  net::awaitable<void> answer(std::shared_ptr<HttpRequest> request, std::shared_ptr<TextTask<Outcome>> work) {
+    using net::experimental::awaitable_operators::operator||;
+    const size_t bytes = request->body.size();
+    auto handle = [&service = service_, request, waker = waker_] {
+      Outcome outcome = service.handle(*request, [waker] { waker->wake(); });
+      request->release_body();
+      return outcome;
+    };
+    if (bytes <= kInlineBytes) {
+      work->run_here(handle);
+      co_return;
+    }
+    work->start(text_, bytes, std::move(handle));
+    co_await (wait_for(work) || watch_client());
+    if (!work->finished()) work->abandon();
+  }
+
+  template <class T>
+  net::awaitable<void> wait_for(std::shared_ptr<TextTask<T>> work) {
+    co_await net::this_coro::throw_if_cancelled(false);
+    for (bool cancelled = false; !work->finished();) {
+      cancelled = co_await was_cancelled();
+      if (cancelled) co_return;
+      co_await work->timer().async_wait(kUseTuple);
+    }
+  }
+
+  // Until the first byte of a request is there.
+  net::awaitable<bool> wait_for_request() {
+    if (draining_) co_return false;
+    if (buffer_.size() > 0) co_return true;  // pipelined
+    buffer_.shrink_to_fit();
+    idle_ = true;
+    set_deadline(std::chrono::seconds(options_.idle_seconds));
+    auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kUseTuple);
+    idle_ = false;
+    buffer_.commit(size);
+    co_return !error && size > 0 && !closed_;
+  }
+
+  // Reads until the head, or all of the request, is there. False when it is refused, or nothing more comes.
+  net::awaitable<bool> read(RequestParser& parser, bool head_only) {
+    for (;;) {
+      const auto bytes = buffer_.data();
+      buffer_.consume(parser.feed({static_cast<const char*>(bytes.data()), bytes.size()}));
+      if (parser.fault()) co_return false;
+      if (head_only ? parser.head_done() : parser.done()) co_return true;
+      auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kUseTuple);
+      buffer_.commit(size);
+      if (error || size == 0) co_return false;
+    }
+  }
+
+  // A request that was not read to its end; it is answered where there is somebody to answer. False always.
+  net::awaitable<bool> refuse_unread(const RequestParser& parser, HttpRequest& head) {
+    end_reading();
+    if (closed_) co_return false;
+    if (parser.fault()) co_return co_await refuse(head, *parser.fault());
+    if (!timed_out_) co_return false;  // the client left
+    co_return co_await refuse(
+        head, refusal(408, fmt::format("the request was not complete after {} s", options_.request_seconds),
+                      "request_timeout"));
+  }
+
+  // The last response of a connection. False always.
+  net::awaitable<bool> refuse(HttpRequest& head, const ApiError& error) {
+    head.keep_alive = false;
+    linger_ = true;
+    co_await send_response(head, service_.refuse_early(head, error));
+    co_return false;
+  }
+
+  // A request whose head says enough to refuse it: its body is not waited for. The connection is kept if the
+  // body is short.
+  net::awaitable<bool> refuse_unwanted(RequestParser& parser, HttpRequest& head,
+                                       const HttpResponse& response) {
+    end_reading();
+    const auto announced = parser.announced();
+    if (!announced || *announced > kUnwantedBytes || parser.expects_continue()) {
+      head.keep_alive = false;
+      linger_ = true;
+    }
+    const bool sent = co_await send_response(head, response);
+    if (!sent || !head.keep_alive) co_return false;
+    parser.drop_body();
+    begin_reading();
+    const bool dropped = co_await read(parser, false);
+    end_reading();
+    co_return dropped && !draining_;
+  }
+
+  net::awaitable<bool> send_response(const HttpRequest& request, const HttpResponse& response) {
+    std::string out = response_head(request, response, service_.headers(request), true, stays_open(request));
+    if (request.method != "HEAD") out += response.body;
+    answered_ = true;
+    set_deadline(std::chrono::seconds(options_.write_seconds));
+    auto [error, size] = co_await net::async_write(stream_, net::buffer(out), kUseTuple);
+    clear_deadline();
+    co_return !error;
+  }
+
+  // Runs a reply beside a read that notices the client's leaving. True when all of it was sent.
+  net::awaitable<bool> serve_reply(HttpRequest& request, std::shared_ptr<PendingResponse> reply) {
+    using net::experimental::awaitable_operators::operator||;
+    reply_sent_ = false;
+    co_await (drive(request, reply) || watch_client());
+    if (!reply_sent_) reply->cancel();
+    co_return reply_sent_;
+  }
+
+  net::awaitable<void> drive(HttpRequest& request, std::shared_ptr<PendingResponse> reply) {
+    co_await net::this_coro::throw_if_cancelled(false);
+    bool sent = false;
+    if (reply->stream()) {
+      sent = co_await drive_stream(request, *reply);
+    } else {
+      sent = co_await drive_whole(request, reply);
+    }
+    reply_sent_ = sent;
+  }
+
+  net::awaitable<bool> drive_stream(HttpRequest& request, PendingResponse& reply) {
+    // Without chunks only the end of the connection can end the body.
+    if (!request.http11) request.keep_alive = false;
+    EventStream<Stream> events(stream_, request.http11);
+    HttpResponse head;
+    head.content_type = "text/event-stream; charset=utf-8";
+    head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
+    answered_ = true;
+    set_deadline(std::chrono::seconds(options_.write_seconds));
+    Error error = co_await events.open(
+        response_head(request, head, service_.headers(request), false, stays_open(request)));
+    if (error) co_return false;
+    clear_deadline();
+    const auto keepalive = std::chrono::seconds(options_.keepalive_seconds);
+    Clock::time_point silent_since = Clock::now();
+    std::string out;
+    for (bool over = false; !over;) {
+      const bool cancelled = co_await was_cancelled();
+      if (cancelled) co_return false;
+      waker_->take();
+      over = pump(reply, out);
+      if (out.empty() && !over) {
+        if (reply.has_more()) {
+          co_await let_others_run();
+          continue;
+        }
+        if (Clock::now() - silent_since >= keepalive) {
+          out = kKeepAliveComment;
+        } else {
+          co_await wait_until(silent_since + keepalive);
+          continue;
+        }
+      }
+      if (!out.empty()) {
+        set_deadline(std::chrono::seconds(options_.write_seconds));
+        error = co_await events.send(out);
+        if (error) co_return false;
+        clear_deadline();
+        silent_since = Clock::now();
+        out.clear();
+      }
+    }
+    error = co_await events.close();
+    co_return !error;
+  }
+
+  net::awaitable<bool> drive_whole(HttpRequest& request, std::shared_ptr<PendingResponse> reply) {
+    std::string unused;
+    for (;;) {
+      const bool cancelled = co_await was_cancelled();
+      if (cancelled) co_return false;
+      waker_->take();
+      if (pump(*reply, unused)) break;
+      if (reply->has_more()) {
+        co_await let_others_run();
+      } else {
+        // The engine wakes us; where it could not, we look by ourselves.
+        co_await wait_until(Clock::now() + std::chrono::seconds(options_.keepalive_seconds));
+      }
+    }
+    const auto work = std::make_shared<TextTask<HttpResponse>>(stream_.get_executor());
+    auto write = [reply] { return reply->response(); };
+    if (reply->size() <= kInlineBytes) {
+      work->run_here(write);
+    } else {
+      work->start(text_, reply->size(), write);
+      co_await wait_for(work);
+    }
+    if (!work->finished()) co_return false;
+    const HttpResponse response = work->take();
+    co_return co_await send_response(request, response);
+  }
+
+  bool pump(PendingResponse& reply, std::string& out) {
+    if (aborting_) reply.cancel();
+    return reply.pump(out);
+  }
+
+  // A session with a lot to do does it in parts.
+  net::awaitable<void> let_others_run() { co_await net::post(stream_.get_executor(), net::use_awaitable); }
+
+  // Until the engine wakes us or the time has come.
+  net::awaitable<void> wait_until(Clock::time_point time) {
+    if (waker_->take()) co_return;
+    wake_timer_.expires_at(time);
+    co_await wake_timer_.async_wait(kUseTuple);
+  }
+
+  // Asked before every wait: a cancellation that comes while an operation is completing interrupts nothing.
+  net::awaitable<bool> was_cancelled() {
+    const auto state = co_await net::this_coro::cancellation_state;
+    co_return state.cancelled() != net::cancellation_type::none || closed_;
+  }
+
+  // Returns when the client has closed its sending side, which counts as leaving: clients that want the rest
+  // of a stream do not do that. What it sends meanwhile is the next request.
+  net::awaitable<void> watch_client() {
+    co_await net::this_coro::throw_if_cancelled(false);
+    while (buffer_.size() < kPipelineBytes) {
+      auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kUseTuple);
+      buffer_.commit(size);
+      // A cancellation that met a completed read is known here only: without asking, the next read would
+      // never end.
+      const bool cancelled = co_await was_cancelled();
+      if (error || size == 0 || cancelled) co_return;
+    }
+    // Too much was sent ahead; a write will notice if the client leaves.
+    net::steady_timer never(stream_.get_executor(), Clock::time_point::max());
+    co_await never.async_wait(kUseTuple);
+  }
+
+  net::awaitable<void> drop_input() {
+    set_deadline(kLingerTime);
+    buffer_.clear();
+    for (size_t dropped = 0; dropped < kLingerBytes;) {
+      auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kUseTuple);
+      if (error || size == 0) co_return;
+      dropped += size;
+    }
+  }
+
+  bool stays_open(const HttpRequest& request) const { return request.keep_alive && !draining_; }
+
+  // One timer serves all deadlines: it is re-armed only when it fires or when it would fire too late.
+  void set_deadline(Clock::duration time) {
+    if (aborting_) return;
+    deadline_ = Clock::now() + time;
+    if (!deadline_armed_ || deadline_timer_.expiry() > deadline_) arm_deadline();
+  }
+  void clear_deadline() {
+    if (!aborting_) deadline_ = Clock::time_point::max();
+  }
+  void arm_deadline() {
+    deadline_armed_ = true;
+    deadline_timer_.expires_at(deadline_);
+    deadline_timer_.async_wait([weak = this->weak_from_this()](Error error) {
+      const auto self = weak.lock();
+      if (!self || error) return;  // re-armed or gone
+      self->deadline_armed_ = false;
+      if (self->closed_ || self->deadline_ == Clock::time_point::max()) return;
+      if (Clock::now() >= self->deadline_) return self->miss_deadline();
+      self->arm_deadline();
+    });
+  }
+
+  // A client that is too slow with its request is told so; the pending read ends as if the client had closed.
+  void miss_deadline() {
+    if (!reading_ || aborting_) return close();
+    timed_out_ = true;
+    Error ignored;
+    stream_.shutdown(net::socket_base::shutdown_receive, ignored);
+  }
+  void begin_reading() {
+    reading_ = true;
+    set_deadline(std::chrono::seconds(options_.request_seconds));
+  }
+  void end_reading() {
+    reading_ = false;
+    clear_deadline();
+  }
+
+  void close() {
+    if (std::exchange(closed_, true)) return;
+    Error ignored;
+    stream_.close(ignored);
+    wake_timer_.cancel();
+  }
+
+  void end() {
+    close();
+    deadline_timer_.cancel();
+    if (waker_) waker_->detach();
+    ended_();
+  }
+
+  Stream stream_;
+  const HttpOptions& options_;
+  HttpService& service_;
+  BodyBudget& bodies_;
+  TextPool& text_;
+  std::function<void()> ended_;
+  boost::beast::flat_buffer buffer_{kBufferBytes};
+  net::steady_timer deadline_timer_;
+  net::steady_timer wake_timer_;
+  std::shared_ptr<Waker> waker_;
+  Clock::time_point deadline_ = Clock::time_point::max();
+  bool deadline_armed_ = false;
+  bool idle_ = false;
+  bool reading_ = false;    // a request
+  bool timed_out_ = false;  // while reading
+  bool answered_ = false;   // something of the response may have been sent
+  bool draining_ = false;
+  bool aborting_ = false;
+  bool closed_ = false;
+  bool linger_ = false;
+  bool reply_sent_ = false;
+};
+
+}  // namespace ft::server
