@@ -185,7 +185,7 @@ TEST(Options, PrintNoKeys) {
   Options options;
   options.api_keys = {"secret"};
   EXPECT_EQ(options_json(options).find("secret"), std::string::npos);
-  EXPECT_NE(options_json(options).find("\"api_keys\":1"), std::string::npos);
+  EXPECT_NE(options_json(options).find("\"api_key\":1"), std::string::npos);
 }
 
 TEST(Options, PrintWhatTheEngineGets) {
