@@ -145,20 +145,4 @@ void Sampler::fill_logprobs(std::span<const float> logits, int32_t top, SampleRe
   }
 }
 
-void Sampler::rank_children(std::span<const float> logits, const SamplingParams& params,
-                            const TokenCounts* counts, int64_t position, TokenMask mask, int64_t count,
-                            std::vector<RankedChild>& out) {
-  out.clear();
-  const std::span<const float> processed = process(logits, params, counts, mask);
-  const double inverse_temperature = params.greedy() ? 1.0 : 1.0 / params.temperature;
-  const double normaliser = log_sum_exp(processed, inverse_temperature);
-  for (const RankedToken& ranked :
-       ranking_.rank(processed, params.temperature, {params.seed, position}, count)) {
-    const float logit =
-        std::min(processed[static_cast<size_t>(ranked.token)], std::numeric_limits<float>::max());
-    const double log_probability = static_cast<double>(logit) * inverse_temperature - normaliser;
-    out.push_back({ranked.token, static_cast<float>(std::min(1.0, std::exp(log_probability)))});
-  }
-}
-
 }  // namespace ft::verify

@@ -28,11 +28,6 @@ struct SampleResult {
   std::vector<TokenLogprob> top_logprobs;  // params.logprobs entries, best first, equal values by lowest id
 };
 
-struct RankedChild {
-  int32_t token = 0;
-  float probability = 0;  // softmax of the processed logits at T (at 1 when greedy)
-};
-
 // One bit per token, bit v % 32 of word v / 32; a set bit allows the token. Empty: everything is allowed.
 using TokenMask = std::span<const uint32_t>;
 
@@ -69,12 +64,6 @@ class Sampler {
   // What sample() reports of `token` had it chosen it: `out` is overwritten, not degenerate. The token's raw
   // logit must be above -inf.
   void report(std::span<const float> logits, const SamplingParams& params, int32_t token, SampleResult& out);
-
-  // The first `count` tokens of a draft row for `position` under the noise that sample() will use there, best
-  // first: score x + gumbel, with bias, penalties, mask and temperature applied as above (top-k, top-p and
-  // min-p are skipped). Fewer if fewer tokens are usable. `out` is overwritten.
-  void rank_children(std::span<const float> logits, const SamplingParams& params, const TokenCounts* counts,
-                     int64_t position, TokenMask mask, int64_t count, std::vector<RankedChild>& out);
 
  private:
   std::span<const float> process(std::span<const float> logits, const SamplingParams& params,

@@ -192,17 +192,16 @@ std::vector<float> tree_logits(const Tokens& context, const TokenTree& tree) {
 // which `keep` may drop a child by looking at it.
 Step coupled(
     int depth, int width, std::function<bool(int32_t)> keep = [](int32_t) { return true; }) {
-  return [=, verifier = Verifier(), sampler = Sampler()](const Tokens& context, const VerifyInput& input,
-                                                         Verified& out) mutable {
+  return [=, verifier = Verifier(), ranking = KeyedRanking()](const Tokens& context, const VerifyInput& input,
+                                                              Verified& out) mutable {
     TokenTree tree;
     tree.start(context.back());
-    std::vector<RankedChild> children;
     for (int32_t node = 0; node < tree.size(); ++node) {
       if (tree[node].depth == depth) break;
       const Tokens here = at_node(context, tree, node);
-      sampler.rank_children(toy_logits(here, true), input.params, input.counts, std::ssize(here), {}, width,
-                            children);
-      for (const RankedChild& child : children) {
+      const NoiseKey noise{input.params.seed, static_cast<int64_t>(here.size())};
+      for (const RankedToken& child :
+           ranking.rank(toy_logits(here, true), input.params.temperature, noise, width)) {
         if (keep(child.token)) tree.add(child.token, node, 0.0f);
       }
     }

@@ -66,7 +66,7 @@ Expected by_definition(AcceptanceRule rule, const Tokens& context, size_t prompt
   size_t length = 0;
   FinishReason end = FinishReason::kNone;
   while (length < x.size() && end == FinishReason::kNone) {
-    end = truncate(std::span(x).first(length + 1), stop).reason;
+    end = stop.finish_after(x[length], static_cast<int64_t>(length) + 1);
     ++length;
   }
   ReferenceSampler reference;
@@ -124,7 +124,7 @@ Expected by_definition(AcceptanceRule rule, const Tokens& context, size_t prompt
   }
   const NoiseKey own{params.seed, anchor + static_cast<int64_t>(accepted) + 1};
   expected.emitted.push_back(draw(rest, uniform(own, NoiseStream::kResidual)));
-  expected.finish = truncate(expected.emitted, stop).reason;
+  expected.finish = stop.finish_after(expected.emitted.back(), std::ssize(expected.emitted));
   return expected;
 }
 

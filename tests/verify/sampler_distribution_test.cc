@@ -174,11 +174,12 @@ TEST(SamplerDistribution, CouplingAcceptsAsOftenAsItsFormula) {
   }
   Sampler sampler;
   SampleResult result;
-  std::vector<RankedChild> children;
+  KeyedRanking draft_ranking;
   int64_t first = 0, either = 0;
   for (int64_t i = 0; i < kDraws; ++i) {
     sampler.sample(kLogits, SamplingParams{}, nullptr, i, {}, result);
-    sampler.rank_children(draft, SamplingParams{}, nullptr, i, {}, 2, children);
+    const SamplingParams params;
+    const auto children = draft_ranking.rank(draft, params.temperature, {params.seed, i}, 2);
     if (children[0].token == result.token) ++first;
     if (children[0].token == result.token || children[1].token == result.token) ++either;
   }

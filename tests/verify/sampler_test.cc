@@ -219,8 +219,6 @@ TEST(Sampler, IsAPureFunctionOfItsArguments) {
     other.top_k = static_cast<int64_t>(rng() % 50);
     SampleResult result;
     used.sample(random_row(rng, 1 + rng() % 3000, 2), other, nullptr, i, {}, result);
-    std::vector<RankedChild> children;
-    used.rank_children(random_row(rng, 300, 2), other, nullptr, i, {}, 9, children);
     ASSERT_EQ(sample(used, logits, params), expected);
   }
   // The row's place in memory does not matter either.
@@ -259,49 +257,6 @@ TEST(Sampler, LogprobsAreOfTheRawLogits) {
   sampler.sample(logits, params, nullptr, 0, {}, result);
   EXPECT_EQ(result.top_logprobs.size(), 4u);
   EXPECT_NEAR(result.top_logprobs[0].logprob, 2 - normaliser, 1e-5) << "temperature must not show";
-}
-
-TEST(Sampler, FirstChildIsWhatTheTargetWouldChoose) {
-  std::mt19937_64 rng(23);
-  Sampler sampler;
-  std::vector<RankedChild> children;
-  for (int trial = 0; trial < 300; ++trial) {
-    SamplingParams params;
-    params.seed = rng();
-    params.temperature = trial % 4 == 0 ? 0.0 : 0.8;
-    params.presence_penalty = 1.0;
-    TokenCounts counts;
-    for (int i = 0; i < 10; ++i) counts.push(static_cast<int32_t>(rng() % 40));
-    const std::vector<uint32_t> mask = {static_cast<uint32_t>(rng()) | 1u, static_cast<uint32_t>(rng())};
-    const std::vector<float> logits = random_row(rng, 40, 2);
-    sampler.rank_children(logits, params, &counts, trial, mask, 6, children);
-    ASSERT_EQ(children[0].token, sample(sampler, logits, params, &counts, mask, trial));
-  }
-}
-
-TEST(Sampler, ChildrenCarryTheDraftsProbability) {
-  const std::vector<float> logits = {std::log(0.2f), std::log(0.5f), std::log(0.3f), -kInfinity};
-  Sampler sampler;
-  std::vector<RankedChild> children;
-  SamplingParams params = greedy();
-  sampler.rank_children(logits, params, nullptr, 4, {}, 9, children);
-  ASSERT_EQ(children.size(), 3u);
-  EXPECT_EQ(children[0].token, 1);
-  EXPECT_EQ(children[1].token, 2);
-  EXPECT_EQ(children[2].token, 0);
-  EXPECT_NEAR(children[0].probability, 0.5, 1e-5);
-  EXPECT_NEAR(children[2].probability, 0.2, 1e-5);
-
-  params.temperature = 0.5;  // squares, renormalised: .04 .25 .09 / .38
-  params.top_k = 1;          // skipped for drafts
-  sampler.rank_children(logits, params, nullptr, 4, {}, 9, children);
-  ASSERT_EQ(children.size(), 3u);
-  for (const RankedChild& child : children) {
-    const double square[] = {0.04 / 0.38, 0.25 / 0.38, 0.09 / 0.38};
-    EXPECT_NEAR(child.probability, square[child.token], 1e-5);
-  }
-  sampler.rank_children(std::vector<float>(9, kNan), params, nullptr, 4, {}, 9, children);
-  EXPECT_TRUE(children.empty());
 }
 
 TEST(ScriptedConstraint, MaskAdvanceAndRollbackMeetTheInterface) {
