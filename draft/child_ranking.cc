@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/log_sum_exp.h"
-#include "draft/share_model.h"
+#include "draft/acceptance_table.h"
 
 namespace ft::draft {
 

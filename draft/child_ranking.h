@@ -25,7 +25,7 @@ struct Ranking {
 };
 
 // scores[j] = log_odds(p_j / (1 - sum of the probabilities before)): what the draft's own distribution says
-// about child j given that none of the children before is taken (share_model.h). As many as children.
+// about child j given that none of the children before is taken (acceptance_table.h). As many as children.
 void conditional_scores(std::span<const RankedChild> children, std::span<float> scores);
 
 // Ranks children; keeps scratch between calls.

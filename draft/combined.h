@@ -13,12 +13,12 @@ namespace ft::draft {
 
 class Combined final : public Drafter {
  public:
-  // `model` is a DSpark or MTP drafter; `name` outlives this object.
+  // `model` has no n-grams of its own; `name` outlives this object.
   Combined(std::string_view name, std::unique_ptr<Drafter> model, const DraftLimits& limits,
            int64_t vocab_size);
 
   std::string_view name() const override { return name_; }
-  bool has_model() const override { return true; }
+  std::string_view model_name() const override { return model_->model_name(); }
   bool has_ngram() const override { return true; }
   int depth_max() const override;
   ModelDepth model_depth() const override { return model_->model_depth(); }

@@ -14,7 +14,7 @@
 #include "core/batch.h"
 #include "core/error.h"
 #include "core/model.h"
-#include "draft/share_model.h"
+#include "draft/acceptance_table.h"
 
 namespace ft::draft {
 
@@ -24,7 +24,7 @@ struct DraftNode {
   int32_t parent = -1;  // index of an earlier node, -1 = the anchor
   float path_probability =
       0.0f;  // estimate that the target's own path runs through this node; <= the parent's
-  // What the estimate was made of (share_model.h), for calibration.
+  // What the estimate was made of (acceptance_table.h), for the acceptance model.
   float score = 0.0f;
   uint8_t rank = 0;  // among the children of its parent that its source proposed
   uint8_t depth = 1;
@@ -58,7 +58,7 @@ struct ProposeRequest {
   // more nodes wanted than that, it drafts as deep as it can, else as deep as it was trained for.
   int32_t model_depth = INT32_MAX;
   TreeShape shape = TreeShape::kBestFirst;
-  const ShareModel* shares = nullptr;  // null: default_share_model
+  const AcceptanceTable* acceptance = nullptr;  // null: default_acceptance
   // Which sources may propose. At least one.
   bool use_model = true;
   bool use_ngram = false;
@@ -97,10 +97,12 @@ struct ModelDepth {
 class Drafter {
  public:
   virtual ~Drafter() = default;
-  // "dspark", "mtp", "ngram", "none", or "dspark+ngram" and "mtp+ngram"
+  // As drafter_names() lists it (drafter_registry.h).
   virtual std::string_view name() const = 0;
-  // Which sources a request may ask for; asking for another is like not asking.
-  virtual bool has_model() const { return false; }
+  // Which sources a request may ask for; asking for another is like not asking. A model's by the name of its
+  // row in the registry, "" without one.
+  virtual std::string_view model_name() const { return {}; }
+  bool has_model() const { return !model_name().empty(); }
   virtual bool has_ngram() const { return false; }
   // Depth of the deepest node it can propose.
   virtual int depth_max() const = 0;
@@ -130,26 +132,5 @@ struct DraftLimits {
   int32_t rows = 512;  // rows of one observe()
   int64_t context = 0;
 };
-
-enum class DrafterKind : uint8_t { kAuto, kDspark, kMtp, kNgram, kNone, kDsparkNgram, kMtpNgram };
-
-// "auto", "dspark", "mtp", "ngram", "none", "dspark+ngram", "mtp+ngram". kInvalidArgument with this list for
-// any other.
-Result<DrafterKind> parse_drafter_kind(std::string_view name);
-
-// Makes a drafter. kAuto takes what the checkpoint carries: dspark, else mtp, else ngram. A kind with a model
-// always has n-grams beside it, for the requests that ask for them. kInvalidArgument with the reason when the
-// checkpoint lacks what `kind` needs. `checkpoint` and `backend` must outlive it.
-Result<std::unique_ptr<Drafter>> make_drafter(DrafterKind kind, Backend& backend,
-                                              const Checkpoint& checkpoint, const DraftLimits& limits);
-
-struct DraftSources {
-  bool use_model = false;
-  bool use_ngram = false;
-};
-
-// The sources of a request that does not name any, of `drafter` as made for `kind`: those that the kind
-// names; for kAuto the model, and n-grams only where there is none.
-DraftSources default_sources(DrafterKind kind, const Drafter& drafter);
 
 }  // namespace ft::draft

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "draft/model_snapshot.h"
 
 namespace ft::draft {
 
@@ -23,43 +22,25 @@ CacheLimits cache_limits(const DraftLimits& limits) {
 }  // namespace
 
 Dspark::Dspark(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limits)
-    : rows_max_(limits.rows),
+    // A context key depends on its own row alone, so no row has to wait for what comes after it.
+    : ModelDrafter(backend, limits,
+                   {.name = "dspark",
+                    .window = checkpoint.config().sliding_window,
+                    .feature_width = checkpoint.weights().dspark->main_proj.cols,
+                    .open_rows = 0}),
+      rows_max_(limits.rows),
       network_(backend, checkpoint, cache_limits(limits)),
       markov_(backend, network_.weights(),
               std::min<int64_t>(int64_t{limits.sequences} * TreeBuilder::kFrontierMax, kMarkovRowsMax)),
-      sequences_(limits.sequences),
-      ring_(backend, limits.sequences, checkpoint.config().sliding_window, network_.weights().main_proj.cols,
-            limits.rows),
-      builders_(static_cast<size_t>(limits.sequences)),
       logits_(static_cast<size_t>(checkpoint.config().vocab_size)) {
   const auto sequences = static_cast<size_t>(limits.sequences);
-  targets_.reserve(sequences);
   anchors_.reserve(sequences);
-  requests_.reserve(sequences);
-  trees_.reserve(sequences);
   expansions_.reserve(sequences * TreeBuilder::kFrontierMax);
   tokens_.reserve(sequences * TreeBuilder::kFrontierMax);
 }
 
-void Dspark::open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from) {
-  sequences_.open(sequence, open_own(network_.cache(), ring_, length_max, from));
-}
-
-void Dspark::close(SequenceId sequence) {
-  network_.cache().close(sequences_.close(sequence));
-}
-
-std::unique_ptr<DraftSnapshot> Dspark::snapshot(SequenceId sequence, int64_t length) {
-  // A context key depends on its own row alone, so none has to wait for what comes after it.
-  return save_own(network_.cache(), ring_, sequences_.own(sequence), length, 0);
-}
-
-void Dspark::observe(const ForwardOutput& output, std::span<const ObservedRows> observed) {
-  ring_.observe(output.auxiliary, observed, sequences_);
-}
-
-void Dspark::catch_up(std::span<const FeatureRing::Target> targets) {
-  ring_.catch_up(network_.cache(), targets, rows_max_,
+void Dspark::catch_up() {
+  ring_.catch_up(network_.cache(), targets_, rows_max_,
                  [&](std::span<const Row> rows, std::span<const int32_t> source_rows) {
                    network_.append(ring_.features(), source_rows, rows);
                  });
@@ -86,31 +67,20 @@ void Dspark::propose(std::span<const ProposeRequest> requests, std::span<DraftTr
 // For the requests whose blocks are of this length.
 void Dspark::propose_blocks(int positions, std::span<const ProposeRequest> requests,
                             std::span<DraftTree> trees) {
-  targets_.clear();
+  begin_pass();
   anchors_.clear();
-  requests_.clear();
-  trees_.clear();
   for (size_t i = 0; i < requests.size(); ++i) {
-    const ProposeRequest& request = requests[i];
-    if (request.nodes_max <= 0 || !request.use_model || block_for(request) != positions) continue;
-    const SequenceId own = sequences_.own(request.sequence);
-    if (ring_.length(own) == 0) continue;
-    FT_CHECK(request.position == ring_.base(own) + ring_.length(own), request.position, ring_.base(own),
-             ring_.length(own));
-    builders_[anchors_.size()].start(request, DraftSource::kModel, positions);
-    targets_.push_back({own, ring_.length(own)});
-    anchors_.push_back({own, request.anchor});
-    requests_.push_back(&request);
-    trees_.push_back(&trees[i]);
+    if (block_for(requests[i]) != positions || !add_to_pass(requests[i], trees[i], positions)) continue;
+    anchors_.push_back({targets_.back().sequence, requests[i].anchor});
   }
   if (anchors_.empty()) return;
-  catch_up(targets_);
+  catch_up();
   network_.draft(anchors_, positions);
   for (int depth = 0; depth < positions; ++depth) {
     expand_level();
     for (size_t block = 0; block < anchors_.size(); ++block) builders_[block].descend();
   }
-  for (size_t block = 0; block < anchors_.size(); ++block) builders_[block].finish(*trees_[block]);
+  finish_pass();
 }
 
 void Dspark::expand_level() {

@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "core/check.h"
-#include "draft/model_snapshot.h"
 
 namespace ft::draft {
 
@@ -34,14 +33,16 @@ Backend& reserved(Backend& backend, const ModelConfig& config, int64_t rows) {
 }  // namespace
 
 Mtp::Mtp(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limits)
-    : config_(checkpoint.config()),
+    // The last row also depends on the token after it, which may be another one for whoever continues.
+    : ModelDrafter(backend, limits,
+                   {.name = "mtp",
+                    .window = checkpoint.config().sliding_window,
+                    .feature_width = checkpoint.config().hc_mult * checkpoint.config().hidden_size,
+                    .open_rows = 1}),
+      config_(checkpoint.config()),
       frontier_max_(frontier_max(limits)),
       block_(reserved(backend, config_, cache_limits(limits).rows), checkpoint, 0, cache_limits(limits)),
-      sequences_(limits.sequences),
-      ring_(backend, limits.sequences, config_.sliding_window, config_.hc_mult * config_.hidden_size,
-            limits.rows),
-      copy_(backend, cache_limits(limits).rows),
-      builders_(static_cast<size_t>(limits.sequences)) {
+      copy_(backend, cache_limits(limits).rows) {
   const int64_t rows = block_.cache().limits().rows;
   const int64_t cols = config_.hc_mult * config_.hidden_size;
   memory_ = backend.allocate(static_cast<size_t>(2 * rows * cols) * sizeof(float));
@@ -53,32 +54,11 @@ Mtp::Mtp(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limi
   target_rows_.reserve(row_count);
   in_order_.resize(row_count);
   std::iota(in_order_.begin(), in_order_.end(), 0);
-  const auto sequences = static_cast<size_t>(limits.sequences);
-  targets_.reserve(sequences);
-  requests_.reserve(sequences);
-  trees_.reserve(sequences);
-  expansions_.reserve(sequences * TreeBuilder::kFrontierMax);
+  expansions_.reserve(static_cast<size_t>(limits.sequences) * TreeBuilder::kFrontierMax);
 }
 
-void Mtp::open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from) {
-  sequences_.open(sequence, open_own(block_.cache(), ring_, length_max, from));
-}
-
-void Mtp::close(SequenceId sequence) {
-  block_.cache().close(sequences_.close(sequence));
-}
-
-std::unique_ptr<DraftSnapshot> Mtp::snapshot(SequenceId sequence, int64_t length) {
-  // The last row also depends on the token after it, which may be another one for whoever continues.
-  return save_own(block_.cache(), ring_, sequences_.own(sequence), length, 1);
-}
-
-void Mtp::observe(const ForwardOutput& output, std::span<const ObservedRows> observed) {
-  ring_.observe(output.streams, observed, sequences_);
-}
-
-void Mtp::catch_up(std::span<const FeatureRing::Target> targets) {
-  ring_.catch_up(block_.cache(), targets, block_.cache().limits().rows,
+void Mtp::catch_up() {
+  ring_.catch_up(block_.cache(), targets_, block_.cache().limits().rows,
                  [&](std::span<const Row> rows, std::span<const int32_t> source_rows) {
                    KvTransaction transaction = block_.cache().begin();
                    const StepPlan& plan = transaction.stage(rows);
@@ -91,26 +71,15 @@ void Mtp::catch_up(std::span<const FeatureRing::Target> targets) {
 
 void Mtp::propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) {
   FT_CHECK(requests.size() == trees.size(), requests.size(), trees.size());
-  targets_.clear();
-  requests_.clear();
-  trees_.clear();
+  begin_pass();
   for (size_t i = 0; i < requests.size(); ++i) {
-    const ProposeRequest& request = requests[i];
     trees[i].nodes.clear();
     trees[i].probability.clear();
-    if (request.nodes_max <= 0 || !request.use_model) continue;
-    const SequenceId own = sequences_.own(request.sequence);
-    if (ring_.length(own) == 0) continue;
-    FT_CHECK(request.position == ring_.base(own) + ring_.length(own), request.position, ring_.base(own),
-             ring_.length(own));
-    ring_.learn(own, request.history);
-    builders_[requests_.size()].start(request, DraftSource::kModel, kDepthMax, frontier_max_);
-    targets_.push_back({own, ring_.length(own) - 1});
-    requests_.push_back(&request);
-    trees_.push_back(&trees[i]);
+    if (add_to_pass(requests[i], trees[i], kDepthMax, frontier_max_))
+      ring_.learn(targets_.back().sequence, requests[i].history);
   }
   if (requests_.empty()) return;
-  catch_up(targets_);
+  catch_up();
   KvTransaction transaction = block_.cache().begin();
   // The rows staged first are the last rows of the sequences, one per request.
   rows_.clear();
@@ -131,7 +100,7 @@ void Mtp::propose(std::span<const ProposeRequest> requests, std::span<DraftTree>
     stage_frontiers(transaction, staged);
     staged += static_cast<int32_t>(rows_.size());
   }
-  for (size_t i = 0; i < requests_.size(); ++i) builders_[i].finish(*trees_[i]);
+  finish_pass();
 }
 
 void Mtp::collect_frontiers() {

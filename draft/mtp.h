@@ -11,15 +11,12 @@
 #include <vector>
 
 #include "core/mtp.h"
-#include "draft/child_proposer.h"
-#include "draft/feature_ring.h"
+#include "draft/model_drafter.h"
 #include "draft/row_copy.h"
-#include "draft/sequence_map.h"
-#include "draft/tree_builder.h"
 
 namespace ft::draft {
 
-class Mtp final : public Drafter {
+class Mtp final : public ModelDrafter {
  public:
   // The block was trained to look one step ahead; acceptance falls with every further one (model.md 3.11).
   static constexpr int kDepthMax = 4;
@@ -27,15 +24,9 @@ class Mtp final : public Drafter {
   // `checkpoint` must have an MTP block; the first is used. Calls backend.reserve.
   Mtp(Backend& backend, const Checkpoint& checkpoint, const DraftLimits& limits);
 
-  std::string_view name() const override { return "mtp"; }
-  bool has_model() const override { return true; }
   int depth_max() const override { return kDepthMax; }
   ModelDepth model_depth() const override { return {kDepthMax, kDepthMax}; }
-  void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
-  std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override;
-  void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
-  void close(SequenceId sequence) override;
 
  private:
   // A node whose children are wanted.
@@ -44,7 +35,9 @@ class Mtp final : public Drafter {
     int32_t node = TreeBuilder::kAnchor;
   };
 
-  void catch_up(std::span<const FeatureRing::Target> targets);
+  KvCache& cache() override { return block_.cache(); }
+  Matrix features(const ForwardOutput& output) const override { return output.streams; }
+  void catch_up();
   void collect_frontiers();
   void stage_frontiers(KvTransaction& transaction, int32_t staged);
   void add_children(std::span<const float> logits);
@@ -52,8 +45,6 @@ class Mtp final : public Drafter {
   const ModelConfig& config_;
   int32_t frontier_max_;
   MtpBlock block_;
-  SequenceMap sequences_;
-  FeatureRing ring_;  // of streams
   RowCopy copy_;
   Buffer memory_;
   Matrix inputs_;   // [rows, n*d] streams fed to the block
@@ -61,11 +52,6 @@ class Mtp final : public Drafter {
 
   std::vector<int32_t> in_order_;
   // Scratch of propose().
-  std::vector<FeatureRing::Target> targets_;  // of each request
-  std::vector<const ProposeRequest*> requests_;
-  std::vector<DraftTree*> trees_;
-  std::vector<TreeBuilder> builders_;
-  ChildProposer proposer_;
   std::vector<Expansion> expansions_;  // of one level, all requests
   std::vector<Row> rows_;
   std::vector<int32_t> source_rows_;

@@ -23,7 +23,7 @@ void TreeBuilder::start(const ProposeRequest& request, DraftSource source, int32
   depth_max_ = std::min(depth_max, kDepthMax);
   frontier_max_ = static_cast<size_t>(std::clamp(frontier_max, 1, kFrontierMax));
   source_ = source;
-  shares_ = &share_model(request);
+  table_ = &acceptance_of(request);
   depth_ = 0;
   level_begin_ = 0;
   least_ = 1.0f;
@@ -43,24 +43,24 @@ TreeBuilder::Added TreeBuilder::expand(int32_t parent, std::span<const Child> ch
     before = expanded.path_probability;
   }
   const int32_t first = count_;
-  // Where even all of it would not change what is kept, no child needs its share.
+  // Where even all of it would not change what is kept, no child needs its probability.
   if (full() && before <= least_) return {first, 0};
   const size_t considered = std::min(children.size(), children_max_);
   // Members are looked up once: what is written below could be any of them.
   DraftNode* const nodes = nodes_.data();
   const DraftSource source = source_;
   const auto depth = static_cast<uint8_t>(depth_ + 1);
-  const ShareRow& row = shares_->row(source, depth);
+  const DepthAcceptance& row = table_->row(source, depth);
   float remaining = 1.0f;
-  float share = 1.0f;
+  float conditional = 1.0f;
   float least = least_;
   int32_t count = first;
   const int32_t room = nodes_max_;
   for (size_t j = 0; j < considered; ++j) {
     const Child child = children[j];
-    ShareSplit::take(row.share(static_cast<int>(j), child.score), remaining, share);
-    if (!(share > 0.0f)) break;
-    const float probability = before * share;
+    ConditionalSplit::take(row.probability(static_cast<int>(j), child.score), remaining, conditional);
+    if (!(conditional > 0.0f)) break;
+    const float probability = before * conditional;
     if (count >= room && probability <= least) break;
     nodes[count] = {child.token, parent, probability, child.score, static_cast<uint8_t>(j), depth, source};
     if (count >= room)
@@ -143,9 +143,9 @@ void TreeBuilder::finish(DraftTree& tree) {
   }
 }
 
-const ShareModel& share_model(const ProposeRequest& request) {
-  return request.shares != nullptr ? *request.shares
-                                   : default_share_model(request.temperature < kGreedyTemperature);
+const AcceptanceTable& acceptance_of(const ProposeRequest& request) {
+  return request.acceptance != nullptr ? *request.acceptance
+                                       : default_acceptance(request.temperature < kGreedyTemperature);
 }
 
 }  // namespace ft::draft

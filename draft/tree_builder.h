@@ -12,8 +12,8 @@
 #include <span>
 #include <vector>
 
+#include "draft/conditional_split.h"
 #include "draft/drafter.h"
-#include "draft/share_split.h"
 
 namespace ft::draft {
 
@@ -28,7 +28,7 @@ class TreeBuilder {
 
   TreeBuilder();
 
-  // Begins an empty tree for `request`: its shape, at most its nodes_max nodes, split by its share model,
+  // Begins an empty tree for `request`: its shape, at most its nodes_max nodes, split by its acceptance table,
   // which must live until finish(). At most `frontier_max` nodes of a level, one at least, are expanded,
   // down to depth `depth_max`; values beyond the limits above are lowered to them. A drawn request gets a
   // chain of which nothing is left out.
@@ -43,7 +43,7 @@ class TreeBuilder {
 
   struct Child {
     int32_t token = 0;
-    float score = 0.0f;  // as in share_model.h
+    float score = 0.0f;  // as in acceptance_table.h
   };
   // Children of one node that were kept: the first `count` of them, as nodes `first`, `first` + 1 and so on.
   struct Added {
@@ -52,7 +52,7 @@ class TreeBuilder {
   };
   // Adds the children of a frontier node, at most kChildrenMax, of distinct tokens and in the order of their
   // rank; only the first counts for a chain. The first one that is not kept ends the list, as those behind it
-  // are not more probable: at least nodes_max earlier nodes are as probable, or its share is not positive.
+  // are not more probable: at least nodes_max earlier nodes are as probable, or its probability is not positive.
   // What is kept may still have to go for children of other nodes.
   Added expand(int32_t parent, std::span<const Child> children);
 
@@ -96,7 +96,7 @@ class TreeBuilder {
   int32_t depth_max_ = 0;
   size_t frontier_max_ = 1;
   DraftSource source_ = DraftSource::kModel;
-  const ShareModel* shares_ = nullptr;
+  const AcceptanceTable* table_ = nullptr;
   int32_t depth_ = 0;
   int32_t level_begin_ = 0;       // of the level that is being added, in nodes_
   int32_t count_ = 0;             // of nodes
@@ -110,7 +110,7 @@ class TreeBuilder {
   size_t frontier_size_ = 0;
 };
 
-// The model that a request's shares come from.
-const ShareModel& share_model(const ProposeRequest& request);
+// The acceptance table of a request: its own, or the default for its temperature.
+const AcceptanceTable& acceptance_of(const ProposeRequest& request);
 
 }  // namespace ft::draft

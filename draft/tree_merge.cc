@@ -46,13 +46,13 @@ void TreeMerge::join(const DraftTree& model, const DraftTree& ngram, bool chain)
 void TreeMerge::merge(const ProposeRequest& request, const DraftTree& model, const DraftTree& ngram,
                       DraftTree& out) {
   join(model, ngram, request.shape == TreeShape::kChain);
-  const ShareModel& shares = share_model(request);
-  split_.assign(nodes_.size() + 1, ShareSplit());
+  const AcceptanceTable& table = acceptance_of(request);
+  split_.assign(nodes_.size() + 1, ConditionalSplit());
   for (DraftNode& node : nodes_) {
-    const float share = split_[static_cast<size_t>(node.parent + 1)].next(shares, node.source, node.depth,
-                                                                          node.rank, node.score);
+    const float conditional = split_[static_cast<size_t>(node.parent + 1)].next(
+        table, node.source, node.depth, node.rank, node.score);
     const float parent = node.parent < 0 ? 1.0f : nodes_[static_cast<size_t>(node.parent)].path_probability;
-    node.path_probability = parent * share;
+    node.path_probability = parent * conditional;
   }
   order_.resize(nodes_.size());
   std::iota(order_.begin(), order_.end(), 0);

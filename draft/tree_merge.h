@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "draft/conditional_split.h"
 #include "draft/drafter.h"
-#include "draft/share_split.h"
 
 namespace ft::draft {
 
@@ -17,7 +17,7 @@ class TreeMerge {
   // out = `model` and `ngram`, cut to request.nodes_max nodes. The same token behind the same parent is one
   // node of DraftSource::kBoth with the model's score and rank. The other n-gram nodes hang behind the
   // model's children of their parent; in a chain only where there are none. All probabilities are split anew
-  // by the share model, the nodes ordered as DraftTree says, equal ones shallower first, then the model's
+  // by the acceptance table, the nodes ordered as DraftTree says, equal ones shallower first, then the model's
   // first. `out` may be neither of the two.
   void merge(const ProposeRequest& request, const DraftTree& model, const DraftTree& ngram, DraftTree& out);
 
@@ -28,9 +28,9 @@ class TreeMerge {
   int32_t child(int32_t parent, int32_t token) const;
   bool has_child(int32_t parent) const;
 
-  std::vector<DraftNode> nodes_;   // parents first, siblings in the order of their shares
-  std::vector<int32_t> place_;     // of each n-gram node in nodes_, or kLeftOut; then of nodes_ in the result
-  std::vector<ShareSplit> split_;  // of the children of node i - 1, the anchor being -1
+  std::vector<DraftNode> nodes_;  // parents first, siblings in the order of their probabilities
+  std::vector<int32_t> place_;    // of each n-gram node in nodes_, or kLeftOut; then of nodes_ in the result
+  std::vector<ConditionalSplit> split_;  // of the children of node i - 1, the anchor being -1
   std::vector<int32_t> order_;
 };
 

@@ -53,8 +53,8 @@ class Experiment {
       auto counts = run_temperature(**runner, arm, generate, done);
       if (!counts) return tl::make_unexpected(counts.error());
     }
-    report.drafter = (*runner)->loop().drafter().name();
-    add_calibration(arm, (*runner)->loop().calibration(), done, report);
+    report.drafter = (*runner)->loop().info().drafter;
+    add_calibration(arm, (*runner)->loop().scheduler().speculation().acceptance(), done, report);
     return done;
   }
 
@@ -72,7 +72,7 @@ class Experiment {
     int64_t& steps = done.steps[bucket];
     for (int pass = -1; pass < seeds; ++pass) {
       if (steps >= options_.calibration_steps && !done.warm_after.contains(bucket)) {
-        runner.loop().restart_reliability(generate.temperature);
+        runner.loop().scheduler().speculation().acceptance().restart_reliability(bucket);
         done.warm_after[bucket] = steps;
       }
       generate.seed =
@@ -96,11 +96,11 @@ class Experiment {
     return {};
   }
 
-  static void add_calibration(const AcceptArm& arm, const scheduler::Calibration& calibration,
+  static void add_calibration(const AcceptArm& arm, const scheduler::AcceptanceModel& calibration,
                               const ArmRun& done, AcceptReport& report) {
     for (int bucket = 0; bucket < scheduler::kTemperatureBuckets; ++bucket) {
       const auto warm = done.warm_after.find(bucket);
-      for (int depth = 1; depth <= scheduler::Calibration::kDepths; ++depth) {
+      for (int depth = 1; depth <= scheduler::AcceptanceModel::kDepths; ++depth) {
         const scheduler::Reliability& reliability = calibration.reliability(bucket, depth);
         if (reliability.count() < 0.5) continue;
         report.calibration.push_back({.arm = arm.name,

@@ -4,19 +4,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "eval/report.h"
+
 namespace ft::eval {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-std::string text(const Interval& interval) {
-  return fmt::format("{:.3f} ({:.3f} to {:.3f})", interval.value, interval.low, interval.high);
-}
-
-Json json(const Interval& interval) {
-  return {{"value", interval.value}, {"low", interval.low}, {"high", interval.high}};
-}
+using Json = Report::Json;
 
 }  // namespace
 
@@ -30,11 +24,11 @@ std::string accept_markdown(const AcceptReport& report) {
       "|\n|---|---|---|---|---|---|---|---|---|---|\n",
       report.drafter, report.baseline);
   for (const AcceptLine& line : report.lines)
-    out += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {:.2f} | {} | {} |\n", line.domain,
-                       line.temperature, line.arm, line.figures.requests, line.figures.steps,
-                       text(line.figures.request_weighted), text(line.figures.token_weighted),
-                       line.figures.rows_per_step, text(line.to_baseline.request_weighted),
-                       text(line.to_baseline.token_weighted));
+    out += fmt::format(
+        "| {} | {} | {} | {} | {} | {} | {} | {:.2f} | {} | {} |\n", line.domain, line.temperature, line.arm,
+        line.figures.requests, line.figures.steps, interval_text(line.figures.request_weighted),
+        interval_text(line.figures.token_weighted), line.figures.rows_per_step,
+        interval_text(line.to_baseline.request_weighted), interval_text(line.to_baseline.token_weighted));
   out +=
       "\nAcceptance per depth, all domains: of all steps (unconditional) / of the steps that accepted the "
       "depth before (conditional).\n\n| T | arm | depths |\n|---|---|---|\n";
@@ -65,18 +59,19 @@ std::string accept_json(const AcceptReport& report) {
   out["baseline"] = report.baseline;
   out["lines"] = Json::array();
   for (const AcceptLine& line : report.lines)
-    out["lines"].push_back({{"domain", line.domain},
-                            {"temperature", line.temperature},
-                            {"arm", line.arm},
-                            {"requests", line.figures.requests},
-                            {"steps", line.figures.steps},
-                            {"mean_accepted_length_request_weighted", json(line.figures.request_weighted)},
-                            {"mean_accepted_length_token_weighted", json(line.figures.token_weighted)},
-                            {"rows_per_step", line.figures.rows_per_step},
-                            {"acceptance_per_depth_unconditional", line.figures.unconditional},
-                            {"acceptance_per_depth_conditional", line.figures.conditional},
-                            {"ratio_request_weighted", json(line.to_baseline.request_weighted)},
-                            {"ratio_token_weighted", json(line.to_baseline.token_weighted)}});
+    out["lines"].push_back(
+        {{"domain", line.domain},
+         {"temperature", line.temperature},
+         {"arm", line.arm},
+         {"requests", line.figures.requests},
+         {"steps", line.figures.steps},
+         {"mean_accepted_length_request_weighted", interval_json(line.figures.request_weighted)},
+         {"mean_accepted_length_token_weighted", interval_json(line.figures.token_weighted)},
+         {"rows_per_step", line.figures.rows_per_step},
+         {"acceptance_per_depth_unconditional", line.figures.unconditional},
+         {"acceptance_per_depth_conditional", line.figures.conditional},
+         {"ratio_request_weighted", interval_json(line.to_baseline.request_weighted)},
+         {"ratio_token_weighted", interval_json(line.to_baseline.token_weighted)}});
   out["calibration"] = Json::array();
   for (const CalibrationLine& line : report.calibration)
     out["calibration"].push_back({{"arm", line.arm},

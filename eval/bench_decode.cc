@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "eval/engine_arm.h"
-#include "eval/report_file.h"
+#include "eval/report.h"
 #include "eval/statistics.h"
 
 namespace ft::eval {
@@ -62,22 +62,30 @@ Result<void> run_bench_decode(const BenchDecodeOptions& options, std::FILE* out)
     }
     fmt::print(stderr, "round {} of {}\n", round, options.rounds);
   }
-  nlohmann::ordered_json report = nlohmann::ordered_json::array();
-  fmt::print(out, "{:<24} {:>10} {:>8} {:>17} {:>10}\n", "arm", "tokens/s", "ratio", "range", "accepted");
+  using Json = Report::Json;
+  std::vector<Json> rows;
   for (const MeasuredArm& arm : arms) {
     std::vector<double> ratios;
     for (size_t i = 0; i < arm.tokens_per_second.size(); ++i)
       ratios.push_back(arm.tokens_per_second[i] / arms[0].tokens_per_second[i]);
     const auto [low, high] = std::minmax_element(ratios.begin(), ratios.end());
-    fmt::print(out, "{:<24} {:>10.1f} {:>8.3f} {:>8.3f}-{:<8.3f} {:>10.3f}\n", arm.arm->name,
-               median(arm.tokens_per_second), median(ratios), *low, *high, arm.last.mean_accepted_length());
-    report.push_back({{"arm", arm.arm->name},
-                      {"tokens_per_second", arm.tokens_per_second},
-                      {"ratio", median(ratios)},
-                      {"mean_accepted_length", arm.last.mean_accepted_length()},
-                      {"tokens", arm.last.tokens}});
+    rows.push_back({{"arm", arm.arm->name},
+                    {"tokens_per_second", arm.tokens_per_second},
+                    {"ratio", median(ratios)},
+                    {"ratio_min", *low},
+                    {"ratio_max", *high},
+                    {"mean_accepted_length", arm.last.mean_accepted_length()},
+                    {"tokens", arm.last.tokens}});
   }
-  return write_report(options.json, report.dump(2) + "\n");
+  Report report;
+  report.table("arms",
+               {{"arm", Report::words("/arm"), true},
+                {"tokens/s", Report::median_of("{:.1f}", "/tokens_per_second")},
+                {"ratio", Report::numbers("{:.3f}", {"/ratio"})},
+                {"range", Report::numbers("{:.3f}-{:.3f}", {"/ratio_min", "/ratio_max"})},
+                {"accepted", Report::numbers("{:.3f}", {"/mean_accepted_length"})}},
+               std::move(rows));
+  return report.write(out, options.json);
 }
 
 }  // namespace ft::eval

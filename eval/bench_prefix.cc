@@ -5,7 +5,7 @@
 #include <random>
 
 #include "eval/generate_command.h"
-#include "eval/report_file.h"
+#include "eval/report.h"
 
 namespace ft::eval {
 
@@ -129,32 +129,27 @@ Result<void> run_bench_prefix(const BenchPrefixOptions& options, std::FILE* out)
   const auto range = [](const std::vector<double>& values) {
     return Interval{median(values), percentile(values, 0.0), percentile(values, 1.0)};
   };
-  const auto text = [](const Interval& interval) {
-    return fmt::format("{:.3f} ({:.3f} to {:.3f})", interval.value, interval.low, interval.high);
-  };
-  const auto json = [](const Interval& interval) {
-    return nlohmann::ordered_json{{"value", interval.value}, {"low", interval.low}, {"high", interval.high}};
-  };
   const PrefixRound& last = figures->rounds.back();
-  fmt::print(out,
-             "time to first token, second / first: {}; hit / miss of the second: {} (median and range)\n",
-             text(range(to_first)), text(range(to_missed)));
-  fmt::print(out, "second prompt: {} tokens, {} cached, {} rows computed\n", last.prompt_tokens,
-             last.cached_tokens, last.prompt_tokens - last.cached_tokens);
-  fmt::print(out, "tokens per step after a hit {}, after a miss {}, ratio {} (95 % intervals); same tokens\n",
-             text(figures->hit.token_weighted), text(figures->miss.token_weighted),
-             text(figures->hit_to_miss.token_weighted));
-  const nlohmann::ordered_json report = {
-      {"prefix_tokens", options.prefix_tokens},
-      {"prompt_tokens", last.prompt_tokens},
-      {"cached_tokens", last.cached_tokens},
-      {"rows_computed", last.prompt_tokens - last.cached_tokens},
-      {"first_token_ratio_to_first", json(range(to_first))},
-      {"first_token_ratio_to_miss", json(range(to_missed))},
-      {"mean_accepted_length_hit", json(figures->hit.token_weighted)},
-      {"mean_accepted_length_miss", json(figures->miss.token_weighted)},
-      {"mean_accepted_length_ratio", json(figures->hit_to_miss.token_weighted)}};
-  return write_report(options.json, report.dump(2) + "\n");
+  Report report;
+  report.say(
+      fmt::format("time to first token, second / first: {}; hit / miss of the second: {} (median and range)",
+                  interval_text(range(to_first)), interval_text(range(to_missed))));
+  report.say(fmt::format("second prompt: {} tokens, {} cached, {} rows computed", last.prompt_tokens,
+                         last.cached_tokens, last.prompt_tokens - last.cached_tokens));
+  report.say(
+      fmt::format("tokens per step after a hit {}, after a miss {}, ratio {} (95 % intervals); same tokens",
+                  interval_text(figures->hit.token_weighted), interval_text(figures->miss.token_weighted),
+                  interval_text(figures->hit_to_miss.token_weighted)));
+  report.fact("prefix_tokens", options.prefix_tokens);
+  report.fact("prompt_tokens", last.prompt_tokens);
+  report.fact("cached_tokens", last.cached_tokens);
+  report.fact("rows_computed", last.prompt_tokens - last.cached_tokens);
+  report.fact("first_token_ratio_to_first", interval_json(range(to_first)));
+  report.fact("first_token_ratio_to_miss", interval_json(range(to_missed)));
+  report.fact("mean_accepted_length_hit", interval_json(figures->hit.token_weighted));
+  report.fact("mean_accepted_length_miss", interval_json(figures->miss.token_weighted));
+  report.fact("mean_accepted_length_ratio", interval_json(figures->hit_to_miss.token_weighted));
+  return report.write(out, options.json);
 }
 
 }  // namespace ft::eval

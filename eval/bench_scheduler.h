@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "eval/report.h"
 
 namespace ft::eval {
 
@@ -32,18 +33,16 @@ struct BenchSchedulerResult {
   double accepted_per_request = 0.0;
 };
 
-// Every step runs, for `requests` decoding requests:
-//   plan    plan_batch, and DraftGate::decide over all requests
-//   build   TreeBuilder, Calibration::correct and hope for every request
-//   select  SpeculationPolicy::select with a V4-Flash-like cost model and expert layout
-//   accept  verify::TokenTree of what was kept, the walk of the target's tokens through it, and what
-//           Calibration and DraftGate learn from it
-// The clock also runs while synthetic scores and targets are made, which is cheap but counts. Deterministic
-// but for the times. kInvalidArgument for values below 1.
+// Turns the scheduler of an engine with `requests` decoding requests, over a SyntheticExecutor. The parts of a step:
+//   plan    Scheduler::plan: admission, room, rows, the draft gate, what is asked of the drafter
+//   build   the trees of the drafts (TreeBuilder), which a drafter grows beside its network
+//   select  Scheduler::select: estimates, the selection of nodes, the verify trees and rows
+//   accept  Scheduler::apply: what is learned, counted and handed to the streams
+// What the executor invents is not timed. Deterministic but for the times. kInvalidArgument for values below 1.
 Result<BenchSchedulerResult> bench_scheduler(const BenchSchedulerOptions& options);
 
 // {"us_per_step_p50", "us_per_step_p99", "allocations_per_step", "requests", "candidates", "steps", ...}
-std::string bench_scheduler_json(const BenchSchedulerOptions& options, const BenchSchedulerResult& result);
+Report bench_scheduler_report(const BenchSchedulerOptions& options, const BenchSchedulerResult& result);
 
 // The whole command, with a table on `out`.
 Result<void> run_bench_scheduler(const BenchSchedulerOptions& options, std::FILE* out);

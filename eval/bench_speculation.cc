@@ -6,7 +6,7 @@
 
 #include "eval/generate_command.h"
 #include "eval/loop_runner.h"
-#include "eval/report_file.h"
+#include "eval/report.h"
 #include "eval/scripted_drafter.h"
 #include "eval/statistics.h"
 
@@ -42,17 +42,17 @@ Result<Arm> open_speculation_arm(const BenchSpeculationOptions& options, bool sp
   if (!settings) return tl::make_unexpected(settings.error());
   if (!speculates) {
     // Everything else stays as it is, above all how many rows of prompts a step may read.
-    settings->drafter = draft::DrafterKind::kNone;
+    settings->drafter = *draft::parse_drafter("none");
     settings->tree_nodes = 1;
   }
-  LoopRunner::WrapDrafter wrap;
+  scheduler::EngineParts parts;
   if (speculates && options.scripted_rate > 0.0)
-    wrap = [&](std::unique_ptr<draft::Drafter> inner) {
+    parts.wrap_drafter = [&](std::unique_ptr<draft::Drafter> inner) {
       auto scripted = std::make_unique<ScriptedDrafter>(std::move(inner), options.scripted_rate);
       arm.script = scripted.get();
       return scripted;
     };
-  auto runner = LoopRunner::make(*arm.session.backend, *arm.session.checkpoint, *settings, wrap);
+  auto runner = LoopRunner::make(*arm.session.backend, *arm.session.checkpoint, *settings, parts);
   if (!runner) return tl::make_unexpected(runner.error());
   arm.runner = std::move(*runner);
   return arm;
@@ -191,35 +191,40 @@ Result<std::vector<SpeculationLevel>> bench_speculation(const BenchSpeculationOp
 Result<void> run_bench_speculation(const BenchSpeculationOptions& options, std::FILE* out) {
   const auto levels = bench_speculation(options);
   if (!levels) return tl::make_unexpected(levels.error());
-  nlohmann::ordered_json report = {{"model", options.session.model},
-                                   {"drafter", options.drafter},
-                                   {"temperature", options.temperature},
-                                   {"scripted_rate", options.scripted_rate},
-                                   {"levels", nlohmann::ordered_json::array()}};
-  fmt::print(out, "{:>11} {:>12} {:>12} {:>8} {:>21} {:>17} {:>9} {:>6} {:>9}\n", "concurrency", "without/s",
-             "with/s", "median", "mean (95 %)", "range", "accepted", "rows", "drafting");
+  using Json = Report::Json;
+  Report report;
+  report.fact("model", options.session.model);
+  report.fact("drafter", options.drafter);
+  report.fact("temperature", options.temperature);
+  report.fact("scripted_rate", options.scripted_rate);
+  std::vector<Json> rows;
   for (const SpeculationLevel& level : *levels) {
     const auto [low, high] = std::minmax_element(level.ratios.begin(), level.ratios.end());
     const Interval mean = mean_ratio(level);
-    fmt::print(
-        out,
-        "{:>11} {:>12.1f} {:>12.1f} {:>8.3f} {:>9.3f} {:.3f}-{:.3f} {:>11.3f}-{:.3f} {:>9.3f} {:>6.2f} "
-        "{:>8.0f}%\n",
-        level.concurrency, median(level.without.tokens_per_second), median(level.with.tokens_per_second),
-        median(level.ratios), mean.value, mean.low, mean.high, *low, *high, level.with.mean_accepted_length,
-        level.with.rows_per_step, 100.0 * level.with.drafting_share);
-    report["levels"].push_back({{"concurrency", level.concurrency},
-                                {"ratio_median", median(level.ratios)},
-                                {"ratio_mean", mean.value},
-                                {"ratio_mean_low", mean.low},
-                                {"ratio_mean_high", mean.high},
-                                {"ratio_min", *low},
-                                {"ratio_max", *high},
-                                {"ratios", level.ratios},
-                                {"with", to_json(level.with)},
-                                {"without", to_json(level.without)}});
+    rows.push_back({{"concurrency", level.concurrency},
+                    {"ratio_median", median(level.ratios)},
+                    {"ratio_mean", mean.value},
+                    {"ratio_mean_low", mean.low},
+                    {"ratio_mean_high", mean.high},
+                    {"ratio_min", *low},
+                    {"ratio_max", *high},
+                    {"ratios", level.ratios},
+                    {"with", to_json(level.with)},
+                    {"without", to_json(level.without)}});
   }
-  return write_report(options.json, report.dump(2) + "\n");
+  report.table("levels",
+               {{"concurrency", Report::numbers("{:.0f}", {"/concurrency"})},
+                {"without/s", Report::median_of("{:.1f}", "/without/tokens_per_second")},
+                {"with/s", Report::median_of("{:.1f}", "/with/tokens_per_second")},
+                {"median", Report::numbers("{:.3f}", {"/ratio_median"})},
+                {"mean (95 %)", Report::numbers("{:.3f} {:.3f}-{:.3f}",
+                                                {"/ratio_mean", "/ratio_mean_low", "/ratio_mean_high"})},
+                {"range", Report::numbers("{:.3f}-{:.3f}", {"/ratio_min", "/ratio_max"})},
+                {"accepted", Report::numbers("{:.3f}", {"/with/mean_accepted_length"})},
+                {"rows", Report::numbers("{:.2f}", {"/with/rows_per_step"})},
+                {"drafting", Report::numbers("{:.0f}%", {"/with/drafting_share"}, 100.0)}},
+               std::move(rows));
+  return report.write(out, options.json);
 }
 
 }  // namespace ft::eval

@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "eval/allocation_count.h"
+#include "core/allocations.h"
 #include "eval/bench_decode.h"
 #include "eval/bench_flash_slice.h"
 #include "eval/bench_kernels.h"

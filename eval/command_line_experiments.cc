@@ -26,8 +26,7 @@ void add_accept(CLI::App& app, Run& run) {
   command->add_option("--seed", options->seed, "the first")
       ->check(within(kSeedMin, kSeedMax))
       ->capture_default_str();
-  command->add_option("--drafter", options->drafter, "auto, dspark, mtp, ngram, dspark+ngram or mtp+ngram")
-      ->capture_default_str();
+  command->add_option("--drafter", options->drafter, draft::drafter_names_text())->capture_default_str();
   command->add_option("--block", options->block, "drafted rows of a chain; 0 = the checkpoint's block")
       ->check(within(0, 64))
       ->capture_default_str();

@@ -43,9 +43,7 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--seed", options->seed, "prompt i samples with seed + i")
       ->check(within(kSeedMin, kSeedMax))
       ->capture_default_str();
-  command
-      ->add_option("--drafter", options->drafter, "auto, dspark, mtp, ngram, dspark+ngram, mtp+ngram or none")
-      ->capture_default_str();
+  command->add_option("--drafter", options->drafter, draft::drafter_names_text())->capture_default_str();
   command
       ->add_option("--tree-nodes", options->tree_nodes,
                    "rows verified per step, anchor included; 1 = plain, 0 = the scheduler decides")

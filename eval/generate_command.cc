@@ -4,6 +4,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "eval/paper_selection.h"
+
 namespace ft::eval {
 
 namespace {
@@ -57,26 +59,20 @@ Result<scheduler::Acceptance> parse_acceptance(const std::string& name) {
   return fail(ErrorCode::kInvalidArgument, "acceptance is \"{}\", expected coupled or rejection", name);
 }
 
-Result<scheduler::SelectionMode> parse_selection(const std::string& name) {
-  if (name == "global") return scheduler::SelectionMode::kGlobal;
-  if (name == "stepwise") return scheduler::SelectionMode::kStepwise;
-  if (name == "two-step") return scheduler::SelectionMode::kTwoStepBudget;
-  return fail(ErrorCode::kInvalidArgument, "selection is \"{}\", expected global, stepwise or two-step",
-              name);
-}
-
 Result<scheduler::EngineOptions> engine_options(const GenerateOptions& options, const ModelConfig& config,
                                                 const std::vector<std::vector<int32_t>>& prompts) {
   if (auto fine = check_options(options); !fine) return tl::make_unexpected(fine.error());
-  const auto kind = draft::parse_drafter_kind(options.drafter);
+  const auto kind = draft::parse_drafter(options.drafter);
   if (!kind) return tl::make_unexpected(kind.error());
   const auto shape = parse_tree_shape(options.tree);
   if (!shape) return tl::make_unexpected(shape.error());
   const auto acceptance = parse_acceptance(options.acceptance);
   if (!acceptance) return tl::make_unexpected(acceptance.error());
-  const auto selection = parse_selection(options.selection);
+  const bool rejects = *acceptance == scheduler::Acceptance::kRejection;
+  const auto selection =
+      parse_selection(rejects && options.selection == "global" ? "stepwise" : options.selection);
   if (!selection) return tl::make_unexpected(selection.error());
-  if (*acceptance == scheduler::Acceptance::kCoupled && *selection != scheduler::SelectionMode::kGlobal)
+  if (!rejects && *selection)
     return fail(ErrorCode::kInvalidArgument, "selection \"{}\" is for acceptance rejection only",
                 options.selection);
   size_t longest = 1;
@@ -102,7 +98,7 @@ Result<scheduler::EngineOptions> engine_options(const GenerateOptions& options, 
   engine.tree_nodes = options.tree_nodes;
   engine.tree_shape = *shape;
   engine.acceptance = *acceptance;
-  engine.selection = *selection;
+  engine.make_selection = *selection;
   engine.prefix_cache_bytes = options.prefix_cache_mib << 20;
   engine.canary_rate = options.canary_rate;
   engine.state_folder = options.state_dir;

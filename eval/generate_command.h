@@ -37,7 +37,6 @@ struct GenerateOptions {
 
 Result<draft::TreeShape> parse_tree_shape(const std::string& name);
 Result<scheduler::Acceptance> parse_acceptance(const std::string& name);
-Result<scheduler::SelectionMode> parse_selection(const std::string& name);
 
 // Engine options for these prompts: room for `concurrency` of them, nothing more. kInvalidArgument for names
 // and combinations that do not exist: global selection is not exact under rejection acceptance, so asking for

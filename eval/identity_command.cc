@@ -44,9 +44,8 @@ class ModelGrid {
     for (size_t i = 0; i < count; ++i)
       chosen.push_back(std::move((*prompts)[i * prompts->size() / count].tokens));
     prompts_ = identity_prompts(std::move(chosen), kLongPrompt);
-    std::vector<IdentityCell> cells = identity_cells(config().has_dspark()                   ? "dspark"
-                                                     : config().num_nextn_predict_layers > 0 ? "mtp"
-                                                                                             : "");
+    const draft::ModelDrafterRow* carried = draft::carried_drafter(reference_session_.checkpoint->weights());
+    std::vector<IdentityCell> cells = identity_cells(carried == nullptr ? "" : std::string(carried->name));
     std::erase_if(cells, [&](const IdentityCell& cell) {
       return cell.name().find(options_.cells) == std::string::npos;
     });
@@ -183,7 +182,7 @@ class ModelGrid {
   static void mix(const IdentityCell& cell, size_t i, scheduler::GenerateRequest& request) {
     const std::string model = cell.drafter.substr(0, cell.drafter.find('+'));
     const std::string drafters[] = {cell.drafter, "ngram", model, "none"};
-    request.speculation.drafter = draft::parse_drafter_kind(drafters[i % 4]).value();
+    request.speculation.drafter = draft::parse_drafter(drafters[i % 4]).value();
     constexpr int32_t kNodes[] = {0, 2, 5};
     if (kNodes[i % 3] > 0) request.speculation.max_nodes = kNodes[i % 3];
     if (i % 5 == 2) request.speculation.shape = draft::TreeShape::kChain;

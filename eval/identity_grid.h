@@ -46,7 +46,8 @@ std::vector<verify::SamplingParams> identity_samplings();
 
 // The grid: each drafter with 1, 4, 16 rows and adaptive, best first and chain, alone and eight at a time, on
 // one and two threads; then the cells of mixed requests, prefix hits, preemption, forks, the canary, and all
-// of them together. `model_drafter` is what the checkpoint carries, "dspark", "mtp" or "".
+// of them together. `model_drafter` is the name of the drafter that the
+// checkpoint carries, "" for none.
 std::vector<IdentityCell> identity_cells(const std::string& model_drafter);
 
 // The requests of a cell, about `count` (fewer where completions are longer), at least one per sampling.

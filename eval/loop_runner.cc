@@ -1,33 +1,22 @@
 #include "eval/loop_runner.h"
 
 #include "core/check.h"
-#include "scheduler/memory_needs.h"
 
 namespace ft::eval {
 
 using scheduler::Clock;
 
 Result<std::unique_ptr<LoopRunner>> LoopRunner::make(Backend& backend, const Checkpoint& checkpoint,
-                                                     const scheduler::EngineOptions& requested,
-                                                     const WrapDrafter& wrap) {
-  const auto options = scheduler::resolve(requested, checkpoint.config());
-  if (!options) return tl::make_unexpected(options.error());
-  if (auto fits = scheduler::check_memory(scheduler::memory_parts(checkpoint.config(), *options),
-                                          backend.memory_limit());
-      !fits)
-    return tl::make_unexpected(fits.error());
-  backend.reserve(checkpoint.config(), options->batch_rows);
-  const draft::DraftLimits limits{
-      .sequences = options->max_sequences, .rows = options->batch_rows, .context = options->context};
-  auto drafter = draft::make_drafter(options->drafter, backend, checkpoint, limits);
-  if (!drafter) return tl::make_unexpected(drafter.error());
-  if (wrap) *drafter = wrap(std::move(*drafter));
-  return std::unique_ptr<LoopRunner>(new LoopRunner(backend, checkpoint, *options, std::move(*drafter)));
+                                                     const scheduler::EngineOptions& options,
+                                                     const scheduler::EngineParts& parts) {
+  auto loop = scheduler::EngineLoop::make(backend, checkpoint, options, parts);
+  if (!loop) return tl::make_unexpected(loop.error());
+  return std::unique_ptr<LoopRunner>(new LoopRunner(std::move(*loop)));
 }
 
 LoopRunner::Run::Run(LoopRunner& runner, std::span<const scheduler::GenerateRequest> requests,
                      int32_t concurrency)
-    : loop_(runner.loop_), requests_(requests), concurrency_(static_cast<size_t>(concurrency)) {
+    : loop_(*runner.loop_), requests_(requests), concurrency_(static_cast<size_t>(concurrency)) {
   run_.completions.resize(requests.size());
 }
 

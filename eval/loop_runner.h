@@ -13,13 +13,10 @@ namespace ft::eval {
 
 class LoopRunner {
  public:
-  // Puts another drafter around or in place of the one that the options name.
-  using WrapDrafter = std::function<std::unique_ptr<draft::Drafter>(std::unique_ptr<draft::Drafter>)>;
-
-  // Errors as Engine::create. `backend` and `checkpoint` must outlive it.
+  // As EngineLoop::make. `backend` and `checkpoint` must outlive it.
   static Result<std::unique_ptr<LoopRunner>> make(Backend& backend, const Checkpoint& checkpoint,
                                                   const scheduler::EngineOptions& options,
-                                                  const WrapDrafter& wrap = {});
+                                                  const scheduler::EngineParts& parts = {});
 
   // Requests that run a step at a time, so that two loops can take turns. Must not outlive the runner or the
   // requests.
@@ -54,15 +51,13 @@ class LoopRunner {
   // As run_requests: a Run from beginning to end.
   Result<RequestRun> run(std::span<const scheduler::GenerateRequest> requests, int32_t concurrency);
 
-  const scheduler::EngineLoop& loop() const { return loop_; }
-  scheduler::EngineLoop& loop() { return loop_; }
+  const scheduler::EngineLoop& loop() const { return *loop_; }
+  scheduler::EngineLoop& loop() { return *loop_; }
 
  private:
-  LoopRunner(Backend& backend, const Checkpoint& checkpoint, const scheduler::EngineOptions& options,
-             std::unique_ptr<draft::Drafter> drafter)
-      : loop_(backend, checkpoint, options, std::move(drafter)) {}
+  explicit LoopRunner(std::unique_ptr<scheduler::EngineLoop> loop) : loop_(std::move(loop)) {}
 
-  scheduler::EngineLoop loop_;
+  std::unique_ptr<scheduler::EngineLoop> loop_;
 };
 
 }  // namespace ft::eval

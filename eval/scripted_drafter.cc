@@ -26,7 +26,7 @@ void ScriptedDrafter::propose(std::span<const draft::ProposeRequest> requests,
 void ScriptedDrafter::script(const draft::ProposeRequest& request, const std::vector<int32_t>& tokens,
                              draft::DraftTree& tree) const {
   tree.nodes.clear();
-  const draft::ShareModel& shares = draft::share_model(request);
+  const draft::AcceptanceTable& table = draft::acceptance_of(request);
   const float score = draft::log_odds(static_cast<float>(rate_));
   float path = 1.0f;
   const draft::ModelDepth inner = inner_->model_depth();
@@ -37,7 +37,7 @@ void ScriptedDrafter::script(const draft::ProposeRequest& request, const std::ve
     if (place >= tokens.size()) break;
     const bool right = uniform({request.seed, request.position + depth}, NoiseStream::kDraft) < rate_;
     const int32_t token = tokens[place];
-    path *= shares.share(draft::DraftSource::kModel, depth, 0, score);
+    path *= table.probability(draft::DraftSource::kModel, depth, 0, score);
     tree.nodes.push_back({.token = right       ? token
                                    : token > 0 ? token - 1
                                                : 1,

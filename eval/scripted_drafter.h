@@ -23,7 +23,7 @@ class ScriptedDrafter final : public draft::Drafter {
   void learn(uint64_t seed, std::vector<int32_t> tokens) { known_[seed] = std::move(tokens); }
 
   std::string_view name() const override { return "scripted"; }
-  bool has_model() const override { return inner_->has_model(); }
+  std::string_view model_name() const override { return inner_->model_name(); }
   bool has_ngram() const override { return inner_->has_ngram(); }
   int depth_max() const override { return inner_->depth_max(); }
   draft::ModelDepth model_depth() const override { return inner_->model_depth(); }

@@ -21,8 +21,8 @@ float unit(uint64_t bits) {
 
 }  // namespace
 
-uint64_t SyntheticDrafts::bits(int64_t step, int32_t request, int32_t token, int32_t depth) const {
-  return mix(seed_ + static_cast<uint64_t>(step) * 0x10001u + (static_cast<uint64_t>(request) << 40) +
+uint64_t SyntheticDrafts::bits(int64_t step, SequenceId sequence, int32_t token, int32_t depth) const {
+  return mix(seed_ + static_cast<uint64_t>(step) * 0x10001u + (static_cast<uint64_t>(sequence) << 40) +
              (static_cast<uint64_t>(token) << 8) + static_cast<uint64_t>(depth));
 }
 
@@ -33,12 +33,8 @@ int32_t SyntheticDrafts::child(uint64_t bits, int32_t rank) {
   return token + rank;
 }
 
-int32_t SyntheticDrafts::anchor(int64_t step, int32_t request) const {
-  return child(bits(step, request, 0, 0), 0);
-}
-
 void SyntheticDrafts::invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
-                             int32_t request, Draft& draft) const {
+                             Draft& draft) const {
   draft.expansions.clear();
   draft.children.clear();
   builder.start(asked, draft::DraftSource::kModel, kDepth);
@@ -50,8 +46,8 @@ void SyntheticDrafts::invent(draft::TreeBuilder& builder, const draft::ProposeRe
     for (size_t place = 0; place < builder.frontier().size() && level > 0; ++place) {
       const int32_t node = builder.frontier()[place];
       const int32_t count = std::min(level, draft::kBranchMax);
-      const int32_t token = node == draft::TreeBuilder::kAnchor ? anchor(step, request) : builder.token(node);
-      const uint64_t random = bits(step, request, token, depth);
+      const int32_t token = node == draft::TreeBuilder::kAnchor ? asked.anchor : builder.token(node);
+      const uint64_t random = bits(step, asked.sequence, token, depth);
       for (int32_t rank = 0; rank < count; ++rank) {
         // Log odds of the first child between 2 and 0, those of the others below; noise of one in each.
         const float score =
@@ -79,17 +75,10 @@ void SyntheticDrafts::build(draft::TreeBuilder& builder, const draft::ProposeReq
   builder.finish(tree);
 }
 
-void SyntheticDrafts::target(int64_t step, int32_t request, std::vector<int32_t>& emitted) const {
-  emitted.clear();
-  int32_t token = anchor(step, request);
-  for (int32_t depth = 0; depth <= kDepth; ++depth) {
-    const uint64_t random = bits(step, request, token, depth);
-    const float u = unit(mix(~random));
-    // First choice 80 %, second 10 %, else a token that nobody drafts.
-    const int32_t rank = u < 0.8f ? 0 : u < 0.9f ? 1 : draft::kBranchMax;
-    token = child(random, rank);
-    emitted.push_back(token);
-  }
+int32_t SyntheticDrafts::target(int64_t step, SequenceId sequence, int32_t token, int32_t depth) const {
+  const uint64_t random = bits(step, sequence, token, depth);
+  const float u = unit(mix(~random));
+  return child(random, u < 0.8f ? 0 : u < 0.9f ? 1 : draft::kBranchMax);
 }
 
 }  // namespace ft::eval

@@ -3,8 +3,8 @@
 
 #include "core/model.h"
 #include "draft/drafter.h"
-#include "scheduler/cost_model.h"
 #include "scheduler/expert_usage.h"
+#include "scheduler/speculation/cost_model.h"
 
 namespace ft::scheduler {
 

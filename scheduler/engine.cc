@@ -6,38 +6,9 @@
 #include <semaphore>
 
 #include "scheduler/engine_loop.h"
-#include "scheduler/memory_needs.h"
-#include "scheduler/source_choice.h"
+#include "scheduler/speculation/source_choice.h"
 
 namespace ft::scheduler {
-
-std::string_view fallback_name(Fallback fallback) {
-  switch (fallback) {
-    case Fallback::kDisabled:
-      return "disabled";
-    case Fallback::kNotWorth:
-      return "not_worth";
-    case Fallback::kNoDraft:
-      return "no_draft";
-    case Fallback::kNoRoom:
-      return "no_room";
-  }
-  return "disabled";
-}
-
-std::string_view finish_reason_name(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kError:
-      return "error";
-  }
-  return "error";
-}
 
 // What other threads see of the engine.
 struct Engine::Inbox {
@@ -45,46 +16,42 @@ struct Engine::Inbox {
   std::counting_semaphore<> wake{0};
   std::atomic<int64_t> queued{0};  // submitted and neither running nor ended
   std::atomic<bool> stopping{false};
+  std::atomic<bool> failed{false};
   SharedStats stats;
 };
 
 Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, const Checkpoint& checkpoint,
-                                               const EngineOptions& requested) {
-  const Result<EngineOptions> options = resolve(requested, checkpoint.config());
-  if (!options) return tl::make_unexpected(options.error());
-  if (auto fits = check_memory(memory_parts(checkpoint.config(), *options), backend.memory_limit()); !fits)
-    return tl::make_unexpected(fits.error());
-  // The drafter runs inside the same backend, whose scratch must be planned before either.
-  backend.reserve(checkpoint.config(), options->batch_rows);
-  draft::DraftLimits limits;
-  limits.sequences = options->max_sequences;
-  limits.rows = options->batch_rows;
-  limits.context = options->context;
-  auto drafter = draft::make_drafter(options->drafter, backend, checkpoint, limits);
-  if (!drafter) return tl::make_unexpected(drafter.error());
-  auto loop = std::make_unique<EngineLoop>(backend, checkpoint, *options, std::move(*drafter));
-  return std::unique_ptr<Engine>(new Engine(std::make_unique<Inbox>(), std::move(loop)));
+                                               const EngineOptions& options, const EngineParts& parts) {
+  auto loop = EngineLoop::make(backend, checkpoint, options, parts);
+  if (!loop) return tl::make_unexpected(loop.error());
+  return std::unique_ptr<Engine>(new Engine(std::make_unique<Inbox>(), std::move(*loop)));
 }
 
 Engine::Engine(std::unique_ptr<Inbox> inbox, std::unique_ptr<EngineLoop> loop)
-    : inbox_(std::move(inbox)), loop_(std::move(loop)), thread_([this] {
-        while (!inbox_->stopping.load(std::memory_order_acquire)) {
-          std::unique_ptr<RequestState> request;
-          while (inbox_->requests.try_dequeue(request)) loop_->enqueue(std::move(request));
-          const bool worked = loop_->step();
-          inbox_->queued.store(loop_->waiting() + static_cast<int64_t>(inbox_->requests.size_approx()),
-                               std::memory_order_relaxed);
-          inbox_->stats.publish(loop_->stats());
-          if (!worked) {
-            loop_->keep_learned(false);
-            inbox_->wake.acquire();
-          }
-        }
-        std::unique_ptr<RequestState> request;
-        while (inbox_->requests.try_dequeue(request)) loop_->enqueue(std::move(request));
-        loop_->cancel_all();
-        inbox_->stats.publish(loop_->stats());
-      }) {}
+    : inbox_(std::move(inbox)), loop_(std::move(loop)), thread_([this] { run(); }) {}
+
+// Nothing in here throws: the loop catches what a step throws.
+void Engine::run() {
+  const auto take_in = [&] {
+    std::unique_ptr<RequestState> request;
+    while (inbox_->requests.try_dequeue(request)) loop_->enqueue(std::move(request));
+  };
+  while (!inbox_->stopping.load(std::memory_order_acquire)) {
+    take_in();
+    const bool worked = loop_->step();
+    inbox_->failed.store(!loop_->failure().empty(), std::memory_order_release);
+    inbox_->queued.store(loop_->scheduler().waiting() + static_cast<int64_t>(inbox_->requests.size_approx()),
+                         std::memory_order_relaxed);
+    inbox_->stats.publish(loop_->stats());
+    if (!worked) {
+      loop_->keep_learned(false);
+      inbox_->wake.acquire();
+    }
+  }
+  take_in();
+  loop_->cancel_all();
+  inbox_->stats.publish(loop_->stats());
+}
 
 Engine::~Engine() {
   inbox_->stopping.store(true, std::memory_order_release);
@@ -93,7 +60,7 @@ Engine::~Engine() {
 
 Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std::function<void()> notify) {
   const EngineOptions& options = loop_->options();
-  const int64_t vocab = loop_->config().vocab_size;
+  const int64_t vocab = loop_->info().vocab;
   if (request.prompt.empty()) return fail(ErrorCode::kInvalidArgument, "the prompt is empty");
   for (int32_t token : request.prompt)
     if (token < 0 || token >= vocab)
@@ -110,12 +77,14 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
   if (request.speculation.max_nodes && *request.speculation.max_nodes < 1)
     return fail_field("speculation.max_nodes", "speculation.max_nodes is {}, expected at least 1",
                       *request.speculation.max_nodes);
-  if (!choose_sources(request.speculation, options.drafter, loop_->drafter()))
+  if (!choose_sources(request.speculation, options.drafter, loop_->info()))
     return fail_field("speculation.drafter",
                       "speculation.drafter names a drafter that is not loaded: this engine has {}",
                       drafter_name());
   if (inbox_->stopping.load(std::memory_order_acquire))
     return fail(ErrorCode::kUnavailable, "the engine is stopping");
+  if (inbox_->failed.load(std::memory_order_acquire))
+    return fail(ErrorCode::kUnavailable, "the engine has failed and serves nothing any more: start it again");
   if (inbox_->queued.fetch_add(1, std::memory_order_relaxed) >= options.queue_max) {
     inbox_->queued.fetch_sub(1, std::memory_order_relaxed);
     return fail(ErrorCode::kOverloaded, "{} requests are waiting, which is the limit", options.queue_max);
@@ -138,10 +107,10 @@ const EngineOptions& Engine::options() const {
   return loop_->options();
 }
 
-bool Engine::offers(draft::DrafterKind kind) const {
+bool Engine::offers(const draft::DrafterChoice& drafter) const {
   SpeculationParams wish;
-  wish.drafter = kind;
-  return choose_sources(wish, options().drafter, loop_->drafter()).has_value();
+  wish.drafter = drafter;
+  return choose_sources(wish, options().drafter, loop_->info()).has_value();
 }
 
 const std::string& Engine::costs_origin() const {
@@ -149,7 +118,7 @@ const std::string& Engine::costs_origin() const {
 }
 
 std::string_view Engine::drafter_name() const {
-  return loop_->drafter().name();
+  return loop_->info().drafter;
 }
 
 }  // namespace ft::scheduler

@@ -46,7 +46,10 @@ Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config) 
     return fail(ErrorCode::kInvalidArgument, "canary rate is {}, expected 0 to 1", options.canary_rate);
   if (options.acceptance == Acceptance::kRejection) {
     options.tree_shape = draft::TreeShape::kChain;
-    if (options.selection == SelectionMode::kGlobal) options.selection = SelectionMode::kStepwise;
+    if (options.tree_nodes == 0 && !options.make_selection)
+      return fail(
+          ErrorCode::kInvalidArgument,
+          "tree nodes is 0, but under rejection acceptance the scheduler's own selection is not exact");
   }
   if (options.cache_tokens == 0 && options.kv_bytes > 0) {
     const KvCache::Footprint footprint =

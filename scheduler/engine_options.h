@@ -8,8 +8,8 @@
 #include "core/error.h"
 #include "core/kv_cache.h"
 #include "core/model_config.h"
-#include "draft/drafter.h"
-#include "scheduler/speculation_policy.h"
+#include "draft/drafter_registry.h"
+#include "scheduler/speculation/node_selection.h"
 
 namespace ft::scheduler {
 
@@ -31,15 +31,16 @@ struct EngineOptions {
   int32_t batch_rows = 256;     // rows of one forward call, prefill and trees together
   int32_t prefill_chunk = 128;  // prompt rows of one request per step, at most
   int32_t queue_max = 64;       // requests waiting for a slot
-  draft::DrafterKind drafter = draft::DrafterKind::kAuto;
+  draft::DrafterChoice drafter;
   // Rows verified per request and step, anchor included. 0: the scheduler decides, by what they are worth and
   // cost.
   int32_t tree_nodes = 0;
   int32_t tree_nodes_max = 17;  // what the scheduler chooses from, anchor included
   draft::TreeShape tree_shape = draft::TreeShape::kBestFirst;
   Acceptance acceptance = Acceptance::kCoupled;
-  // kGlobal is replaced by kStepwise under rejection acceptance, where it would not be exact.
-  SelectionMode selection = SelectionMode::kGlobal;
+  // What chooses the nodes to verify where the scheduler decides; empty: GlobalSelection. Under rejection acceptance it
+  // must be a causal one.
+  MakeSelection make_selection;
   int64_t prefix_cache_bytes = int64_t{256} << 20;  // snapshots of prompts that were read; 0: none are kept
   double canary_rate = 0.0;  // share of steps whose committed rows are computed again, alone
   // Folder where costs and calibration are kept from one start to the next; "" keeps nothing.

@@ -12,6 +12,7 @@ void visit_fields(Stats& stats, Integer integer, Real real) {
   integer(stats.requests_finished);
   integer(stats.requests_cancelled);
   integer(stats.requests_failed);
+  integer(stats.engine_failed);
   integer(stats.prompt_tokens);
   integer(stats.generation_tokens);
   integer(stats.steps);

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
-#include "scheduler/calibration.h"
 #include "scheduler/request.h"
+#include "scheduler/speculation/acceptance_model.h"
 
 namespace ft::scheduler {
 
@@ -18,6 +18,7 @@ struct EngineStats {
   int64_t requests_finished = 0;  // stop or length
   int64_t requests_cancelled = 0;
   int64_t requests_failed = 0;
+  int64_t engine_failed = 0;  // 1: an exception has left the engine unusable, and every request is refused
   int64_t prompt_tokens = 0;
   int64_t generation_tokens = 0;
   int64_t steps = 0;                                     // forward calls
@@ -49,7 +50,7 @@ struct EngineStats {
     double brier = 0.0;
     double auc = 0.5;
   };
-  std::array<Reliability, Calibration::kDepths> reliability{};
+  std::array<Reliability, AcceptanceModel::kDepths> reliability{};
 };
 
 // The same values as atomics. One writer.
@@ -60,8 +61,8 @@ class SharedStats {
   EngineStats read() const;
 
  private:
-  static constexpr size_t kIntegers = 19 + 2 * kReportDepth + kFallbacks;
-  static constexpr size_t kReals = 6 + 3 * Calibration::kDepths;
+  static constexpr size_t kIntegers = 20 + 2 * kReportDepth + kFallbacks;
+  static constexpr size_t kReals = 6 + 3 * AcceptanceModel::kDepths;
   std::array<std::atomic<int64_t>, kIntegers> integers_{};
   std::array<std::atomic<double>, kReals> reals_{};
 };

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "draft/drafter.h"
+#include "draft/drafter_registry.h"
 #include "verify/constraint.h"
 #include "verify/sampling_params.h"
 
@@ -21,7 +21,7 @@ struct SpeculationParams {
   bool enabled = true;
   std::optional<int32_t> max_nodes;  // rows verified per step at most, anchor included; 1 = plain decoding
   std::optional<draft::TreeShape> shape;
-  std::optional<draft::DrafterKind> drafter;  // one that the engine has loaded, see Engine::offers
+  std::optional<draft::DrafterChoice> drafter;  // one that the engine has loaded, see Engine::offers
 };
 
 struct GenerateRequest {
@@ -43,7 +43,11 @@ struct GenerateRequest {
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
-std::string_view finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled", "error"
+inline constexpr std::array<std::string_view, 4> kFinishReasonNames = {"stop", "length", "cancelled",
+                                                                       "error"};
+constexpr std::string_view finish_reason_name(FinishReason reason) {
+  return kFinishReasonNames[static_cast<size_t>(reason)];
+}
 
 // Deepest draft that the report breaks down; deeper nodes count into the last bin.
 inline constexpr int kReportDepth = 16;
@@ -55,8 +59,12 @@ enum class Fallback : uint8_t {
   kNoDraft,   // the drafter had nothing to say
   kNoRoom,    // the step had no rows left
 };
-inline constexpr size_t kFallbacks = 4;
-std::string_view fallback_name(Fallback fallback);  // "disabled", "not_worth", "no_draft", "no_room"
+inline constexpr std::array<std::string_view, 4> kFallbackNames = {"disabled", "not_worth", "no_draft",
+                                                                   "no_room"};
+inline constexpr size_t kFallbacks = kFallbackNames.size();
+constexpr std::string_view fallback_name(Fallback fallback) {
+  return kFallbackNames[static_cast<size_t>(fallback)];
+}
 
 // What speculation did for one request.
 struct RequestReport {

@@ -4,54 +4,46 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "core/batch.h"
-#include "core/kv_cache.h"
-#include "scheduler/draft_gate.h"
+#include "scheduler/memory/snapshot.h"
 #include "scheduler/request.h"
+#include "scheduler/speculation/acceptance_history.h"
 #include "scheduler/token_stream.h"
 #include "verify/token_counts.h"
 
 namespace ft::scheduler {
 
+// Moments are handed in; nothing but the engine and the executors looks at a clock.
 using Clock = std::chrono::steady_clock;
 
 inline double milliseconds(Clock::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
 
-// The memory of a request that was preempted, where keeping it is cheaper than computing it again.
-struct Suspended {
-  std::unique_ptr<KvImage> image;
-  std::shared_ptr<draft::DraftSnapshot> draft;
-};
-
 struct RequestState {
   GenerateRequest request;
   int64_t arrival = 0;  // counts requests; with the priority, the order of admission and of preemption
   std::shared_ptr<TokenStream> stream;
   Clock::time_point submitted;
-  Clock::time_point admitted;
 
   SequenceId sequence = -1;
   std::vector<int32_t> tokens;  // prompt, then everything emitted; the last one is the anchor
   verify::TokenCounts counts;   // only kept when the sampling parameters use them
   RequestReport report;
 
-  // What the engine may do for it, from its wishes and the engine's options. Drafted rows per step at most;
-  // 0: none.
+  // What the engine may do for it, from its wishes and the engine's options. Drafted rows per step at most; 0: none.
   int32_t drafts_max = 0;
   bool use_model = false;
   bool use_ngram = false;
   bool speculates() const { return drafts_max > 0; }
 
-  DraftOutlook outlook;
+  AcceptanceHistory history;
   int64_t undrafted_rows = 0;  // committed since the model's draft was last asked
-  float expert_overlap =
-      0.0f;  // share of a row's experts that its parent row has too, averaged over recent rows
-  std::optional<Suspended> suspended;
+  // Part of a row's experts that its parent row has too, averaged over recent rows.
+  float expert_overlap = 0.0f;
+  SharedSnapshot suspended;       // the memory of a request that was preempted, where it was kept
   bool counted_in_group = false;  // SequenceMemory: whether its fork group still waits for it
 
   int64_t length_max() const { return static_cast<int64_t>(request.prompt.size()) + request.max_tokens; }

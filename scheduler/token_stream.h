@@ -46,8 +46,13 @@ class TokenStream {
 
   // --- producer, the engine thread ---
   void push(TokenEvent event) { events_.push(std::move(event)); }
-  void notify() {
-    if (notify_) notify_();
+  // A reader that cannot be told, for want of memory, is gone: its request is dropped.
+  void notify() noexcept {
+    try {
+      if (notify_) notify_();
+    } catch (...) {
+      cancel();
+    }
   }
   void finish(RequestReport report) {
     report_ = std::move(report);

@@ -8,7 +8,7 @@
 namespace ft::server {
 
 Result<scheduler::EngineOptions> engine_settings(const Options& options) {
-  auto drafter = draft::parse_drafter_kind(options.drafter);
+  auto drafter = draft::parse_drafter(options.drafter);
   if (!drafter) return tl::make_unexpected(drafter.error());
   scheduler::EngineOptions engine;
   engine.max_sequences = options.max_sequences;
@@ -33,9 +33,10 @@ int32_t tree_nodes_max(const scheduler::EngineOptions& options) {
 
 std::vector<std::string> offered_drafters(const scheduler::Engine& engine) {
   std::vector<std::string> offered;
-  for (const char* name : {"dspark", "mtp", "ngram", "dspark+ngram", "mtp+ngram"}) {
-    const auto kind = draft::parse_drafter_kind(name);
-    if (kind && engine.offers(*kind)) offered.emplace_back(name);
+  for (const std::string& name : draft::drafter_names()) {
+    const draft::DrafterChoice choice = *draft::parse_drafter(name);
+    const bool named = choice.model != nullptr || choice.ngram;
+    if (named && engine.offers(choice)) offered.push_back(name);
   }
   return offered;
 }

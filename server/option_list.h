@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "draft/drafter_registry.h"
 #include "server/options.h"
 
 namespace ft::server {
@@ -46,7 +47,7 @@ void visit_options(AnyOptions& o, Visit&& visit) {
         OneOf{"official", "exact"});
   visit({kModel, "threads", "Threads of the CPU backend, 0 = all cores"}, o.threads, Range{0, 1024});
   visit({kModel, "drafter", "Where drafts come from; auto takes what the checkpoint has"}, o.drafter,
-        OneOf{"auto", "dspark", "mtp", "ngram", "dspark+ngram", "mtp+ngram", "none"});
+        OneOf(draft::drafter_names().begin(), draft::drafter_names().end()));
   visit({kModel, "tree-nodes",
          "Rows verified per request and step: 0 = the scheduler decides, 1 = plain decoding"},
         o.tree_nodes, Range{0, kTreeNodesMax});

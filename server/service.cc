@@ -289,13 +289,16 @@ Outcome Service::handle(const HttpRequest& request, const std::function<void()>&
 }
 
 HttpResponse Service::health() const {
-  const bool stopping = stopping_.load();
-  const bool ready = !stopping && model() != nullptr;
+  const auto loaded = model();
+  const std::string_view status = stopping_.load()                              ? "stopping"
+                                  : loaded == nullptr                           ? "loading"
+                                  : loaded->backend->stats().engine_failed != 0 ? "failed"
+                                                                                : "ok";
   Json json = Json::object();
-  json.set("status", stopping ? "stopping" : ready ? "ok" : "loading");
-  if (!ready && !stopping) json.set("progress", load_progress_.load());
+  json.set("status", std::string(status));
+  if (status == "loading") json.set("progress", load_progress_.load());
   HttpResponse response = json_response(json.dump());
-  response.status = ready ? 200 : 503;
+  response.status = status == "ok" ? 200 : 503;
   return response;
 }
 

@@ -136,9 +136,9 @@ void read_drafter(FieldReader& reader, const RequestDefaults& defaults,
     return;
   }
   const auto& offers = defaults.drafters;
-  const auto kind = draft::parse_drafter_kind(*name);
-  if (kind && std::find(offers.begin(), offers.end(), *name) != offers.end()) {
-    speculation.drafter = *kind;
+  const auto choice = draft::parse_drafter(*name);
+  if (choice && std::find(offers.begin(), offers.end(), *name) != offers.end()) {
+    speculation.drafter = *choice;
     return;
   }
   std::string list;

@@ -1,15 +1,16 @@
 // A drafter at work takes no memory: everything is set aside when it is made and when a sequence opens.
 #include <gtest/gtest.h>
 
-#include "eval/allocation_count.h"
+#include "core/allocations.h"
 #include "tests/draft/draft_harness.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::draft {
 namespace {
 
 struct AllocationCase {
   const char* model;
-  DrafterKind kind;
+  DrafterChoice kind;
   const char* name;
 };
 
@@ -45,9 +46,9 @@ TEST_P(DrafterAllocation, NoneInAStepAfterTheFirst) {
       observed.push_back(
           {growing[s].id, growing[s].committed, std::span(path).subspan(5 * s, 5),
            std::span(growing[s].tokens).subspan(static_cast<size_t>(growing[s].committed) + 1, 5)});
-    const int64_t before_observe = eval::allocation_count();
+    const int64_t before_observe = allocation_count();
     harness.drafter->observe(output, observed);
-    const int64_t in_observe = eval::allocation_count() - before_observe;
+    const int64_t in_observe = allocation_count() - before_observe;
     for (Growing& one : growing) one.committed += 5;
 
     if (step == 4 || step == 5 || step == 6) {
@@ -60,9 +61,9 @@ TEST_P(DrafterAllocation, NoneInAStepAfterTheFirst) {
         harness.request(growing[1], temperature, step % 3 == 0 ? 15 : 4, TreeShape::kBestFirst)};
     if (step == 1 || step == 9) requests[1].draw = true;
     for (DraftTree& tree : trees) tree.probability.reserve(8 * vocab);
-    const int64_t before_propose = eval::allocation_count();
+    const int64_t before_propose = allocation_count();
     harness.drafter->propose(requests, trees);
-    const int64_t in_propose = eval::allocation_count() - before_propose;
+    const int64_t in_propose = allocation_count() - before_propose;
     EXPECT_FALSE(step > 1 && trees[0].nodes.empty());
     if (step <= 1) continue;  // the scratch of the ranking takes its size once
     EXPECT_EQ(in_observe, 0) << "step " << step;
@@ -70,14 +71,14 @@ TEST_P(DrafterAllocation, NoneInAStepAfterTheFirst) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Drafters, DrafterAllocation,
-                         ::testing::Values(AllocationCase{"tiny-v4-dspark", DrafterKind::kDspark, "dspark"},
-                                           AllocationCase{"tiny-v4", DrafterKind::kMtp, "mtp"},
-                                           AllocationCase{"tiny-v4", DrafterKind::kNgram, "ngram"},
-                                           AllocationCase{"tiny-v4-dspark", DrafterKind::kDsparkNgram,
-                                                          "dspark_ngram"},
-                                           AllocationCase{"tiny-v4", DrafterKind::kMtpNgram, "mtp_ngram"}),
-                         [](const auto& case_info) { return case_info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Drafters, DrafterAllocation,
+    ::testing::Values(AllocationCase{"tiny-v4-dspark", support::drafter("dspark"), "dspark"},
+                      AllocationCase{"tiny-v4", support::drafter("mtp"), "mtp"},
+                      AllocationCase{"tiny-v4", support::drafter("ngram"), "ngram"},
+                      AllocationCase{"tiny-v4-dspark", support::drafter("dspark+ngram"), "dspark_ngram"},
+                      AllocationCase{"tiny-v4", support::drafter("mtp+ngram"), "mtp_ngram"}),
+    [](const auto& case_info) { return case_info.param.name; });
 
 }  // namespace
 }  // namespace ft::draft

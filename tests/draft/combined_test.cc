@@ -6,13 +6,14 @@
 #include "draft/ngram.h"
 #include "draft/tree_merge.h"
 #include "tests/draft/draft_harness.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::draft {
 namespace {
 
 struct CombinedCase {
   const char* model;
-  DrafterKind kind;
+  DrafterChoice kind;
   const char* name;
 };
 
@@ -112,8 +113,9 @@ TEST_P(CombinedDrafter, NgramsSpeakBeforeTheModelHasSeenAnything) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, CombinedDrafter,
-                         ::testing::Values(CombinedCase{"tiny-v4-dspark", DrafterKind::kDspark, "dspark"},
-                                           CombinedCase{"tiny-v4", DrafterKind::kMtp, "mtp"}),
+                         ::testing::Values(CombinedCase{"tiny-v4-dspark", support::drafter("dspark"),
+                                                        "dspark"},
+                                           CombinedCase{"tiny-v4", support::drafter("mtp"), "mtp"}),
                          [](const auto& case_info) { return case_info.param.name; });
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "draft/drafter.h"
+#include "draft/drafter_registry.h"
 #include "tests/support/loaded_model.h"
 
 namespace ft::draft {
@@ -78,7 +78,7 @@ struct Growing {
 
 class DraftHarness {
  public:
-  DraftHarness(const std::string& path, const std::string& backend, Numerics numerics, DrafterKind kind,
+  DraftHarness(const std::string& path, const std::string& backend, Numerics numerics, DrafterChoice kind,
                int32_t rows = 64, int32_t sequences = 4)
       : loaded(path, backend, numerics, rows, sequences) {
     DraftLimits limits;
@@ -88,7 +88,7 @@ class DraftHarness {
     auto made = make_drafter(kind, *loaded.backend, *loaded.checkpoint, limits);
     EXPECT_TRUE(made.has_value());
     drafter = std::move(*made);
-    sources = default_sources(kind, *drafter);
+    sources = default_sources(kind, drafter->has_model(), drafter->has_ngram());
   }
 
   Growing open(std::vector<int32_t> tokens) {

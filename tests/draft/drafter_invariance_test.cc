@@ -6,21 +6,22 @@
 #include <random>
 
 #include "tests/draft/draft_harness.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::draft {
 namespace {
 
 struct InvarianceCase {
   const char* model;
-  DrafterKind kind;
+  DrafterChoice kind;
   const char* backend;
   Numerics numerics;
 };
 
 std::string case_name(const InvarianceCase& c) {
-  constexpr const char* kKinds[] = {"auto", "dspark", "mtp", "ngram", "none", "dspark_ngram", "mtp_ngram"};
-  return fmt::format("{}_{}_{}", kKinds[static_cast<int>(c.kind)], c.backend,
-                     c.numerics == Numerics::kExact ? "exact" : "official");
+  std::string drafter(drafter_name(c.kind.model == nullptr ? "" : c.kind.model->name, c.kind.ngram));
+  std::ranges::replace(drafter, '+', '_');
+  return fmt::format("{}_{}_{}", drafter, c.backend, c.numerics == Numerics::kExact ? "exact" : "official");
 }
 
 void PrintTo(const InvarianceCase& c, std::ostream* out) {
@@ -212,8 +213,8 @@ TEST_P(DrafterInvariance, OfWhoHadTheSlotBefore) {
 // Rotary positions are relative: once a window of rows is observed, what came before makes no difference but
 // for rounding.
 TEST(DrafterContext, AWindowIsAllThatCounts) {
-  for (const auto& [model, kind] :
-       {std::pair{"tiny-v4-dspark", DrafterKind::kDspark}, std::pair{"tiny-v4", DrafterKind::kMtp}}) {
+  for (const auto& [model, kind] : {std::pair{"tiny-v4-dspark", support::drafter("dspark")},
+                                    std::pair{"tiny-v4", support::drafter("mtp")}}) {
     DraftHarness harness(std::string(FT_TEST_DATA "/goldens/") + model, "cpu1", Numerics::kExact, kind);
     const auto tokens = random_tokens(60, 12);
     Growing whole = harness.open(tokens);
@@ -239,21 +240,23 @@ TEST(DrafterContext, AWindowIsAllThatCounts) {
 
 INSTANTIATE_TEST_SUITE_P(
     Tiny, DrafterInvariance,
-    ::testing::Values(InvarianceCase{"tiny-v4-dspark", DrafterKind::kDspark, "cpu1", Numerics::kExact},
-                      InvarianceCase{"tiny-v4-dspark", DrafterKind::kDspark, "cpu1", Numerics::kOfficial},
-                      InvarianceCase{"tiny-v4", DrafterKind::kMtp, "cpu1", Numerics::kExact},
-                      InvarianceCase{"tiny-v4", DrafterKind::kMtp, "cpu1", Numerics::kOfficial},
-                      InvarianceCase{"tiny-v4", DrafterKind::kNgram, "cpu1", Numerics::kExact},
-                      InvarianceCase{"tiny-v4-dspark", DrafterKind::kDsparkNgram, "cpu1", Numerics::kExact},
-                      InvarianceCase{"tiny-v4", DrafterKind::kMtpNgram, "cpu1", Numerics::kExact}),
+    ::testing::Values(
+        InvarianceCase{"tiny-v4-dspark", support::drafter("dspark"), "cpu1", Numerics::kExact},
+        InvarianceCase{"tiny-v4-dspark", support::drafter("dspark"), "cpu1", Numerics::kOfficial},
+        InvarianceCase{"tiny-v4", support::drafter("mtp"), "cpu1", Numerics::kExact},
+        InvarianceCase{"tiny-v4", support::drafter("mtp"), "cpu1", Numerics::kOfficial},
+        InvarianceCase{"tiny-v4", support::drafter("ngram"), "cpu1", Numerics::kExact},
+        InvarianceCase{"tiny-v4-dspark", support::drafter("dspark+ngram"), "cpu1", Numerics::kExact},
+        InvarianceCase{"tiny-v4", support::drafter("mtp+ngram"), "cpu1", Numerics::kExact}),
     [](const auto& case_info) { return case_name(case_info.param); });
 
 INSTANTIATE_TEST_SUITE_P(
     FullTiny, DrafterInvariance,
-    ::testing::Values(InvarianceCase{"tiny-v4-dspark", DrafterKind::kDspark, "reference", Numerics::kExact},
-                      InvarianceCase{"tiny-v4-dspark", DrafterKind::kDspark, "cpu", Numerics::kOfficial},
-                      InvarianceCase{"tiny-v4", DrafterKind::kMtp, "reference", Numerics::kOfficial},
-                      InvarianceCase{"tiny-v4", DrafterKind::kMtp, "cpu", Numerics::kExact}),
+    ::testing::Values(
+        InvarianceCase{"tiny-v4-dspark", support::drafter("dspark"), "reference", Numerics::kExact},
+        InvarianceCase{"tiny-v4-dspark", support::drafter("dspark"), "cpu", Numerics::kOfficial},
+        InvarianceCase{"tiny-v4", support::drafter("mtp"), "reference", Numerics::kOfficial},
+        InvarianceCase{"tiny-v4", support::drafter("mtp"), "cpu", Numerics::kExact}),
     [](const auto& case_info) { return case_name(case_info.param); });
 
 }  // namespace

@@ -1,55 +1,58 @@
-#include "draft/drafter.h"
-
 #include <gtest/gtest.h>
 
-#include "draft/ngram.h"
+#include "draft/drafter_registry.h"
+#include "tests/support/drafter_choice.h"
 #include "tests/support/loaded_model.h"
 
 namespace ft::draft {
 namespace {
 
-TEST(DrafterKind, ParsesTheNamesOfTheFlag) {
-  EXPECT_EQ(*parse_drafter_kind("auto"), DrafterKind::kAuto);
-  EXPECT_EQ(*parse_drafter_kind("dspark"), DrafterKind::kDspark);
-  EXPECT_EQ(*parse_drafter_kind("mtp"), DrafterKind::kMtp);
-  EXPECT_EQ(*parse_drafter_kind("ngram"), DrafterKind::kNgram);
-  EXPECT_EQ(*parse_drafter_kind("none"), DrafterKind::kNone);
-  EXPECT_EQ(*parse_drafter_kind("dspark+ngram"), DrafterKind::kDsparkNgram);
-  EXPECT_EQ(*parse_drafter_kind("mtp+ngram"), DrafterKind::kMtpNgram);
+TEST(DrafterChoice, ParsesTheNamesOfTheFlag) {
+  const std::vector<std::string> expected = {"auto",         "dspark",    "mtp", "ngram",
+                                             "dspark+ngram", "mtp+ngram", "none"};
+  EXPECT_EQ(drafter_names(), expected);
+  EXPECT_EQ(drafter_names_text(), "auto, dspark, mtp, ngram, dspark+ngram, mtp+ngram or none");
+  EXPECT_EQ(*parse_drafter("auto"), DrafterChoice{});
+  for (const std::string& name : expected) {
+    const auto choice = parse_drafter(name);
+    ASSERT_TRUE(choice) << name;
+    EXPECT_EQ(choice->automatic, name == "auto");
+    if (choice->automatic) continue;
+    EXPECT_EQ(drafter_name(choice->model == nullptr ? "" : choice->model->name, choice->ngram), name);
+  }
   for (const char* name : {"", "MTP", "dspark ", "eagle", "ngram+mtp"}) {
-    const auto kind = parse_drafter_kind(name);
-    ASSERT_FALSE(kind) << name;
-    EXPECT_EQ(kind.error().code, ErrorCode::kInvalidArgument);
-    EXPECT_NE(kind.error().message.find(fmt::format("\"{}\"", name)), std::string::npos)
-        << kind.error().message;
-    for (const char* known : {"auto", "dspark", "mtp", "ngram", "none", "dspark+ngram", "mtp+ngram"})
-      EXPECT_NE(kind.error().message.find(known), std::string::npos) << kind.error().message;
+    const auto choice = parse_drafter(name);
+    ASSERT_FALSE(choice) << name;
+    EXPECT_EQ(choice.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(choice.error().message.find(fmt::format("\"{}\"", name)), std::string::npos)
+        << choice.error().message;
+    EXPECT_NE(choice.error().message.find(drafter_names_text()), std::string::npos) << choice.error().message;
   }
 }
 
 TEST(MakeDrafter, TakesWhatTheCheckpointCarriesOrSaysWhatIsMissing) {
   struct Case {
     const char* model;
-    DrafterKind kind;
+    DrafterChoice kind;
     const char* want;  // a name, or a part of the message
     bool has_model = false;
     bool has_ngram = false;
     DraftSources sources = {};
   };
   const Case cases[] = {
-      {"tiny-v4", DrafterKind::kAuto, "mtp", true, true, {true, false}},
-      {"tiny-v4", DrafterKind::kMtp, "mtp", true, true, {true, false}},
-      {"tiny-v4", DrafterKind::kMtpNgram, "mtp+ngram", true, true, {true, true}},
-      {"tiny-v4", DrafterKind::kDspark, "dspark: the checkpoint has no DSpark draft (mtp.0.main_proj)"},
-      {"tiny-v4", DrafterKind::kDsparkNgram, "dspark+ngram: the checkpoint has no DSpark draft"},
-      {"tiny-v4", DrafterKind::kNgram, "ngram", false, true, {false, true}},
-      {"tiny-v4", DrafterKind::kNone, "none", false, false, {false, false}},
-      {"tiny-v4-dspark", DrafterKind::kAuto, "dspark", true, true, {true, false}},
-      {"tiny-v4-dspark", DrafterKind::kDspark, "dspark", true, true, {true, false}},
-      {"tiny-v4-dspark", DrafterKind::kDsparkNgram, "dspark+ngram", true, true, {true, true}},
-      {"tiny-v4-dspark", DrafterKind::kMtp, "mtp: the checkpoint has no MTP block (mtp.0.e_proj)"},
-      {"tiny-v4-dspark", DrafterKind::kMtpNgram, "mtp+ngram: the checkpoint has no MTP block"},
-      {"tiny-v4-dspark", DrafterKind::kNone, "none", false, false, {false, false}},
+      {"tiny-v4", support::drafter("auto"), "mtp", true, true, {true, false}},
+      {"tiny-v4", support::drafter("mtp"), "mtp", true, true, {true, false}},
+      {"tiny-v4", support::drafter("mtp+ngram"), "mtp+ngram", true, true, {true, true}},
+      {"tiny-v4", support::drafter("dspark"), "dspark: the checkpoint has no DSpark draft (mtp.0.main_proj)"},
+      {"tiny-v4", support::drafter("dspark+ngram"), "dspark+ngram: the checkpoint has no DSpark draft"},
+      {"tiny-v4", support::drafter("ngram"), "ngram", false, true, {false, true}},
+      {"tiny-v4", support::drafter("none"), "none", false, false, {false, false}},
+      {"tiny-v4-dspark", support::drafter("auto"), "dspark", true, true, {true, false}},
+      {"tiny-v4-dspark", support::drafter("dspark"), "dspark", true, true, {true, false}},
+      {"tiny-v4-dspark", support::drafter("dspark+ngram"), "dspark+ngram", true, true, {true, true}},
+      {"tiny-v4-dspark", support::drafter("mtp"), "mtp: the checkpoint has no MTP block (mtp.0.e_proj)"},
+      {"tiny-v4-dspark", support::drafter("mtp+ngram"), "mtp+ngram: the checkpoint has no MTP block"},
+      {"tiny-v4-dspark", support::drafter("none"), "none", false, false, {false, false}},
   };
   const auto backend = make_reference_backend(Numerics::kExact);
   for (const Case& c : cases) {
@@ -62,7 +65,7 @@ TEST(MakeDrafter, TakesWhatTheCheckpointCarriesOrSaysWhatIsMissing) {
       EXPECT_EQ((*drafter)->name(), c.want) << c.model;
       EXPECT_EQ((*drafter)->has_model(), c.has_model) << c.want;
       EXPECT_EQ((*drafter)->has_ngram(), c.has_ngram) << c.want;
-      const DraftSources sources = default_sources(c.kind, **drafter);
+      const DraftSources sources = default_sources(c.kind, (*drafter)->has_model(), (*drafter)->has_ngram());
       EXPECT_EQ(sources.use_model, c.sources.use_model) << c.want;
       EXPECT_EQ(sources.use_ngram, c.sources.use_ngram) << c.want;
     } else {
@@ -73,9 +76,9 @@ TEST(MakeDrafter, TakesWhatTheCheckpointCarriesOrSaysWhatIsMissing) {
 }
 
 TEST(MakeDrafter, AutoWithoutADraftInTheCheckpointLooksUpNgrams) {
-  Ngram ngram(1, 10);
-  EXPECT_FALSE(default_sources(DrafterKind::kAuto, ngram).use_model);
-  EXPECT_TRUE(default_sources(DrafterKind::kAuto, ngram).use_ngram);
+  const DraftSources sources = default_sources(support::drafter("auto"), false, true);
+  EXPECT_FALSE(sources.use_model);
+  EXPECT_TRUE(sources.use_ngram);
 }
 
 TEST(None, ProposesNothing) {
@@ -84,7 +87,7 @@ TEST(None, ProposesNothing) {
   ASSERT_TRUE(checkpoint) << checkpoint.error().message;
   DraftLimits limits;
   limits.context = 100;
-  const auto drafter = make_drafter(DrafterKind::kNone, *backend, **checkpoint, limits);
+  const auto drafter = make_drafter(support::drafter("none"), *backend, **checkpoint, limits);
   ASSERT_TRUE(drafter);
   EXPECT_EQ((*drafter)->depth_max(), 0);
   (*drafter)->open(0, 100);

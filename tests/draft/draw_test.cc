@@ -9,6 +9,7 @@
 #include "core/noise.h"
 #include "draft/child_proposer.h"
 #include "tests/draft/draft_harness.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::draft {
 namespace {
@@ -117,7 +118,7 @@ TEST(DrawnChild, EndsTheChainWhereNoTokenCanBeChosen) {
 
 struct DrawCase {
   const char* model;
-  DrafterKind kind;
+  DrafterChoice kind;
   const char* name;
   int32_t depth_max;  // of the model
 };
@@ -125,11 +126,11 @@ struct DrawCase {
 class DrawnChain : public ::testing::TestWithParam<DrawCase> {
  protected:
   DraftTree draw(const Growing& growing, uint64_t seed, double temperature, int32_t nodes_max,
-                 const ShareModel* shares = nullptr) {
+                 const AcceptanceTable* table = nullptr) {
     ProposeRequest request = harness_.request(growing, temperature, nodes_max);
     request.seed = seed;
     request.draw = true;
-    request.shares = shares;
+    request.acceptance = table;
     DraftTree tree;
     harness_.drafter->propose(std::span(&request, 1), std::span(&tree, 1));
     return tree;
@@ -206,10 +207,10 @@ TEST_P(DrawnChain, WhetherATokenIsOfferedDoesNotDependOnIt) {
   const DraftTree first = draw(growing, 0, 1.0, 1);
   for (uint64_t seed = 1; seed < 10; ++seed)
     EXPECT_EQ(draw(growing, seed, 1.0, 1).nodes.at(0).score, first.nodes[0].score) << seed;
-  // Nothing is dropped even where the share model expects nothing.
-  ShareModel hopeless;
-  for (ShareTable& table : hopeless.tables)
-    for (ShareRow& row : table)
+  // Nothing is dropped even where the acceptance table expects nothing.
+  AcceptanceTable hopeless;
+  for (SourceAcceptance& table : hopeless.tables)
+    for (DepthAcceptance& row : table)
       for (int rank = 0; rank < kBranchMax; ++rank) row.set(rank, {0.0f, -1000.0f});
   for (int32_t nodes_max : {0, 1, 2, 99}) {
     const DraftTree tree = draw(growing, 3, 1.0, nodes_max, &hopeless);
@@ -219,8 +220,9 @@ TEST_P(DrawnChain, WhetherATokenIsOfferedDoesNotDependOnIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, DrawnChain,
-                         ::testing::Values(DrawCase{"tiny-v4-dspark", DrafterKind::kDspark, "dspark", 8},
-                                           DrawCase{"tiny-v4", DrafterKind::kMtp, "mtp", 4}),
+                         ::testing::Values(DrawCase{"tiny-v4-dspark", support::drafter("dspark"), "dspark",
+                                                    8},
+                                           DrawCase{"tiny-v4", support::drafter("mtp"), "mtp", 4}),
                          [](const auto& case_info) { return case_info.param.name; });
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "draft/greedy_block.h"
 #include "draft/markov_head.h"
 #include "tests/draft/draft_harness.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::draft {
 namespace {
@@ -170,7 +171,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, DsparkGolden, ::testing::Values("reference", 
 // The drafter on top: the same tokens as a chain, and probabilities from the confidence.
 TEST(Dspark, AGreedyChainIsTheGoldenDraft) {
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
-  DraftHarness harness(kTiny, "reference", Numerics::kExact, DrafterKind::kDspark);
+  DraftHarness harness(kTiny, "reference", Numerics::kExact, support::drafter("dspark"));
   EXPECT_EQ(harness.drafter->name(), "dspark");
   EXPECT_EQ(harness.drafter->depth_max(), 8);
   for (const char* length : {"L2", "L16", "L37"}) {

@@ -5,6 +5,7 @@
 #include "draft/child_ranking.h"
 #include "draft/mtp.h"
 #include "tests/draft/draft_harness.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::draft {
 namespace {
@@ -86,7 +87,7 @@ TEST_P(MtpGolden, BlockAndLogitsMatchInPrefillAndDecode) {
 // the streams that the row before gave.
 TEST_P(MtpGolden, EveryNodeFollowsFromItsOwnPath) {
   const support::GoldenFile goldens(kTiny + "/goldens.safetensors");
-  DraftHarness harness(kTiny, GetParam(), Numerics::kExact, DrafterKind::kMtp);
+  DraftHarness harness(kTiny, GetParam(), Numerics::kExact, support::drafter("mtp"));
   EXPECT_EQ(harness.drafter->name(), "mtp");
   const auto prompt = goldens.i32("detail.tokens");
   const auto input_ids = goldens.i32("detail.exact.mtp.input_ids");
@@ -149,7 +150,7 @@ TEST_P(MtpGolden, EveryNodeFollowsFromItsOwnPath) {
       const auto position = request.position + static_cast<int64_t>(path.size()) + 1;
       const Ranking ranking{temperature, {request.seed, position}};
       ChildRanking().rank(logits_after(path), ranking, best);
-      // share_model.h, by hand: the default model at temperature 0 is sigmoid(score); above, ranks after the
+      // acceptance_table.h, by hand: the default model at temperature 0 is sigmoid(score); above, ranks after the
       // first take half of what is left.
       std::vector<double> shares;
       double named = 0.0;

@@ -4,13 +4,14 @@
 #include <random>
 
 #include "tests/draft/draft_harness.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::draft {
 namespace {
 
 struct SnapshotCase {
   const char* model;
-  DrafterKind kind;
+  DrafterChoice kind;
   Numerics numerics;
   const char* name;
 };
@@ -197,13 +198,14 @@ TEST_P(DrafterSnapshot, SaysHowMuchItHolds) {
 
 INSTANTIATE_TEST_SUITE_P(
     Tiny, DrafterSnapshot,
-    ::testing::Values(SnapshotCase{"tiny-v4-dspark", DrafterKind::kDspark, Numerics::kOfficial, "dspark"},
-                      SnapshotCase{"tiny-v4", DrafterKind::kMtp, Numerics::kOfficial, "mtp"},
-                      SnapshotCase{"tiny-v4", DrafterKind::kMtpNgram, Numerics::kExact, "mtp_ngram"}),
+    ::testing::Values(SnapshotCase{"tiny-v4-dspark", support::drafter("dspark"), Numerics::kOfficial,
+                                   "dspark"},
+                      SnapshotCase{"tiny-v4", support::drafter("mtp"), Numerics::kOfficial, "mtp"},
+                      SnapshotCase{"tiny-v4", support::drafter("mtp+ngram"), Numerics::kExact, "mtp_ngram"}),
     [](const auto& case_info) { return case_info.param.name; });
 
 TEST(NgramSnapshot, NeedsNothing) {
-  DraftHarness harness(FT_TEST_DATA "/goldens/tiny-v4", "cpu1", Numerics::kExact, DrafterKind::kNgram);
+  DraftHarness harness(FT_TEST_DATA "/goldens/tiny-v4", "cpu1", Numerics::kExact, support::drafter("ngram"));
   std::vector<int32_t> tokens;
   for (int32_t i = 0; i < 20; ++i) tokens.push_back(i % 5);
   Growing growing = harness.open(tokens);

@@ -173,12 +173,12 @@ TEST(TreeBuilder, ADrawnChainKeepsEveryNodeInOrderOfDepth) {
 }
 
 TEST(TreeBuilder, NodesSayWhatTheyWereMadeOf) {
-  ShareModel shares;
-  shares.row(DraftSource::kNgram, 1).set(0, {0.0f, 0.0f});    // half, whatever the score
-  shares.row(DraftSource::kNgram, 1).set(1, {2.0f, -1.0f});   // sigmoid(1) of the rest
-  shares.row(DraftSource::kNgram, 2).set(0, {0.0f, -kSure});  // hardly ever
+  AcceptanceTable table;
+  table.row(DraftSource::kNgram, 1).set(0, {0.0f, 0.0f});    // half, whatever the score
+  table.row(DraftSource::kNgram, 1).set(1, {2.0f, -1.0f});   // sigmoid(1) of the rest
+  table.row(DraftSource::kNgram, 2).set(0, {0.0f, -kSure});  // hardly ever
   ProposeRequest request = asked(TreeShape::kBestFirst, 9);
-  request.shares = &shares;
+  request.acceptance = &table;
   TreeBuilder builder;
   builder.start(request, DraftSource::kNgram, 2);
   const TreeBuilder::Child children[] = {{5, 3.0f}, {6, 1.0f}};

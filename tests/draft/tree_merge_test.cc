@@ -20,19 +20,19 @@ DraftNode of_ngram(int32_t token, int32_t parent, float odds, int rank, int dept
 }
 
 // Scores are taken at their word, and nodes of both sources have three times the odds.
-ShareModel plain_shares() {
-  ShareModel shares;
-  for (int depth = 1; depth <= kShareDepthMax; ++depth)
+AcceptanceTable plain_acceptance() {
+  AcceptanceTable table;
+  for (int depth = 1; depth <= kAcceptanceDepths; ++depth)
     for (int rank = 0; rank < kBranchMax; ++rank)
-      shares.row(DraftSource::kBoth, depth).set(rank, {1.0f, std::log(3.0f)});
-  return shares;
+      table.row(DraftSource::kBoth, depth).set(rank, {1.0f, std::log(3.0f)});
+  return table;
 }
 
 DraftTree merged(const DraftTree& model, const DraftTree& ngram, int32_t nodes_max = 99,
                  TreeShape shape = TreeShape::kBestFirst) {
-  const ShareModel shares = plain_shares();
+  const AcceptanceTable table = plain_acceptance();
   ProposeRequest request;
-  request.shares = &shares;
+  request.acceptance = &table;
   request.nodes_max = nodes_max;
   request.shape = shape;
   DraftTree out;

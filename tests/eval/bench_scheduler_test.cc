@@ -29,7 +29,7 @@ TEST(BenchScheduler, RunsEveryPartAndReportsIt) {
   EXPECT_LE(result->kept_per_request, 8.0);
   EXPECT_GT(result->accepted_per_request, 1.0);
   EXPECT_LT(result->accepted_per_request, 5.0);
-  const auto json = nlohmann::json::parse(bench_scheduler_json(options, *result));
+  const auto json = nlohmann::json::parse(bench_scheduler_report(options, *result).json());
   EXPECT_EQ(json["us_per_step_p50"], result->p50_us);
   EXPECT_EQ(json["us_per_step_p99"], result->p99_us);
   EXPECT_EQ(json["allocations_per_step"], result->allocations_per_step);
@@ -48,7 +48,8 @@ TEST(BenchScheduler, IsTheSameButForTheTimes) {
   ASSERT_TRUE(a && b);
   EXPECT_EQ(a->kept_per_request, b->kept_per_request);
   EXPECT_EQ(a->accepted_per_request, b->accepted_per_request);
-  EXPECT_TRUE(nlohmann::json::parse(bench_scheduler_json(options, *a))["allocations_per_step"].is_null());
+  EXPECT_TRUE(
+      nlohmann::json::parse(bench_scheduler_report(options, *a).json())["allocations_per_step"].is_null());
 }
 
 TEST(BenchScheduler, RefusesNothingToDo) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "eval/paper_selection.h"
 #include "tests/support/temp_dir.h"
 
 namespace ft::eval {
@@ -45,7 +46,13 @@ TEST(EngineOptions, FollowTheFlags) {
   EXPECT_GE(adaptive->cache_tokens, 64 * (kPageTokens + kPageTokens));
   options.acceptance = "rejection";
   options.selection = "two-step";
-  EXPECT_EQ(engine_options(options, config, prompts)->selection, scheduler::SelectionMode::kTwoStepBudget);
+  const scheduler::CostModel costs(8, 8, 1.0);
+  const auto selection = engine_options(options, config, prompts)->make_selection(costs);
+  EXPECT_NE(dynamic_cast<const TwoStepSelection*>(selection.get()), nullptr);
+  // The scheduler's own selection is not exact under rejection, so the paper's first one takes its place.
+  options.selection = "global";
+  const auto replaced = engine_options(options, config, prompts)->make_selection(costs);
+  EXPECT_NE(dynamic_cast<const StepwiseSelection*>(replaced.get()), nullptr);
   struct Case {
     const char* acceptance;
     const char* selection;

@@ -30,16 +30,18 @@ TEST(ScriptedDrafter, IsRightAsOftenAsItIsToldAndChangesNoToken) {
   options.tree_nodes = 6;
   options.drafter = "dspark";
   settings = engine_options(options, checkpoint->config(), prompts).value();
-  const auto runner = LoopRunner::make(*backend, *checkpoint, settings, [&](auto inner) {
-                        auto scripted = std::make_unique<ScriptedDrafter>(std::move(inner), kRate);
-                        for (size_t i = 0; i < requests.size(); ++i) {
-                          std::vector<int32_t> tokens = requests[i].prompt;
-                          tokens.insert(tokens.end(), expected.completions[i].tokens.begin(),
-                                        expected.completions[i].tokens.end());
-                          scripted->learn(requests[i].sampling.seed, std::move(tokens));
-                        }
-                        return scripted;
-                      }).value();
+  scheduler::EngineParts parts;
+  parts.wrap_drafter = [&](std::unique_ptr<draft::Drafter> inner) {
+    auto scripted = std::make_unique<ScriptedDrafter>(std::move(inner), kRate);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      std::vector<int32_t> tokens = requests[i].prompt;
+      tokens.insert(tokens.end(), expected.completions[i].tokens.begin(),
+                    expected.completions[i].tokens.end());
+      scripted->learn(requests[i].sampling.seed, std::move(tokens));
+    }
+    return scripted;
+  };
+  const auto runner = LoopRunner::make(*backend, *checkpoint, settings, parts).value();
   const auto run = runner->run(requests, options.concurrency).value();
   int64_t steps = 0;
   int64_t first_accepted = 0;

@@ -1,10 +1,10 @@
 // Decoding takes no memory once warm: every operator new of this program is counted.
 #include <gtest/gtest.h>
 
-#include "eval/allocation_count.h"
+#include "core/allocations.h"
 #include "tests/scheduler/engine_harness.h"
+#include "tests/support/drafter_choice.h"
 #include "tests/support/loaded_model.h"
-#include "tests/support/temp_dir.h"
 
 namespace ft::scheduler {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 struct AllocationCase {
   const char* name;
   const char* model;
-  draft::DrafterKind drafter;
+  draft::DrafterChoice drafter;
   int32_t tree_nodes;
 };
 
@@ -28,13 +28,7 @@ TEST_P(EngineAllocation, NoneInADecodeStepOnceWarm) {
   options.prefix_cache_bytes = 0;  // what is kept for later requests is new memory by nature
   options.drafter = GetParam().drafter;
   options.tree_nodes = GetParam().tree_nodes;
-  const TempDir folder;
-  options.state_folder = folder.path();
-  if (options.tree_nodes == 0) believe_in_speculation(*backend, *checkpoint, options);
-  const auto loop = make_loop(*backend, *checkpoint, options);
-  if (options.tree_nodes == 0) {
-    EXPECT_NE(loop->costs_origin().find(folder.path()), std::string::npos);
-  }
+  const auto loop = make_loop(*backend, *checkpoint, options, {.set_costs = make_speculation_cheap});
   std::vector<std::shared_ptr<TokenStream>> streams;
   for (int32_t i = 0; i < 4; ++i) {
     GenerateRequest request;
@@ -55,9 +49,9 @@ TEST_P(EngineAllocation, NoneInADecodeStepOnceWarm) {
   const int64_t tokens_before = loop->stats().generation_tokens;
   const int64_t drafts_before = loop->stats().draft_tokens;
   for (int step = 0; step < 40; ++step) {
-    const int64_t before = eval::allocation_count();
+    const int64_t before = allocation_count();
     loop->step();
-    const int64_t here = eval::allocation_count() - before;
+    const int64_t here = allocation_count() - before;
     EXPECT_EQ(here, 0) << "step " << step;
     allocations += here;
   }
@@ -66,15 +60,15 @@ TEST_P(EngineAllocation, NoneInADecodeStepOnceWarm) {
   // All four were decoding all the time.
   EXPECT_GE(loop->stats().generation_tokens - tokens_before, 4 * 40);
   for (const auto& stream : streams) EXPECT_FALSE(stream->finished());
-  ASSERT_GT(eval::allocation_count(), 0);
+  ASSERT_GT(allocation_count(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Drafters, EngineAllocation,
-    ::testing::Values(AllocationCase{"dspark_adaptive", "v4-nano-dspark", draft::DrafterKind::kDspark, 0},
+    ::testing::Values(AllocationCase{"dspark_adaptive", "v4-nano-dspark", support::drafter("dspark"), 0},
                       AllocationCase{"dspark_and_ngram_fixed", "v4-nano-dspark",
-                                     draft::DrafterKind::kDsparkNgram, 6},
-                      AllocationCase{"mtp_adaptive", "v4-nano", draft::DrafterKind::kMtp, 0}),
+                                     support::drafter("dspark+ngram"), 6},
+                      AllocationCase{"mtp_adaptive", "v4-nano", support::drafter("mtp"), 0}),
     [](const auto& cell) { return cell.param.name; });
 
 }  // namespace

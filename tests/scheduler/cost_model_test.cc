@@ -1,5 +1,5 @@
 // What a step costs, learned from steps whose true cost the test knows.
-#include "scheduler/cost_model.h"
+#include "scheduler/speculation/cost_model.h"
 
 #include <gtest/gtest.h>
 

@@ -19,6 +19,7 @@
 #include "eval/prefill.h"
 #include "hwy/targets.h"
 #include "scheduler/engine.h"
+#include "tests/support/drafter_choice.h"
 #include "tests/support/loaded_model.h"
 
 namespace ft::scheduler {
@@ -72,19 +73,19 @@ uint64_t golden_logits(const std::string& backend) {
 
 struct Cell {
   const char* model;
-  draft::DrafterKind drafter;
+  const char* drafter;
   int32_t tree_nodes;
   int32_t requests_at_once;
   int threads;
 };
 
-constexpr Cell kPlain = {"v4-nano", draft::DrafterKind::kNone, 1, 1, 1};
+constexpr Cell kPlain = {"v4-nano", "none", 1, 1, 1};
 // Those that draft: the first on every instruction set, the others on the best one.
 constexpr Cell kCells[] = {
-    {"v4-nano-dspark", draft::DrafterKind::kDspark, 6, 8, 2},
-    {"v4-nano-dspark", draft::DrafterKind::kDsparkNgram, 0, 8, 1},
-    {"v4-nano", draft::DrafterKind::kMtp, 16, 3, 1},
-    {"v4-nano", draft::DrafterKind::kNgram, 4, 8, 1},
+    {"v4-nano-dspark", "dspark", 6, 8, 2},
+    {"v4-nano-dspark", "dspark+ngram", 0, 8, 1},
+    {"v4-nano", "mtp", 16, 3, 1},
+    {"v4-nano", "ngram", 4, 8, 1},
 };
 
 constexpr int64_t kMaxTokens = 40;
@@ -118,7 +119,7 @@ uint64_t grid_digest(const Cell& cell) {
   options.context = 512;
   options.batch_rows = 64;
   options.prefill_chunk = 32;
-  options.drafter = cell.drafter;
+  options.drafter = support::drafter(cell.drafter);
   options.tree_nodes = cell.tree_nodes;
   const auto engine = Engine::create(*backend, *checkpoint, options).value();
   const auto ended = std::make_shared<std::counting_semaphore<>>(0);

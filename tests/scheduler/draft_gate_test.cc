@@ -1,5 +1,5 @@
 // Drafting that pays is done and drafting that does not is left, on a clock that the test turns.
-#include "scheduler/draft_gate.h"
+#include "scheduler/speculation/draft_gate.h"
 
 #include <gtest/gtest.h>
 
@@ -29,13 +29,13 @@ CostModel machine(double row, double first, double next) {
 // A model that drafts one token: as many positions as requests.
 constexpr draft::ModelDepth kShallow{1, 1};
 
-void observe(DraftOutlook& outlook, const std::vector<float>& probability) {
-  outlook.observe(DraftOutlook::show(std::vector<draft::DraftNode>(probability.size()), probability,
-                                     kShallow.trained, kShallow.trained));
+void observe(AcceptanceHistory& history, const std::vector<float>& probability) {
+  history.observe(AcceptanceHistory::show(std::vector<draft::DraftNode>(probability.size()), probability,
+                                          kShallow.trained, kShallow.trained));
 }
 
-void observe(DraftGate& gate, DraftOutlook& outlook, const std::vector<float>& probability) {
-  gate.observe(outlook, std::vector<draft::DraftNode>(probability.size()), probability, kShallow.trained);
+void observe(DraftGate& gate, AcceptanceHistory& history, const std::vector<float>& probability) {
+  gate.observe(history, std::vector<draft::DraftNode>(probability.size()), probability, kShallow.trained);
 }
 
 // A tree as a drafter of this quality makes them: each node half as likely as the one before.
@@ -49,8 +49,8 @@ std::vector<float> tree(float best) {
 class Decoding {
  public:
   Decoding(const CostModel& costs, std::vector<float> quality)
-      : costs_(costs), gate_(costs, kShallow), quality_(std::move(quality)), outlooks_(quality_.size()) {
-    for (DraftOutlook& outlook : outlooks_) requests_.push_back({&outlook, kNodes});
+      : costs_(costs), gate_(costs, kShallow), quality_(std::move(quality)), histories_(quality_.size()) {
+    for (AcceptanceHistory& history : histories_) requests_.push_back({&history, kNodes});
   }
 
   // One step: asks the gate, shows it the drafts that were made, lets the time pass. Verifies no drafts, so
@@ -63,7 +63,7 @@ class Decoding {
     const double step_seconds = drafted_seconds + costs_.verify_seconds(emitting);
     gate_.spend(requests_, drafted_, step_seconds);
     for (size_t i = 0; i < requests_.size(); ++i)
-      if (drafted_[i] != 0) observe(gate_, outlooks_[i], tree(quality_[i]));
+      if (drafted_[i] != 0) observe(gate_, histories_[i], tree(quality_[i]));
     seconds += step_seconds;
     drafting_seconds += drafted_seconds;
     return drafted_;
@@ -76,7 +76,7 @@ class Decoding {
   }
 
   std::vector<float>& quality() { return quality_; }
-  DraftOutlook& outlook(size_t i) { return outlooks_[i]; }
+  AcceptanceHistory& history(size_t i) { return histories_[i]; }
   std::vector<DraftGate::Request>& requests() { return requests_; }
 
   double seconds = 0.0;
@@ -86,47 +86,47 @@ class Decoding {
   const CostModel& costs_;
   DraftGate gate_;
   std::vector<float> quality_;
-  std::vector<DraftOutlook> outlooks_;
+  std::vector<AcceptanceHistory> histories_;
   std::vector<DraftGate::Request> requests_;
   std::vector<uint8_t> drafted_;
 };
 
-TEST(DraftOutlook, AveragesTheBestNodesInFallingOrder) {
-  DraftOutlook outlook;
-  observe(outlook, {0.2f, 0.8f, 0.4f});
-  EXPECT_FLOAT_EQ(outlook.value[0], 0.8f);
-  EXPECT_FLOAT_EQ(outlook.value[1], 0.4f);
-  EXPECT_FLOAT_EQ(outlook.value[2], 0.2f);
-  EXPECT_EQ(outlook.value[3], 0.0f);
-  observe(outlook, {0.4f});
-  EXPECT_FLOAT_EQ(outlook.value[0], 0.6f);
-  EXPECT_FLOAT_EQ(outlook.value[1], 0.2f);
-  for (int i = 0; i < 200; ++i) observe(outlook, std::vector<float>(40, 0.5f));
-  for (float value : outlook.value) EXPECT_NEAR(value, 0.5f, 1e-3f);
+TEST(AcceptanceHistory, AveragesTheBestNodesInFallingOrder) {
+  AcceptanceHistory history;
+  observe(history, {0.2f, 0.8f, 0.4f});
+  EXPECT_FLOAT_EQ(history.value[0], 0.8f);
+  EXPECT_FLOAT_EQ(history.value[1], 0.4f);
+  EXPECT_FLOAT_EQ(history.value[2], 0.2f);
+  EXPECT_EQ(history.value[3], 0.0f);
+  observe(history, {0.4f});
+  EXPECT_FLOAT_EQ(history.value[0], 0.6f);
+  EXPECT_FLOAT_EQ(history.value[1], 0.2f);
+  for (int i = 0; i < 200; ++i) observe(history, std::vector<float>(40, 0.5f));
+  for (float value : history.value) EXPECT_NEAR(value, 0.5f, 1e-3f);
 }
 
 // Near the end of a reply trees are short because no more tokens may come, not because the draft is bad.
-TEST(DraftOutlook, TakesWhatATreeCutShortLacksForUnknown) {
+TEST(AcceptanceHistory, TakesWhatATreeCutShortLacksForUnknown) {
   constexpr int kTrained = 3;
   const std::vector<draft::DraftNode> nodes = {
       {.depth = 1}, {.parent = 0, .depth = 2}, {.parent = 1, .depth = 3}};
-  DraftOutlook outlook;
-  outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.8f, 0.0f, 0.0f}, 1, kTrained));
-  EXPECT_FLOAT_EQ(outlook.value[0], 0.8f);
-  EXPECT_FLOAT_EQ(outlook.value[2], 0.8f) << "at most as likely as what was seen";
+  AcceptanceHistory history;
+  history.observe(AcceptanceHistory::show(nodes, std::vector<float>{0.8f, 0.0f, 0.0f}, 1, kTrained));
+  EXPECT_FLOAT_EQ(history.value[0], 0.8f);
+  EXPECT_FLOAT_EQ(history.value[2], 0.8f) << "at most as likely as what was seen";
   for (int i = 0; i < 50; ++i)
-    outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.8f, 0.6f, 0.5f}, kTrained, kTrained));
+    history.observe(AcceptanceHistory::show(nodes, std::vector<float>{0.8f, 0.6f, 0.5f}, kTrained, kTrained));
   for (int i = 0; i < 50; ++i)
-    outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, 1, kTrained));
-  EXPECT_NEAR(outlook.value[0], 0.7f, 1e-2f);
-  EXPECT_NEAR(outlook.value[1], 0.6f, 1e-2f);
-  EXPECT_NEAR(outlook.value[2], 0.5f, 1e-2f);
-  EXPECT_NEAR(outlook.reach, 0.5f, 1e-2f);
+    history.observe(AcceptanceHistory::show(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, 1, kTrained));
+  EXPECT_NEAR(history.value[0], 0.7f, 1e-2f);
+  EXPECT_NEAR(history.value[1], 0.6f, 1e-2f);
+  EXPECT_NEAR(history.value[2], 0.5f, 1e-2f);
+  EXPECT_NEAR(history.reach, 0.5f, 1e-2f);
   // A whole tree that has nothing more is another matter.
   for (int i = 0; i < 50; ++i)
-    outlook.observe(DraftOutlook::show(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, kTrained, kTrained));
-  EXPECT_NEAR(outlook.value[2], 0.0f, 1e-2f);
-  EXPECT_NEAR(outlook.reach, 0.0f, 1e-2f);
+    history.observe(AcceptanceHistory::show(nodes, std::vector<float>{0.7f, 0.0f, 0.0f}, kTrained, kTrained));
+  EXPECT_NEAR(history.value[2], 0.0f, 1e-2f);
+  EXPECT_NEAR(history.reach, 0.0f, 1e-2f);
 }
 
 TEST(DraftGate, RowsThatShareExpertsCostLess) {
@@ -139,9 +139,9 @@ TEST(DraftGate, RowsThatShareExpertsCostLess) {
   costs.restore(verify, draft, 1e-5, 0.0);
   for (const bool shares : {false, true}) {
     DraftGate gate(costs, kShallow);
-    DraftOutlook outlook;
-    for (int i = 0; i < 20; ++i) observe(gate, outlook, tree(0.8f));
-    const DraftGate::Request request{&outlook, kNodes, 0, shares ? 0.7f : 0.0f};
+    AcceptanceHistory history;
+    for (int i = 0; i < 20; ++i) observe(gate, history, tree(0.8f));
+    const DraftGate::Request request{&history, kNodes, 0, shares ? 0.7f : 0.0f};
     std::vector<uint8_t> drafted;
     gate.decide(std::span(&request, 1), 1, 1, drafted);
     EXPECT_EQ(drafted[0], shares ? 1 : 0);
@@ -172,10 +172,10 @@ TEST(DraftGate, AsksForMoreWhereADrafterHasToCatchUp) {
   CostModel costs = machine(1e-5, 1e-4, 1e-5);
   costs.restore(costs.verify_curve().points(), costs.draft_curve().points(), 0.0, 1e-4);
   DraftGate gate(costs, kShallow);
-  DraftOutlook outlook;
-  for (int i = 0; i < 20; ++i) observe(gate, outlook, tree(0.3f));
+  AcceptanceHistory history;
+  for (int i = 0; i < 20; ++i) observe(gate, history, tree(0.3f));
   std::vector<uint8_t> draft;
-  DraftGate::Request request{&outlook, kNodes};
+  DraftGate::Request request{&history, kNodes};
   gate.decide(std::span(&request, 1), 1, 1, draft);
   EXPECT_EQ(draft[0], 1);
   request.catch_up_rows = 128;
@@ -265,9 +265,9 @@ TEST(DraftGate, StopsWhenTheMachineFillsUp) {
   for (double requests : cost_grid(16)) draft.push_back({requests, 1e-4, 0.0, CostCurve::kMemory});
   costs.restore(verify, draft, 0.0, 0.0);
   DraftGate gate(costs, kShallow);
-  DraftOutlook outlook;
-  for (int i = 0; i < 20; ++i) observe(gate, outlook, tree(0.8f));
-  const DraftGate::Request request{&outlook, kNodes};
+  AcceptanceHistory history;
+  for (int i = 0; i < 20; ++i) observe(gate, history, tree(0.8f));
+  const DraftGate::Request request{&history, kNodes};
   std::vector<uint8_t> draft_for;
   gate.decide(std::span(&request, 1), 1, 1, draft_for);
   EXPECT_EQ(draft_for[0], 1);
@@ -290,9 +290,9 @@ TEST(DraftGate, NeverDraftsForWhoMayNot) {
 TEST(DraftGate, ANewRequestBeginsWithWhatOthersHaveShown) {
   const CostModel costs = machine(1e-5, 5e-4, 5e-4);
   DraftGate gate(costs, kShallow);
-  DraftOutlook seen;
+  AcceptanceHistory seen;
   for (int i = 0; i < 20; ++i) observe(gate, seen, tree(0.02f));
-  DraftOutlook fresh;
+  AcceptanceHistory fresh;
   const DraftGate::Request request{&fresh, kNodes};
   std::vector<uint8_t> draft;
   gate.decide(std::span(&request, 1), 1, 1, draft);
@@ -333,7 +333,7 @@ class DeepDrafts {
  private:
   CostModel costs_;
   DraftGate gate_;
-  DraftOutlook outlook_;
+  AcceptanceHistory outlook_;
 };
 
 TEST(DraftGate, GoesDeeperThanTrainedWhereThatPays) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "tests/support/drafter_choice.h"
 #include "tests/support/loaded_model.h"
 
 namespace ft::scheduler {
@@ -139,7 +140,7 @@ TEST_F(EngineTest, RefusesWhatCannotWork) {
   EXPECT_EQ(code([](GenerateRequest& r) { r.speculation.max_nodes = 0; }), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code([](GenerateRequest&) {}), std::nullopt);
   EngineOptions bad = options();
-  bad.drafter = draft::DrafterKind::kMtp;
+  bad.drafter = support::drafter("mtp");
   const auto refused = Engine::create(*backend_, *checkpoint_, bad);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);

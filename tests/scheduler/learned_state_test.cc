@@ -1,5 +1,5 @@
 // What was learned comes back as it was, or not at all.
-#include "scheduler/learned_state.h"
+#include "scheduler/speculation/learned_state.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 struct Learned {
   CostModel costs{64, 8, 6.0};
-  Calibration calibration;
+  AcceptanceModel acceptance;
 
   void learn(uint64_t seed) {
     std::mt19937_64 random(seed);
@@ -37,13 +37,13 @@ struct Learned {
       node.path_probability = 0.4f;
       const float predicted[] = {0.4f};
       const int32_t target[] = {random() % 3 == 0 ? 1 : 2};
-      calibration.observe(0.7, std::span(&node, 1), predicted, {}, target);
+      acceptance.observe(0.7, std::span(&node, 1), predicted, {}, target);
     }
   }
 
   // All that is to be kept, in numbers.
   std::vector<double> facts() {
-    std::vector<double> all = calibration.save();
+    std::vector<double> all = acceptance.save();
     for (double x = 1.0; x <= 64.0; x += 0.5) all.push_back(costs.verify_seconds(x, 2.0 * x));
     for (double x = 1.0; x <= 8.0; x += 0.5) all.push_back(costs.draft_seconds(x));
     all.push_back(costs.seconds_per_expert());
@@ -59,7 +59,7 @@ class LearnedState : public ::testing::Test {
   LearnedState() { learned_.learn(1); }
 
   bool load(Learned& into, const LearnedKey& key = kKey) {
-    const Result<void> loaded = load_learned(dir_.path(), key, into.costs, into.calibration);
+    const Result<void> loaded = load_learned(dir_.path(), key, into.costs, into.acceptance);
     why_ = loaded ? "" : loaded.error().message;
     code_ = loaded ? ErrorCode::kInternal : loaded.error().code;
     return loaded.has_value();
@@ -84,7 +84,7 @@ class LearnedState : public ::testing::Test {
 
 TEST_F(LearnedState, ComesBackAsItWas) {
   expect_refused();  // nothing is there yet
-  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance));
   Learned again;
   ASSERT_TRUE(load(again)) << why_;
   const std::vector<double> before = learned_.facts();
@@ -97,22 +97,22 @@ TEST_F(LearnedState, ComesBackAsItWas) {
 
 TEST_F(LearnedState, MakesItsFolder) {
   const std::string folder = dir_.file("a/b");
-  ASSERT_TRUE(save_learned(folder, kKey, learned_.costs, learned_.calibration));
+  ASSERT_TRUE(save_learned(folder, kKey, learned_.costs, learned_.acceptance));
   Learned again;
-  EXPECT_TRUE(load_learned(folder, kKey, again.costs, again.calibration));
+  EXPECT_TRUE(load_learned(folder, kKey, again.costs, again.acceptance));
 }
 
 TEST_F(LearnedState, ALaterOneReplacesAnEarlierOne) {
-  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance));
   learned_.learn(3);
-  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance));
   Learned again;
   ASSERT_TRUE(load(again));
-  EXPECT_EQ(again.calibration.save(), learned_.calibration.save());
+  EXPECT_EQ(again.acceptance.save(), learned_.acceptance.save());
 }
 
 TEST_F(LearnedState, BelongsToOneKey) {
-  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance));
   std::vector<LearnedKey> others(4, kKey);
   others[0].machine += "!";
   others[1].model += "!";
@@ -128,7 +128,7 @@ TEST_F(LearnedState, BelongsToOneKey) {
 }
 
 TEST_F(LearnedState, ABrokenFileIsAsGoodAsNone) {
-  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance));
   const std::string whole = file_bytes(path());
   const auto expect_broken = [&](const std::string& content) {
     dir_.write(kKey.file_name(), content);
@@ -165,7 +165,7 @@ TEST_F(LearnedState, ABrokenFileIsAsGoodAsNone) {
 }
 
 TEST_F(LearnedState, IsWrittenWholeOrNotAtAll) {
-  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  ASSERT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance));
   const std::string before = file_bytes(path());
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
   // A write that cannot be finished: the file may have 100 bytes.
@@ -175,7 +175,7 @@ TEST_F(LearnedState, IsWrittenWholeOrNotAtAll) {
   const rlimit small{100, old.rlim_max};
   const auto handler = signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &small);
-  const Result<void> saved = save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration);
+  const Result<void> saved = save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance);
   setrlimit(RLIMIT_FSIZE, &old);
   signal(SIGXFSZ, handler);
   ASSERT_FALSE(saved);
@@ -185,10 +185,10 @@ TEST_F(LearnedState, IsWrittenWholeOrNotAtAll) {
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 1);
   // What is left of a write that was interrupted is in nobody's way.
   dir_.write(kKey.file_name() + ".partial", "half a f");
-  EXPECT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration));
+  EXPECT_TRUE(save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance));
   // A folder that cannot be one.
   const std::string file = dir_.write("file", "");
-  EXPECT_FALSE(save_learned(file, kKey, learned_.costs, learned_.calibration));
+  EXPECT_FALSE(save_learned(file, kKey, learned_.costs, learned_.acceptance));
 }
 
 TEST_F(LearnedState, SurvivesWritersBesideEachOther) {
@@ -199,7 +199,7 @@ TEST_F(LearnedState, SurvivesWritersBesideEachOther) {
       Learned mine;
       mine.learn(seed);
       for (int i = 0; i < 50; ++i)
-        saved += save_learned(dir_.path(), kKey, mine.costs, mine.calibration).has_value() ? 1 : 0;
+        saved += save_learned(dir_.path(), kKey, mine.costs, mine.acceptance).has_value() ? 1 : 0;
     });
   for (std::thread& writer : writers) writer.join();
   EXPECT_EQ(saved, 200);
@@ -209,7 +209,7 @@ TEST_F(LearnedState, SurvivesWritersBesideEachOther) {
 }
 
 TEST_F(LearnedState, NamesWhatIsNoFile) {
-  const auto save = [&] { return save_learned(dir_.path(), kKey, learned_.costs, learned_.calibration); };
+  const auto save = [&] { return save_learned(dir_.path(), kKey, learned_.costs, learned_.acceptance); };
   fs::create_directory(path());
   expect_refused(kKey, ErrorCode::kInvalidFile);
   EXPECT_NE(why_.find("is a folder"), std::string::npos) << why_;

@@ -1,5 +1,5 @@
 // What a radix tree of snapshots finds, keeps and gives up.
-#include "scheduler/prefix_cache.h"
+#include "scheduler/memory/prefix_cache.h"
 
 #include <gtest/gtest.h>
 
@@ -10,6 +10,8 @@
 
 #include "core/backend.h"
 #include "core/check.h"
+#include "draft/none.h"
+#include "scheduler/model_sequences.h"
 #include "tests/scheduler/engine_harness.h"
 
 namespace ft::scheduler {
@@ -38,8 +40,8 @@ class PrefixCacheTest : public ::testing::Test {
     return limits;
   }
 
-  PrefixState state(int64_t length, bool drafted = false) {
-    const SequenceId sequence = *cache_.open(length);
+  SharedSnapshot state(int64_t length, bool drafted = false) {
+    const SequenceId sequence = *store_.open({.length = length, .length_max = length});
     for (int64_t done = 0; done < length; done += kRows) {
       std::vector<Row> rows;
       for (int32_t i = 0; i < kRows; ++i)
@@ -50,11 +52,9 @@ class PrefixCacheTest : public ::testing::Test {
       transaction.stage(rows);
       std::move(transaction).commit(path);
     }
-    PrefixState state;
-    state.kv = cache_.snapshot(sequence);
-    state.drafted = drafted;
-    cache_.close(sequence);
-    return state;
+    auto kept = std::make_shared<const Snapshot>(store_, store_.snapshot(sequence, length), drafted);
+    store_.close(sequence);
+    return kept;
   }
   static int64_t found(PrefixCache& prefixes, const Tokens& tokens, bool drafted = false) {
     return prefixes.find(tokens, static_cast<int64_t>(tokens.size()), drafted).length;
@@ -63,27 +63,30 @@ class PrefixCacheTest : public ::testing::Test {
   std::unique_ptr<Backend> backend_ = make_reference_backend(Numerics::kExact);
   ModelConfig config_ = nano_config();
   KvCache cache_{*backend_, config_, {0, 4, 128}, limits()};
+  draft::None drafter_;
+  Intact intact_;
+  ModelSequences store_{cache_, drafter_, intact_};
 };
 
 TEST_F(PrefixCacheTest, FindsTheLongestPrefixWithinTheLimit) {
   PrefixCache prefixes(1000);
   const Tokens tokens = text(1, 400);
   EXPECT_EQ(found(prefixes, tokens), 0);
-  const PrefixState shorter = state(128);
-  const PrefixState longer = state(384);
+  const SharedSnapshot shorter = state(128);
+  const SharedSnapshot longer = state(384);
   prefixes.insert(std::span(tokens).first(128), shorter, 10);
   prefixes.insert(std::span(tokens).first(384), longer, 10);
   prefixes.check_integrity();
-  EXPECT_EQ(prefixes.states(), 2);
+  EXPECT_EQ(prefixes.snapshots(), 2);
   const PrefixCache::Match match = prefixes.find(tokens, 400, false);
   EXPECT_EQ(match.length, 384);
-  EXPECT_EQ(match.state->kv, longer.kv);
+  EXPECT_EQ(match.snapshot, longer);
   EXPECT_EQ(prefixes.find(tokens, 384, false).length, 384);
   // One token must stay to be run: it gives the first logits.
-  EXPECT_EQ(prefixes.find(tokens, 383, false).state->kv, shorter.kv);
+  EXPECT_EQ(prefixes.find(tokens, 383, false).snapshot, shorter);
   EXPECT_EQ(prefixes.find(tokens, 127, false).length, 0);
   EXPECT_EQ(prefixes.find(tokens, -1, false).length, 0);
-  EXPECT_EQ(prefixes.find({}, 0, false).state, nullptr);
+  EXPECT_EQ(prefixes.find({}, 0, false).snapshot, nullptr);
   // The same beginning, then another text.
   Tokens other = tokens;
   other[200] = 7;
@@ -122,10 +125,10 @@ TEST_F(PrefixCacheTest, ABlockWithTheSameHashIsAnotherBlock) {
   prefixes.insert(a, state(128), 10);
   EXPECT_EQ(found(prefixes, a), 128);
   EXPECT_EQ(found(prefixes, b), 0);
-  const PrefixState of_b = state(128);
+  const SharedSnapshot of_b = state(128);
   prefixes.insert(b, of_b, 10);
-  EXPECT_EQ(prefixes.states(), 2);
-  EXPECT_EQ(prefixes.find(b, 128, false).state->kv, of_b.kv);
+  EXPECT_EQ(prefixes.snapshots(), 2);
+  EXPECT_EQ(prefixes.find(b, 128, false).snapshot, of_b);
   // One of the two goes, and only that one.
   EXPECT_TRUE(prefixes.evict_one());
   EXPECT_EQ(found(prefixes, a), 0);
@@ -156,30 +159,30 @@ TEST_F(PrefixCacheTest, ErasesOneAndNothingElse) {
     prefixes.insert(std::span(tokens).first(length), state(static_cast<int64_t>(length)), 10);
   prefixes.erase(std::span(tokens).first(256));
   prefixes.check_integrity();
-  EXPECT_EQ(prefixes.states(), 2);
+  EXPECT_EQ(prefixes.snapshots(), 2);
   EXPECT_EQ(prefixes.bytes(), 20);
   EXPECT_EQ(found(prefixes, tokens), 384);
   EXPECT_EQ(prefixes.find(tokens, 383, false).length, 128);
   prefixes.erase(std::span(tokens).first(256));  // not there any more
   prefixes.erase(text(2, 128));                  // never was
-  EXPECT_EQ(prefixes.states(), 2);
+  EXPECT_EQ(prefixes.snapshots(), 2);
 }
 
 TEST_F(PrefixCacheTest, StaysWithinItsBytes) {
   PrefixCache prefixes(100);
   prefixes.insert(text(1, 128), state(128), 101);
-  EXPECT_EQ(prefixes.states(), 0);
+  EXPECT_EQ(prefixes.snapshots(), 0);
   for (int32_t i = 1; i <= 8; ++i) prefixes.insert(text(i, 128), state(128), 30);
   EXPECT_EQ(prefixes.bytes(), 90);
-  EXPECT_EQ(prefixes.states(), 3);
+  EXPECT_EQ(prefixes.snapshots(), 3);
   prefixes.insert(text(9, 128), state(128), 100);
   EXPECT_EQ(prefixes.bytes(), 100);
-  EXPECT_EQ(prefixes.states(), 1);
+  EXPECT_EQ(prefixes.snapshots(), 1);
   prefixes.check_integrity();
   PrefixCache none(0);
   EXPECT_FALSE(none.wants(text(1, 128), false));
   none.insert(text(1, 128), state(128), 0);
-  EXPECT_EQ(none.states(), 0);
+  EXPECT_EQ(none.snapshots(), 0);
 }
 
 TEST_F(PrefixCacheTest, WantsWholeBlocksThatItDoesNotHave) {
@@ -202,11 +205,11 @@ TEST_F(PrefixCacheTest, ADrafterNeedsWhatItHasObserved) {
   EXPECT_TRUE(prefixes.wants(text(1, 256), true));
   EXPECT_FALSE(prefixes.wants(text(1, 256), false));
   // The better state takes the place of the other.
-  const PrefixState better = state(256, true);
+  const SharedSnapshot better = state(256, true);
   prefixes.insert(text(1, 256), better, 30);
-  EXPECT_EQ(prefixes.states(), 2);
+  EXPECT_EQ(prefixes.snapshots(), 2);
   EXPECT_EQ(prefixes.bytes(), 40);
-  EXPECT_EQ(prefixes.find(text(1, 256), 256, true).state->kv, better.kv);
+  EXPECT_EQ(prefixes.find(text(1, 256), 256, true).snapshot, better);
   // And is not replaced by a worse one.
   prefixes.insert(text(1, 256), state(256, false), 5);
   EXPECT_EQ(found(prefixes, text(1, 256), true), 256);
@@ -234,7 +237,7 @@ TEST_F(PrefixCacheTest, GivesTheCacheItsPagesBack) {
   for (int32_t i = 1; i <= 4; ++i) prefixes.insert(text(i, 256), state(256), 10);
   EXPECT_LT(cache_.available_tokens(), free);
   prefixes.clear();
-  EXPECT_EQ(prefixes.states(), 0);
+  EXPECT_EQ(prefixes.snapshots(), 0);
   EXPECT_EQ(prefixes.bytes(), 0);
   EXPECT_EQ(cache_.available_tokens(), free);
   cache_.check_integrity();

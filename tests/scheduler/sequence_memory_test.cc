@@ -1,11 +1,12 @@
 // Requests with one prompt: who reads it, who waits, and that nothing of it stays.
-#include "scheduler/sequence_memory.h"
+#include "scheduler/memory/sequence_memory.h"
 
 #include <gtest/gtest.h>
 
 #include <numeric>
 
 #include "draft/none.h"
+#include "scheduler/model_sequences.h"
 #include "tests/scheduler/engine_harness.h"
 
 namespace ft::scheduler {
@@ -66,7 +67,9 @@ class SequenceMemoryTest : public ::testing::Test {
   ModelConfig config_ = nano_config();
   KvCache cache_{*backend_, config_, {0, 4, 128}, limits()};
   draft::None drafter_;
-  SequenceMemory memory_{cache_, drafter_, 0};
+  Intact intact_;
+  ModelSequences store_{cache_, drafter_, intact_};
+  SequenceMemory memory_{store_, 0};
 };
 
 TEST_F(SequenceMemoryTest, TheFirstOfAGroupReadsForAll) {
@@ -132,7 +135,8 @@ TEST_F(SequenceMemoryTest, ARunningRequestGrowsIntoWhatWaitsForOthers) {
   small.sequences = 1;
   small.total_tokens = small.context;
   KvCache cache(*backend_, config_, {0, 4, 128}, small);
-  SequenceMemory memory(cache, drafter_, 0);
+  ModelSequences store(cache, drafter_, intact_);
+  SequenceMemory memory(store, 0);
   const auto a = member(200, 2), b = member(200, 2);
   ASSERT_TRUE(memory.open(*a, 200, 0));
   while (cache.length(a->sequence) < 199) read(cache, memory, *a);
@@ -161,12 +165,12 @@ TEST_F(SequenceMemoryTest, ASuspendedRequestContinuesWhereItWas) {
   memory_.suspend(*a, true);
   EXPECT_EQ(a->sequence, -1);
   EXPECT_EQ(cache_.open_sequences(), 0);
-  ASSERT_TRUE(a->suspended.has_value());
+  ASSERT_NE(a->suspended, nullptr);
   ASSERT_TRUE(open(*a));
   EXPECT_EQ(cache_.length(a->sequence), 64);
-  EXPECT_FALSE(a->suspended.has_value());
+  EXPECT_EQ(a->suspended, nullptr);
   memory_.suspend(*a, false);
-  EXPECT_FALSE(a->suspended.has_value());
+  EXPECT_EQ(a->suspended, nullptr);
   ASSERT_TRUE(open(*a));
   EXPECT_EQ(cache_.length(a->sequence), 0);
   memory_.close(*a);
@@ -174,13 +178,13 @@ TEST_F(SequenceMemoryTest, ASuspendedRequestContinuesWhereItWas) {
 
 TEST_F(SequenceMemoryTest, TheEndOfAReplyIsRememberedWithItsPrompt) {
   for (const auto& [prompt, cached] : {std::pair<int64_t, int64_t>{100, 1}, {200, 2}}) {
-    SequenceMemory memory(cache_, drafter_, int64_t{1} << 30);
+    SequenceMemory memory(store_, int64_t{1} << 30);
     const auto a = member(prompt, 1);
     a->request.fork_group = 0;
     a->request.max_tokens = 300;
     ASSERT_TRUE(open(memory, *a));
     while (cache_.length(a->sequence) < prompt) read(cache_, memory, *a);
-    EXPECT_EQ(memory.prefixes().states(), prompt / kPageTokens);
+    EXPECT_EQ(memory.prefixes().snapshots(), prompt / kPageTokens);
     while (cache_.length(a->sequence) < 393) {
       ++a->report.completion_tokens;
       for (int32_t i = 0; i < 5; ++i) a->tokens.push_back(100 + i);
@@ -188,7 +192,7 @@ TEST_F(SequenceMemoryTest, TheEndOfAReplyIsRememberedWithItsPrompt) {
       commit(cache_, memory, *a, 5);
     }
     // At 384, and in the prompt; what lay between went when the reply went on.
-    EXPECT_EQ(memory.prefixes().states(), cached);
+    EXPECT_EQ(memory.prefixes().snapshots(), cached);
     const auto b = member(prompt, 1);
     b->request.fork_group = 0;
     b->request.prompt = b->tokens = a->tokens;

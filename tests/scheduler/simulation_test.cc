@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "eval/paper_selection.h"
 #include "scheduler/engine.h"
 #include "tests/scheduler/solo_answers.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::scheduler {
 namespace {
@@ -16,9 +18,9 @@ namespace {
 struct Scenario {
   const char* name;
   const char* model;
-  draft::DrafterKind drafter;
+  draft::DrafterChoice drafter;
   int32_t tree_nodes;  // 0: adaptive
-  SelectionMode selection = SelectionMode::kGlobal;
+  const char* selection = "global";
   int32_t max_sequences = 6;
   int32_t batch_rows = 160;
   int32_t prefill_chunk = 128;
@@ -47,15 +49,11 @@ class Simulation {
     options.drafter = scenario.drafter;
     options.tree_nodes = scenario.tree_nodes;
     options.tree_nodes_max = 13;
-    options.selection = scenario.selection;
+    options.make_selection = eval::parse_selection(scenario.selection).value();
     options.prefix_cache_bytes = scenario.prefix_cache_bytes;
     options.canary_rate = 0.05;
     options.on_warning = [](const std::string& line) { ADD_FAILURE() << line; };
-    if (options.tree_nodes == 0) {
-      options.state_folder = learned_.path();
-      believe_in_speculation(*backend_, *checkpoint_, options);
-    }
-    loop_ = make_loop(*backend_, *checkpoint_, options);
+    loop_ = make_loop(*backend_, *checkpoint_, options, {.set_costs = make_speculation_cheap});
     read_texts();
   }
 
@@ -63,9 +61,9 @@ class Simulation {
     for (int step = 0; step < scenario_.steps || !active_.empty(); ++step) {
       if (step < scenario_.steps && active_.size() < 24 && chance(0.25)) arrive();
       if (chance(0.01) && !active_.empty()) cancel_one();
-      if (chance(0.03)) forced_ += loop_->preempt_one(chance(0.5)) ? 1 : 0;
+      if (chance(0.03)) forced_ += loop_->scheduler().preempt_one(chance(0.5)) ? 1 : 0;
       const bool worked = loop_->step();
-      loop_->check_integrity();
+      loop_->scheduler().check_integrity();
       collect();
       EXPECT_TRUE(worked || active_.empty()) << "requests are left over";
       if (::testing::Test::HasFailure()) return;
@@ -80,7 +78,7 @@ class Simulation {
     ask.request.max_tokens = kContext - 600;
     ask.request.ignore_eos = true;
     const auto stream = enqueue(*loop_, ask.make(vocab_));
-    while (loop_->step()) loop_->check_integrity();
+    while (loop_->step()) loop_->scheduler().check_integrity();
     Answer answer;
     ASSERT_TRUE(answer.read(*stream));
     EXPECT_EQ(answer.tokens, solo_.to(ask).tokens);
@@ -158,10 +156,11 @@ class Simulation {
     if (chance(0.3)) speculation.max_nodes = static_cast<int32_t>(between(1, 12));
     if (chance(0.3)) speculation.shape = one_of({draft::TreeShape::kChain, draft::TreeShape::kBestFirst});
     if (chance(0.5)) {
-      const bool mtp = loop_->drafter().name().starts_with("mtp");
-      using Kind = draft::DrafterKind;
-      speculation.drafter = one_of({Kind::kAuto, Kind::kNone, Kind::kNgram, mtp ? Kind::kMtp : Kind::kDspark,
-                                    mtp ? Kind::kMtpNgram : Kind::kDsparkNgram});
+      const bool mtp = loop_->info().model_drafter == "mtp";
+      speculation.drafter =
+          one_of({support::drafter("auto"), support::drafter("none"), support::drafter("ngram"),
+                  mtp ? support::drafter("mtp") : support::drafter("dspark"),
+                  mtp ? support::drafter("mtp+ngram") : support::drafter("dspark+ngram")});
     }
     request.priority = static_cast<int32_t>(chance(0.2) ? between(-1, 1) : 0);
     return ask;
@@ -253,7 +252,6 @@ class Simulation {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Checkpoint> checkpoint_;
   int64_t vocab_;
-  TempDir learned_;  // before the loop, which writes to it at its end
   std::unique_ptr<EngineLoop> loop_;
   std::vector<std::vector<int32_t>> texts_;
   std::list<Active> active_;
@@ -291,50 +289,51 @@ void simulate(const Scenario& scenario, uint64_t seed) {
   }
 }
 
-using Kind = draft::DrafterKind;
-
 class FullSimulation : public ::testing::TestWithParam<Scenario> {};
 
 TEST_P(FullSimulation, GivesEveryRequestTheAnswerItGetsAlone) {
   simulate(GetParam(), 20261);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Scenarios, FullSimulation,
-    ::testing::Values(
-        Scenario{
-            .name = "dspark_adaptive", .model = "v4-nano-dspark", .drafter = Kind::kDspark, .tree_nodes = 0},
-        Scenario{.name = "dspark_fixed",
-                 .model = "v4-nano-dspark",
-                 .drafter = Kind::kDsparkNgram,
-                 .tree_nodes = 6,
-                 .cache_tokens = 1024},
-        Scenario{.name = "dspark_two_step_budget",
-                 .model = "v4-nano-dspark",
-                 .drafter = Kind::kDspark,
-                 .tree_nodes = 0,
-                 .selection = SelectionMode::kTwoStepBudget,
-                 .max_sequences = 3,
-                 .cache_tokens = kContext},
-        Scenario{.name = "mtp_adaptive_small_steps",
-                 .model = "v4-nano",
-                 .drafter = Kind::kMtp,
-                 .tree_nodes = 0,
-                 .batch_rows = 24,
-                 .prefill_chunk = 16},
-        Scenario{.name = "mtp_stepwise_no_prefixes",
-                 .model = "v4-nano",
-                 .drafter = Kind::kMtp,
-                 .tree_nodes = 0,
-                 .selection = SelectionMode::kStepwise,
-                 .prefix_cache_bytes = 0},
-        Scenario{.name = "mtp_fixed", .model = "v4-nano", .drafter = Kind::kMtpNgram, .tree_nodes = 4}),
-    [](const auto& cell) { return cell.param.name; });
+INSTANTIATE_TEST_SUITE_P(Scenarios, FullSimulation,
+                         ::testing::Values(Scenario{.name = "dspark_adaptive",
+                                                    .model = "v4-nano-dspark",
+                                                    .drafter = support::drafter("dspark"),
+                                                    .tree_nodes = 0},
+                                           Scenario{.name = "dspark_fixed",
+                                                    .model = "v4-nano-dspark",
+                                                    .drafter = support::drafter("dspark+ngram"),
+                                                    .tree_nodes = 6,
+                                                    .cache_tokens = 1024},
+                                           Scenario{.name = "dspark_two_step_budget",
+                                                    .model = "v4-nano-dspark",
+                                                    .drafter = support::drafter("dspark"),
+                                                    .tree_nodes = 0,
+                                                    .selection = "two-step",
+                                                    .max_sequences = 3,
+                                                    .cache_tokens = kContext},
+                                           Scenario{.name = "mtp_adaptive_small_steps",
+                                                    .model = "v4-nano",
+                                                    .drafter = support::drafter("mtp"),
+                                                    .tree_nodes = 0,
+                                                    .batch_rows = 24,
+                                                    .prefill_chunk = 16},
+                                           Scenario{.name = "mtp_stepwise_no_prefixes",
+                                                    .model = "v4-nano",
+                                                    .drafter = support::drafter("mtp"),
+                                                    .tree_nodes = 0,
+                                                    .selection = "stepwise",
+                                                    .prefix_cache_bytes = 0},
+                                           Scenario{.name = "mtp_fixed",
+                                                    .model = "v4-nano",
+                                                    .drafter = support::drafter("mtp+ngram"),
+                                                    .tree_nodes = 4}),
+                         [](const auto& cell) { return cell.param.name; });
 
 TEST(Simulation, ShortRun) {
   simulate({.name = "short",
             .model = "v4-nano-dspark",
-            .drafter = Kind::kDspark,
+            .drafter = support::drafter("dspark"),
             .tree_nodes = 0,
             .cache_tokens = 1024,
             .steps = 25},
@@ -380,7 +379,7 @@ TEST(FullStarvation, EveryRequestEndsWithinTheWorkThatWasThereBeforeIt) {
         waiting.push_back(std::move(one));
       }
     loop->step();
-    loop->check_integrity();
+    loop->scheduler().check_integrity();
     for (auto one = waiting.begin(); one != waiting.end();) {
       ASSERT_LE(step, one->deadline);
       if (!one->stream->finished()) {
@@ -396,7 +395,7 @@ TEST(FullStarvation, EveryRequestEndsWithinTheWorkThatWasThereBeforeIt) {
   EXPECT_GT(waiting.size(), 20u);
   loop->cancel_all();
   for (const Waiting& one : waiting) EXPECT_TRUE(one.stream->finished());
-  loop->check_integrity();
+  loop->scheduler().check_integrity();
 }
 
 TEST(Simulation, WhatCanNeverFitIsRefusedAndWhatJustFitsIsServed) {

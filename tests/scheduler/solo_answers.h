@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/scheduler/engine_harness.h"
+#include "tests/support/drafter_choice.h"
 #include "tests/verify/scripted_constraint.h"
 
 namespace ft::scheduler {
@@ -80,7 +81,7 @@ class SoloAnswers {
     options.max_sequences = 1;
     options.context = context;
     options.batch_rows = options.prefill_chunk = 256;
-    options.drafter = draft::DrafterKind::kNone;
+    options.drafter = support::drafter("none");
     options.tree_nodes = 1;
     options.prefix_cache_bytes = 0;
     loop_ = make_loop(*backend_, *checkpoint_, options);

@@ -1,11 +1,12 @@
 #include <gtest/gtest.h>
 
 #include "server/api/openai_chat.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::server {
 namespace {
 
-using draft::DrafterKind;
+using draft::DrafterChoice;
 using encoding::Json;
 
 RequestDefaults defaults() {
@@ -281,10 +282,10 @@ TEST(ChatRequest, ReadsValues) {
 }
 
 TEST(ChatRequest, ChoosesTheDrafter) {
-  const std::pair<const char*, std::optional<DrafterKind>> kinds[] = {
-      {"dspark", DrafterKind::kDspark},
-      {"ngram", DrafterKind::kNgram},
-      {"dspark+ngram", DrafterKind::kDsparkNgram},
+  const std::pair<const char*, std::optional<DrafterChoice>> kinds[] = {
+      {"dspark", support::drafter("dspark")},
+      {"ngram", support::drafter("ngram")},
+      {"dspark+ngram", support::drafter("dspark+ngram")},
       {"auto", std::nullopt}};
   for (const auto& [name, kind] : kinds) {
     const auto request = parse("speculation", R"({"drafter":")" + std::string(name) + R"("})");

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/drafter_choice.h"
+
 namespace ft::server {
 namespace {
 
@@ -21,7 +23,7 @@ TEST(EngineSettings, CarryEveryOption) {
   options.state_dir = "/state";
   const auto engine = engine_settings(options);
   ASSERT_TRUE(engine) << engine.error().message;
-  EXPECT_EQ(engine->drafter, draft::DrafterKind::kMtpNgram);
+  EXPECT_EQ(engine->drafter, support::drafter("mtp+ngram"));
   EXPECT_EQ(engine->tree_nodes, 5);
   EXPECT_EQ(engine->tree_shape, draft::TreeShape::kChain);
   EXPECT_EQ(engine->max_sequences, 6);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/server/fake_model.h"
+#include "tests/support/drafter_choice.h"
 
 namespace ft::server {
 namespace {
@@ -186,7 +187,7 @@ TEST_F(ServiceTest, PassesOnSpeculationAndPriority) {
   ask(post("/v1/completions", R"({"prompt":"a","priority":9,"speculation":{"enabled":false}})"));
   const auto requests = backend_->requests();
   EXPECT_EQ(requests[0].priority, 4);
-  EXPECT_EQ(requests[0].speculation.drafter, draft::DrafterKind::kNgram);
+  EXPECT_EQ(requests[0].speculation.drafter, support::drafter("ngram"));
   EXPECT_EQ(requests[0].speculation.max_nodes, 64);
   EXPECT_EQ(requests[0].speculation.shape, draft::TreeShape::kChain);
   EXPECT_TRUE(requests[0].speculation.enabled);
@@ -434,6 +435,11 @@ TEST_F(ServiceTest, ReportsHealth) {
   EXPECT_EQ(ask(get("/metrics")).status, 200);
   serve();
   EXPECT_EQ(ask(get("/health")).status, 200);
+  scheduler::EngineStats broken;
+  broken.engine_failed = 1;
+  backend_->set_stats(broken);
+  EXPECT_EQ(ask(get("/health")).status, 503);
+  EXPECT_EQ(json::parse(ask(get("/health")).body)["status"], "failed");
   service_->begin_stop();
   EXPECT_EQ(ask(get("/health")).status, 503);
   EXPECT_EQ(error(ask(post("/v1/completions", R"({"prompt":"a"})")))["code"], "stopping");

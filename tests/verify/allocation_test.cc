@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "eval/allocation_count.h"
+#include "core/allocations.h"
 #include "verify/rejection_verifier.h"
 #include "verify/verifier.h"
 
@@ -22,7 +22,7 @@ TEST(Allocation, NoneInAWarmStep) {
   std::vector<double> draft_probability(7 * kVocab);
   Verified verified;
   SampleResult sample;
-  std::vector<RankedChild> children;
+  SampleResult sampled;
   TokenCounts counts;
   counts.reserve(kVocab);
   SamplingParams plain;
@@ -43,9 +43,9 @@ TEST(Allocation, NoneInAWarmStep) {
       tree.start(0);
       int32_t node = 0;
       for (int64_t depth = 0; depth < 7; ++depth) {  // the target's own tokens: the whole path is walked
-        sampler.rank_children(std::span(logits).subspan(static_cast<size_t>(depth) * kVocab, kVocab), *params,
-                              &counts, position + depth + 1, {}, 4, children);
-        node = tree.add(children[0].token, node, 0.1f);
+        sampler.sample(std::span(logits).subspan(static_cast<size_t>(depth) * kVocab, kVocab), *params,
+                       &counts, position + depth + 1, {}, sampled);
+        node = tree.add(sampled.token, node, 0.1f);
       }
       const StopRule stop{.tokens_left = 100};
       const VerifyInput input{.tree = tree,
@@ -65,10 +65,10 @@ TEST(Allocation, NoneInAWarmStep) {
     }
   };
   for (int64_t position = 0; position < 50; ++position) step(position);
-  const int64_t before = eval::allocation_count();
+  const int64_t before = allocation_count();
   ASSERT_GT(before, 0);
   for (int64_t position = 50; position < 100; ++position) step(position);
-  EXPECT_EQ(eval::allocation_count(), before);
+  EXPECT_EQ(allocation_count(), before);
 }
 
 }  // namespace
