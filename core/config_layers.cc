@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "core/layer_kind.h"
+
 namespace ft {
 namespace {
 
 // Of the published models 128; a compressor keeps this many rows of state.
 constexpr int64_t kMaxRatio = 4096;
-constexpr int kCsaRatio = 4;  // CSA: two windows side by side, and an indexer (model.md section 1)
 constexpr int64_t kMaxDraftBlocks = 16;
 constexpr const char* kCsa = "compressed_sparse_attention";
 constexpr const char* kHca = "heavily_compressed_attention";
@@ -84,9 +85,9 @@ void read_hash_layers(const ConfigKeys& keys, ModelConfig& config) {
   config.num_hash_layers = hashed;
 }
 
-// Settles how many draft blocks there are. Their ratios are 0, so the entries of compress_ratios beyond the main
-// layers only count them. A DSpark checkpoint may keep num_nextn_predict_layers 1 from its predecessor but has no
-// MTP block; there the entries count the stages (dspark.md 1.8).
+// Settles how many draft blocks there are. Their ratios are 0, so the entries of compress_ratios
+// beyond the main layers only count them. A DSpark checkpoint may keep num_nextn_predict_layers
+// 1 from its predecessor but has no MTP block; there the entries count the stages (docs/spec/dspark.md 1.8).
 void settle_draft_blocks(const ConfigKeys& keys, ModelConfig& config) {
   const auto entries = static_cast<int64_t>(config.compress_ratios.size());
   const int64_t layers = config.num_hidden_layers;

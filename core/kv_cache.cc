@@ -85,6 +85,11 @@ KvCache::~KvCache() {
   FT_CHECK(!in_transaction_);
 }
 
+const LayerCache& KvCache::layer(int index) const {
+  FT_CHECK(tensors_.has_value());
+  return tensors_->layer(index);
+}
+
 KvCache::Footprint KvCache::footprint(const ModelConfig& config, std::span<const int> ratios,
                                       const CacheLimits& limits) {
   const int64_t fixed = CacheLayout::make(config, ratios, limits, 0).bytes();

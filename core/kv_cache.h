@@ -100,7 +100,8 @@ class KvCache {
   std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence, int64_t length);
   std::shared_ptr<KvSnapshot> snapshot(SequenceId sequence) { return snapshot(sequence, length(sequence)); }
 
-  const LayerCache& layer(int index) const { return tensors_->layer(index); }
+  // The tensors of layer `index`. Only of a cache with memory.
+  const LayerCache& layer(int index) const;
   const CacheLimits& limits() const { return limits_; }
   // Bytes of its tensors; without memory those that it would have.
   int64_t bytes() const { return layout_.bytes(); }

@@ -8,12 +8,14 @@ namespace ft {
 
 enum class LayerKind : uint8_t {
   kSwa,  // sliding-window attention only: nothing is compressed (ratio 0)
-  kCsa,  // compressed sparse attention: the window and the entries that the indexer selects (ratio 4)
+  kCsa,  // compressed sparse attention: the window and the entries that the indexer selects (kCsaRatio)
   kHca,  // heavily compressed attention: the window and every visible entry (any other ratio)
 };
 
+inline constexpr int kCsaRatio = 4;
+
 constexpr LayerKind layer_kind(int ratio) {
-  return ratio == 0 ? LayerKind::kSwa : ratio == 4 ? LayerKind::kCsa : LayerKind::kHca;
+  return ratio == 0 ? LayerKind::kSwa : ratio == kCsaRatio ? LayerKind::kCsa : LayerKind::kHca;
 }
 
 // Blocks of `ratio` positions that one compressed entry is pooled from (`coff` of the released code):

@@ -35,7 +35,7 @@ constexpr size_t kMaxEndTokens = 64;
 constexpr int64_t kMaxPositions = 1 << 24;
 constexpr double kMaxFactor = 1e4;
 constexpr double kMinFactor = std::numeric_limits<float>::min();  // stays a normal float32
-// Non-rope columns of a key are quantised in blocks of 64 (model.md 3.0).
+// Non-rope columns of a key are quantised in blocks of 64 (docs/spec/model.md 3.0).
 constexpr int64_t kFp8SimulationBlock = 64;
 constexpr int64_t kFp4Columns = 32;  // columns that share an FP4 scale
 constexpr int64_t kFp8Tile = 128;

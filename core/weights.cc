@@ -22,7 +22,7 @@ std::string_view without_prefix(std::string_view name) {
 
 // What a tensor is that the tree has no place for.
 enum class Leftover {
-  kComputed,  // convert.py drops it or we compute it (model.md 2.3): not worth a word
+  kComputed,  // convert.py drops it or we compute it (docs/spec/model.md 2.3): not worth a word
   kVision,    // of the image side
   kDraft,
   kUnknown,        // outside the blocks

@@ -43,11 +43,11 @@ struct HeadCollapseWeights {
 };
 
 // Compressor of a CSA/HCA layer or of its indexer (docs/spec/model.md 3.5).
-// Width coff*c; ape [ratio, coff*c].
+// Width w = pooled_blocks(ratio) * c; ape [ratio, w].
 struct CompressorWeights {
-  Weight wkv;    // [coff*c, d] BF16
-  Weight wgate;  // [coff*c, d] BF16
-  Vector ape;    // [ratio * coff*c]
+  Weight wkv;    // [w, d] BF16
+  Weight wgate;  // [w, d] BF16
+  Vector ape;    // [ratio * w]
   Vector norm;   // [c]
 };
 

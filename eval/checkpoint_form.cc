@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/layer_kind.h"
 #include "eval/checkpoint_damage.h"
 
 namespace ft::eval {
@@ -128,11 +129,11 @@ void layer_types(Json& config) {
   Json rates = Json::object();
   for (int i = 0; i < layers; ++i) {
     const int ratio = config["compress_ratios"][static_cast<size_t>(i)];
-    const char* type = ratio == 0   ? "sliding_attention"
-                       : ratio == 4 ? "compressed_sparse_attention"
-                                    : "heavily_compressed_attention";
+    const char* type = layer_kind(ratio) == LayerKind::kSwa   ? "sliding_attention"
+                       : layer_kind(ratio) == LayerKind::kCsa ? "compressed_sparse_attention"
+                                                              : "heavily_compressed_attention";
     types.push_back(type);
-    if (ratio != 0) rates[type] = ratio;
+    if (layer_kind(ratio) != LayerKind::kSwa) rates[type] = ratio;
     mlp.push_back(i < config["num_hash_layers"] ? "hash_moe" : "moe");
   }
   // Draft blocks have no entry there: num_nextn_predict_layers counts them.

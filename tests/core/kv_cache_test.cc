@@ -385,6 +385,7 @@ TEST_F(KvCacheBooks, WithoutMemoryAPlanHasOnlyACount) {
   const StepPlan& plan = transaction.stage(rows);
   EXPECT_EQ(plan.rows, 2);
   EXPECT_EQ(plan.tokens, nullptr);
+  EXPECT_DEATH((void)books.layer(0), "tensors_");
 }
 
 }  // namespace
