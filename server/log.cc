@@ -6,14 +6,25 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <utility>
 
 namespace ft::server {
 namespace {
 
 constexpr size_t kQueueLines = 8192;
 
-std::shared_ptr<spdlog::logger>& logger() {
-  static std::shared_ptr<spdlog::logger> instance;
+// Threads that log share the mutex, so that nobody is in the middle of it when the log ends: what they hold
+// would outlive it, and what was queued before would not be written.
+struct Log {
+  std::shared_mutex mutex;
+  std::shared_ptr<spdlog::logger> logger;
+};
+
+Log& the_log() {
+  static Log instance;
   return instance;
 }
 
@@ -39,30 +50,38 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
 
 void start_logging(LogLevel level) {
   spdlog::init_thread_pool(kQueueLines, 1);
-  logger() = std::make_shared<spdlog::async_logger>(
+  auto logger = std::make_shared<spdlog::async_logger>(
       "foretoken", std::make_shared<spdlog::sinks::stderr_color_sink_mt>(), spdlog::thread_pool(),
       spdlog::async_overflow_policy::overrun_oldest);
-  logger()->set_level(spdlog_level(level));
-  logger()->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-  logger()->flush_on(spdlog::level::info);
+  logger->set_level(spdlog_level(level));
+  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  logger->flush_on(spdlog::level::info);
+  const std::unique_lock lock(the_log().mutex);
+  the_log().logger = std::move(logger);
 }
 
 void stop_logging() {
-  logger().reset();
+  std::shared_ptr<spdlog::logger> last;
+  {
+    const std::unique_lock lock(the_log().mutex);
+    last.swap(the_log().logger);
+  }
+  last.reset();
   spdlog::shutdown();
 }
 
 bool log_enabled(LogLevel level) {
-  return logger() && logger()->should_log(spdlog_level(level));
+  const std::shared_lock lock(the_log().mutex);
+  return the_log().logger && the_log().logger->should_log(spdlog_level(level));
 }
 
 void write_log(LogLevel level, std::string_view line) {
-  if (!logger()) return;
   // A client's text must not forge lines or move the terminal's cursor.
   std::string clean(line);
   std::replace_if(
       clean.begin(), clean.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
-  logger()->log(spdlog_level(level), "{}", clean);
+  const std::shared_lock lock(the_log().mutex);
+  if (the_log().logger) the_log().logger->log(spdlog_level(level), "{}", clean);
 }
 
 }  // namespace ft::server
