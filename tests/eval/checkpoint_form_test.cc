@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
@@ -222,6 +223,10 @@ std::string mutated(std::string text, std::mt19937_64& random) {
   return text;
 }
 
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
 // A checkpoint of two shards, of which one file is changed at a time.
 class FullMutations : public ::testing::Test {
  protected:
@@ -305,7 +310,8 @@ TEST_F(FullMutations, NoneCrashesHangsOrChangesTheModelUnnoticed) {
                   {"model.safetensors.index.json", file_bytes(path("model.safetensors.index.json"))},
                   {"model-00001-of-00002.safetensors", file_bytes(path("model-00001-of-00002.safetensors"))}};
   std::mt19937_64 random(20261127);
-  const auto begin = std::chrono::steady_clock::now();
+  // Of this process: another one that is busy makes nothing slow.
+  const double begin = cpu_seconds();
   double longest = 0.0;
   for (int i = 0; i < kMutations; ++i) {
     File& file = files[i % 3];
@@ -324,12 +330,11 @@ TEST_F(FullMutations, NoneCrashesHangsOrChangesTheModelUnnoticed) {
       bytes = mutated(bytes, random);
     }
     directory_.write(std::string("model/") + file.name, bytes);
-    const auto start = std::chrono::steady_clock::now();
+    const double start = cpu_seconds();
     problem.clear();
     warnings.clear();
     const auto now = logits(&problem, &warnings, &config);
-    longest =
-        std::max(longest, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    longest = std::max(longest, cpu_seconds() - start);
     if (!now) {
       EXPECT_FALSE(problem.empty());
       EXPECT_LT(problem.size(), 2000u);
@@ -353,9 +358,9 @@ TEST_F(FullMutations, NoneCrashesHangsOrChangesTheModelUnnoticed) {
                file.name, file.refused, file.equal, file.warned, file.chosen, file.moved);
     EXPECT_GT(file.refused, kMutations / 10);
   }
-  fmt::print(stderr, "  {} mutations in {:.1f} s, the longest {:.2f} s\n", kMutations,
-             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), longest);
-  EXPECT_LT(longest, 20.0);
+  fmt::print(stderr, "  {} mutations in {:.1f} s of computing, the longest {:.2f} s\n", kMutations,
+             cpu_seconds() - begin, longest);
+  EXPECT_LT(longest, 5.0);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ class CommandLine : public ::testing::Test {
     Program program(FT_EVAL_PROGRAM, arguments);
     std::string line;
     for (const std::string& argument : arguments) line += " " + argument;
-    EXPECT_EQ(program.wait(20), 2) << line << ": " << program.errors();
+    EXPECT_EQ(program.wait(), 2) << line << ": " << program.errors();
     EXPECT_NE(program.errors().find(fragment), std::string::npos) << line << ": " << program.errors();
   }
 
@@ -54,7 +54,7 @@ class CommandLine : public ::testing::Test {
     if (command[0] == "bench") arguments.push_back(command[1]);
     arguments.push_back("--help");
     Program help(FT_EVAL_PROGRAM, arguments);
-    EXPECT_EQ(help.wait(20), 0);
+    EXPECT_EQ(help.wait(), 0);
     std::vector<std::string> flags;
     std::istringstream lines(help.output());
     for (std::string line; std::getline(lines, line);) {

@@ -26,7 +26,7 @@ Ended check(const std::string& model, std::vector<std::string> more = {}) {
   arguments.insert(arguments.end(), more.begin(), more.end());
   Program program(FT_SERVER_PROGRAM, arguments);
   Ended ended;
-  ended.code = program.wait(60);
+  ended.code = program.wait();
   ended.output = program.output();
   ended.errors = program.errors();
   return ended;
@@ -37,7 +37,7 @@ std::string make_form(const TempDir& directory, const std::string& form) {
   const std::string folder = directory.file(form);
   Program make(FT_EVAL_PROGRAM,
                {"make-random", "--config", kNano + "/config.json", "--form", form, "--out", folder});
-  EXPECT_EQ(make.wait(60), 0) << make.errors();
+  EXPECT_EQ(make.wait(), 0) << make.errors();
   for (const char* name : {"tokenizer.model", "tokenizer_config.json"})
     std::filesystem::copy_file(kNano + "/" + name, folder + "/" + name);
   return folder;
