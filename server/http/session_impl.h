@@ -179,7 +179,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       }
     }
     waker_->detach();
-    co_return alive&& head.keep_alive && !draining_;
+    // Asio would not see the end of the stream a second time, so nobody waits for a request after it.
+    co_return alive&& head.keep_alive && !draining_ && !client_left_;
   }
 
   // Has the service answer, here or on the text pool. The work is not finished when the client left before.
@@ -408,6 +409,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       // A cancellation that met a completed read is known here only: without asking, the next read would
       // never end.
       const bool cancelled = co_await was_cancelled();
+      if (error != net::error::operation_aborted && (error || size == 0)) client_left_ = true;
       if (error || size == 0 || cancelled) co_return;
     }
     // Too much was sent ahead; a write will notice if the client leaves.
@@ -500,6 +502,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
   bool closed_ = false;
   bool linger_ = false;
   bool reply_sent_ = false;
+  bool client_left_ = false;  // watch_client read the end of what it sends
 };
 
 }  // namespace ft::server
