@@ -26,7 +26,7 @@ struct AcceptOptions {
   // Steps at a temperature, from a cold start, after which predictions count towards the calibration's
   // figures.
   int64_t calibration_steps = 2000;
-  std::string json;  // files that are written when set
+  std::string json;  // the figures are also written to these files; "" = to none
   std::string csv;
 };
 
@@ -38,14 +38,14 @@ struct AcceptArm {
   int32_t rows = 0;  // verified per step, anchor included; 0 = the scheduler decides
 };
 
-// The rejection chain of the paper, which the others are compared with; the coupled chain; best-first trees
-// with as many rows and with twice as many; and what the scheduler makes of it. block >= 1.
+// The arms, for drafts of `block` >= 1 tokens. First the paper's chain with rejection, which is the baseline;
+// then the coupled chain, best-first trees of as many rows and of twice as many, and the adaptive scheduler.
 std::vector<AcceptArm> accept_arms(int32_t block);
 
-// Every arm completes every prompt with every seed, after one pass at each temperature that does not count,
-// in which calibration sees it. Predictions count from the first pass on that begins after
-// `calibration_steps`, or from the start if none does. Coupled arms must produce the same tokens, and at
-// temperature 0 all arms: kInternal otherwise.
+// Every arm completes every prompt with every seed. Before, one pass at each temperature lets the calibration
+// see the content; it does not count. The calibration's error counts predictions from the first pass that
+// begins after `calibration_steps`, or all if none does. kInternal if coupled arms produce different tokens,
+// or any two arms at temperature 0.
 Result<AcceptReport> run_accept_arms(const AcceptOptions& options);
 
 // The whole command: a Markdown report on `out`, progress on stderr.

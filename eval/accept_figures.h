@@ -30,8 +30,8 @@ struct AcceptFigures {
   Interval request_weighted;
   Interval token_weighted;
   double rows_per_step = 0.0;  // verified, the anchor included
-  // Share of all steps that accepted a token at depth d + 1 (unconditional), and of those that accepted one
-  // at depth d (conditional), up to the deepest that was accepted.
+  // Acceptance rate at depth d + 1, up to the deepest depth that was accepted: among all steps
+  // (unconditional), and among the steps that accepted at depth d (conditional).
   std::vector<double> unconditional;
   std::vector<double> conditional;
 };

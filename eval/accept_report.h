@@ -22,9 +22,9 @@ struct CalibrationLine {
   std::string temperatures;  // the bucket
   int depth = 0;
   int64_t after_steps = 0;   // from a cold start, before predictions were counted
-  double predictions = 0.0;  // as far as they are remembered
+  double predictions = 0.0;  // counted with the weight that forgetting has left them
   double ece = 0.0;
-  double noise = 0.0;  // the ECE to expect of so many predictions that are right
+  double noise = 0.0;  // the ECE that perfect predictions would show on as many steps
   double brier = 0.0;
   double auc = 0.0;
   double second_choice_rate = 0.0;  // of the bucket: dspark.md 6.1, "s2"

@@ -17,10 +17,10 @@ struct BenchKernelOptions {
 
 // Measures how fast the machine reads and copies memory (every thread its own part), then each case at 1, 2,
 // 4, 8 and 16 rows in official numerics: median time of a call, bytes of weights (or keys) it has to read,
-// GB/s (1e9), the fraction of the measured read bandwidth, and the time relative to one row. On a device,
-// whose memory the host cannot walk, the copy by copy_rows (bytes read and written) stands for both. Prints a
-// table to `out`. Returns the exit code: 0, or 2 after a message on stderr for an unknown or unavailable
-// backend or an unwritable file.
+// GB/s (1e9), the fraction of the measured read bandwidth, and the time relative to one row. The host cannot
+// read a device's memory, so there the bandwidth of copy_rows (bytes read and written) stands for both.
+// Prints a table to `out`. Returns the exit code: 0, or 2 after a message on stderr for an unknown or
+// unavailable backend or an unwritable file.
 int run_bench_kernels(const BenchKernelOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

@@ -13,23 +13,23 @@ namespace ft::eval {
 
 struct BenchPrefixOptions {
   SessionOptions session;
-  std::string prompts;  // JSON Lines; prefixes and suffixes are made of these. "": of random tokens
+  std::string prompts;  // JSON Lines that prefixes and suffixes are made of; "" = random tokens
   int64_t prefix_tokens = 2000;
   int64_t max_tokens = 64;
   double temperature = 0.7;
   uint64_t seed = 0;
   std::string drafter = "auto";
-  int32_t tree_nodes = 6;  // fixed, so that steps do not depend on what time tells
+  int32_t tree_nodes = 6;  // fixed: the adaptive choice would depend on measured times
   int rounds = 7;
   std::string json;  // also written here when set
 };
 
 // One round: a fresh engine reads the first request, then the second, with and without a prefix cache.
 struct PrefixRound {
-  double first_seconds = 0.0;   // to the first token of the first request
-  double second_seconds = 0.0;  // of the second, after a hit
-  double missed_seconds = 0.0;  // of the second where nothing is cached
-  int64_t prompt_tokens = 0;    // of the second
+  double first_seconds = 0.0;   // time to first token of the first request
+  double second_seconds = 0.0;  // of the second request, after a hit
+  double missed_seconds = 0.0;  // of the second request, without a prefix cache
+  int64_t prompt_tokens = 0;    // of the second request
   int64_t cached_tokens = 0;
 };
 

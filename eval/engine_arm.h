@@ -9,8 +9,8 @@
 
 namespace ft::eval {
 
-// `base` with what an arm's name says: "backend/drafter/nodes", nodes a number of rows or "adaptive".
-// kInvalidArgument with the name for any other form.
+// `base` changed as the arm's name says: "backend/drafter/nodes", where nodes is a number of rows or
+// "adaptive". kInvalidArgument with the name for any other form.
 Result<GenerateOptions> parse_arm(const std::string& name, const GenerateOptions& base);
 
 struct EngineArm {

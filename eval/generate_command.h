@@ -29,18 +29,18 @@ struct GenerateOptions {
   std::string selection = "global";
   int32_t concurrency = 8;
   bool ignore_eos = false;
-  int64_t kv_cache_tokens = 0;    // of the whole cache; 0 = room for `concurrency` of the longest request
-  int64_t prefix_cache_mib = 64;  // of prompts that were read
+  int64_t kv_cache_tokens = 0;    // tokens in the cache; 0 = room for `concurrency` times the longest request
+  int64_t prefix_cache_mib = 64;  // memory for states of prompts; 0 = none are kept
   double canary_rate = 0.0;
-  std::string state_dir;  // what the engine has learned is kept here; "" keeps nothing
+  std::string state_dir;  // where the engine keeps what it has learned; "" = nowhere
 };
 
 Result<draft::TreeShape> parse_tree_shape(const std::string& name);
 Result<scheduler::Acceptance> parse_acceptance(const std::string& name);
 
-// Engine options for these prompts: room for `concurrency` of them, nothing more. kInvalidArgument for names
-// and combinations that do not exist: global selection is not exact under rejection acceptance, so asking for
-// rejection alone means stepwise; the other selections do not go with coupled acceptance.
+// Engine options with room for `concurrency` of these prompts. kInvalidArgument for unknown names and for
+// combinations that are not offered. Global selection is not exact under rejection acceptance, so rejection
+// without a named selection means stepwise; stepwise and two-step need rejection.
 Result<scheduler::EngineOptions> engine_options(const GenerateOptions& options, const ModelConfig& config,
                                                 const std::vector<std::vector<int32_t>>& prompts);
 

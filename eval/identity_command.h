@@ -13,7 +13,7 @@
 namespace ft::eval {
 
 struct IdentityOptions {
-  SessionOptions session;    // its threads are the cells'
+  SessionOptions session;    // `threads` is not used: each cell has its own number
   std::string second_model;  // another checkpoint, with another drafter; "" = none
   std::string prompts;       // JSON Lines, see read_domain_prompts
   int64_t tokens = 200'000;  // compared at least; every cell is run at least once
@@ -41,8 +41,8 @@ struct IdentityResult {
   bool clean() const { return mismatches == 0 && canary_mismatches == 0; }
 };
 
-// Runs the grid, cell by cell; `on_result` is called after each. kInternal where a cell has not done what it
-// is for (never hit the cache, never preempted, never checked).
+// Runs the grid, cell by cell; `on_result` is called after each. kInternal where a cell did not exercise what
+// it is meant to: no prefix hit, no preemption, no canary check.
 Result<std::vector<IdentityResult>> run_identity_grid(
     const IdentityOptions& options, const std::function<void(const IdentityResult&)>& on_result);
 

@@ -11,7 +11,7 @@
 
 namespace ft::eval {
 
-// One engine's settings, and what its requests do besides.
+// One cell: the settings of an engine, and what its requests exercise.
 struct IdentityCell {
   std::string drafter = "auto";
   int32_t nodes = 0;  // rows per request and step, anchor included; 0 = adaptive
@@ -34,7 +34,7 @@ inline constexpr size_t kIdentityForkSize = 4;
 struct IdentityRequest {
   size_t prompt = 0;     // of the pool
   size_t sampling = 0;   // of identity_samplings()
-  uint64_t variant = 0;  // another seed of the same
+  uint64_t variant = 0;  // which of several seeds
   bool longer = false;   // a completion of several pages, past the end token
 
   auto operator<=>(const IdentityRequest&) const = default;

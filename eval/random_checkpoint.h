@@ -1,5 +1,5 @@
-// `foretoken-eval make-random`: a checkpoint directory with random weights, for measurements that need a
-// model's size and shapes but not its sense.
+// `foretoken-eval make-random`: a checkpoint directory with random weights, for measurements that depend on a
+// model's size and shapes only.
 #pragma once
 
 #include <cstdint>

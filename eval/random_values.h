@@ -1,5 +1,4 @@
-// Random contents of stored weights: finite values of sane size, so that products keep the scale of their
-// input.
+// Random contents of stored weights: finite values of a size that keeps the scale of a product's input.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Random weights of a model's real shapes, made where a benchmark needs their bytes but no checkpoint.
+// Random weights of a model's real shapes in backend memory, for benchmarks without a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct LayerBytes {
   int64_t expert = 0;  // one routed expert
 };
 
-// A tree of weights with finite values of sane size: products keep the scale of their input. Content repeats
+// A tree of weights with finite values of a size that keeps the scale of a product's input. Content repeats
 // from tensor to tensor at random offsets. On a device each tensor has memory of its own; on a CPU they share
 // one block of host memory, so timings there say nothing about memory.
 class RandomWeights {

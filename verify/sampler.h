@@ -61,8 +61,7 @@ class Sampler {
   bool distribution(std::span<const float> logits, const SamplingParams& params, const TokenCounts* counts,
                     TokenMask mask, std::span<double> out);
 
-  // What sample() reports of `token` had it chosen it: `out` is overwritten, not degenerate. The token's raw
-  // logit must be above -inf.
+  // Fills `out` as if sample() had chosen `token`, whose raw logit must be above -inf.
   void report(std::span<const float> logits, const SamplingParams& params, int32_t token, SampleResult& out);
 
  private:

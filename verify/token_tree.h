@@ -47,7 +47,7 @@ struct TokenTree {
     int32_t parent = 0;
     float path_probability = 0.0f;
   };
-  // start() and `count` times add(), of what child(i) says of the i-th.
+  // The same as start(anchor) and then add() for child(0), ..., child(count - 1).
   template <class Describe>
   void assign(int32_t anchor, size_t count, Describe child) {
     nodes.resize(count + 1);

@@ -23,7 +23,7 @@ struct VerifyInput {
   const StopRule& stop;         // tokens_left >= 1
   // Tokens up to and including the anchor; may be null if !params.uses_counts().
   TokenCounts* counts = nullptr;
-  // Its state after the anchor; null: unconstrained.
+  // The request's constraint, in its state after the anchor; null: unconstrained.
   Constraint* constraint = nullptr;
 };
 

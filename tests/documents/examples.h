@@ -1,8 +1,8 @@
 // What the documents promise: questions with their answers, and command lines.
 //
-// A question is a row of a table | kind | question | reply |, where "(thinking off)" in the kind is part of the
-// request; or a block of code with a request for /v1/chat/completions, as the body of a curl command or alone,
-// and the quotation that follows it. In a reply, a space stands for any white space.
+// A question is a row of a table | kind | question | reply |, where "(thinking off)" in the kind is part of
+// the request; or a block of code with a request for /v1/chat/completions, as the body of a curl command or
+// alone, and the quotation that follows it. In a reply, a space stands for any white space.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
-// Every question of the documents, asked of the server on every instruction set that this CPU has: the reply is
-// the one that is printed, and no token of it was close to another one.
+// Every question of the documents, asked of the server on every instruction set that this CPU has: the reply
+// is the one that is printed, and no token of it was close to another one.
 #include "tests/documents/examples.h"
 
 #include <gtest/gtest.h>
@@ -24,8 +24,8 @@ using server::testing::RawClient;
 using server::testing::RawResponse;
 using testing::Program;
 
-// Logits of different instruction sets differ by up to some tenths. Every token of an example has to be ahead of
-// the second best by this much, in nats.
+// Logits of different instruction sets differ by up to some tenths. Every token of an example has to be ahead
+// of the second best by this much, in nats.
 constexpr double kMargin = 2.0;
 
 std::vector<Example> all_examples() {

@@ -22,10 +22,10 @@ scheduler::RequestReport report(int64_t completion_tokens, int64_t steps, int64_
 
 TEST(AcceptFigures, WeighsByRequestAndByStep) {
   std::vector<AcceptCounts> prompts(3);
-  // 12 tokens of 4 steps, and 6 tokens of 6; the first token of each comes from its prompt.
+  // One request emits 12 tokens in 4 steps, the other 6 in 6. The first token of each comes from its prompt.
   prompts[0].add(report(13, 4, 20, {4, 3, 1}));
   prompts[1].add(report(7, 6, 6, {}));
-  // Ends with its first token: there was no step.
+  // A request that ends with its first token has no step.
   prompts[2].add(report(1, 0, 0, {}));
   const AcceptFigures figures = accept_figures(prompts, 1);
   EXPECT_EQ(figures.requests, 2);

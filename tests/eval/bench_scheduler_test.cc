@@ -8,7 +8,7 @@ namespace ft::eval {
 namespace {
 
 int64_t g_allocations = 0;
-// As a counter would that sees one allocation between two looks.
+// A counter of allocations that sees one more at every call.
 int64_t one_more() {
   return g_allocations++;
 }

@@ -35,7 +35,7 @@ Outcome run(const std::function<int(std::ostream&, std::ostream&)>& command) {
   return {code, out.str(), err.str()};
 }
 
-// Every answer line stands for its case, in order, with the vector's value or error type.
+// Line i of the output answers case i, with the expected value or error type.
 void expect_answers(const Outcome& outcome, const std::vector<Json>& cases, const char* key,
                     const char* expected) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -129,7 +129,7 @@ TEST(EncodingCommands, MalformedCasesNameFileAndLine) {
 TEST(EncodingCommands, MissingFilesAreNamed) {
   const TempDir folder;
   const std::string empty = folder.write("empty", "");
-  // A folder is no case file either.
+  // A folder is not a file of cases.
   for (const std::string& missing : {folder.file("none"), folder.file("none/deeper"), folder.path()}) {
     const auto names_it = [&](const Outcome& outcome) {
       EXPECT_EQ(outcome.code, 2) << missing;

@@ -42,7 +42,7 @@ TEST(IdentityGrid, AsksForAllSamplingsAndForWhatTheCellIsAbout) {
       samplings.insert(request.sampling);
       ++copies[{request.prompt, request.sampling}];
       EXPECT_EQ(request.longer, cell.preempts);
-      // Only a long prompt has a page to find again.
+      // Prefixes are cached in whole pages, so only a long prompt can hit.
       EXPECT_TRUE(!cell.repeats || request.prompt >= kPool / 2);
     }
     EXPECT_TRUE(cell.forks || samplings.size() == 4u);

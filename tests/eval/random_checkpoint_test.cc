@@ -57,7 +57,7 @@ TEST(RandomCheckpoint, LoadsAndRuns) {
       ASSERT_TRUE(std::isfinite(logit));
       squares += logit * logit;
     }
-    // Neither all the same nor certain of one token.
+    // Logits differ, and no token has all the probability.
     const double spread = std::sqrt(squares / static_cast<double>(logits->size()));
     EXPECT_GT(spread, 0.05);
     EXPECT_LT(spread, 20.0);

@@ -1,4 +1,4 @@
-// Steps that the backend records and replays give what running their ops gives.
+// A step that the backend records and replays gives the same results as running its ops.
 #include <gtest/gtest.h>
 
 #include "tests/support/backend_memory.h"

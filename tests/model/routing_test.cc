@@ -1,4 +1,4 @@
-// The experts that a forward call reports: those of every layer, for the rows of the call.
+// A forward call reports which experts every layer chose for each row of the call.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A cache without compressed layers needs a window of rows and nothing else of what came before.
+// A cache without compressed layers depends on a window of rows and on nothing before it.
 #include <gtest/gtest.h>
 
 #include <cstring>

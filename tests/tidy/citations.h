@@ -24,8 +24,8 @@ class Book {
  public:
   explicit Book(std::string_view markdown);
 
-  // A section, or a point of one: "3.2.4" is item 4 of the numbered list in section 3.2, "6.3b" what section 6.3
-  // marks with (b).
+  // A section, or a point of one: "3.2.4" is item 4 of the numbered list in section 3.2, "6.3b" what section
+  // 6.3 marks with (b).
   bool has(std::string_view part) const;
 
  private:

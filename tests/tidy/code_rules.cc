@@ -30,7 +30,8 @@ std::vector<Violation> includes_follow_the_arrows(const Source& source) {
   std::vector<Violation> found;
   if (!kMayInclude.contains(source.folder())) return {{0, "this folder holds no code"}};
   const std::set<std::string>& allowed = kMayInclude.at(source.folder());
-  // From the text: the code has its quotes emptied. An #include inside a comment would have to begin the line.
+  // From the text: the code has its quotes emptied. An #include inside a comment would have to begin the
+  // line.
   static const std::regex include(R"re((?:^|\n)[ \t]*#[ \t]*include[ \t]*"([^"\n]+)")re");
   for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), include);
        match != std::sregex_iterator(); ++match) {
@@ -70,7 +71,8 @@ std::vector<Violation> tests_are_named_as_sentences(const Source& source) {
   return found;
 }
 
-// gcc 12 may leave the state of a coroutine uninitialised that awaits in a condition: it then resumes anywhere.
+// gcc 12 may leave the state of a coroutine uninitialised that awaits in a condition: it then resumes
+// anywhere.
 std::vector<Violation> conditions_do_not_await(const Source& source) {
   std::vector<Violation> found;
   static const std::regex condition(R"(\b(?:if|while|for|switch)\s*\()");

@@ -1,5 +1,5 @@
-// The rules of the tree that no compiler checks. Each is a function of one file, with files that break it and files that
-// keep it, so that a rule that cannot fail is found out.
+// The rules of the tree that no compiler checks. Each is a function of one file, with files that break it and
+// files that keep it, so that a rule that cannot fail is found out.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,5 @@
-// The files of the repository as the tidy rules read them: whole, without comments and literals, and as comments alone.
+// The files of the repository as the tidy rules read them: whole, without comments and literals, and as
+// comments alone.
 #pragma once
 
 #include <string>
@@ -22,7 +23,8 @@ struct Source {
   bool is_markdown() const { return path.ends_with(".md"); }
 };
 
-// C++ `text` with comments, and what string and character literals hold, replaced by spaces. Line breaks stay.
+// C++ `text` with comments, and what string and character literals hold, replaced by spaces. Line breaks
+// stay.
 std::string code_of(std::string_view text);
 
 // C++ `text` with everything but the words of its comments replaced by spaces. Line breaks stay.
@@ -31,8 +33,8 @@ std::string comments_of(std::string_view text);
 // Every file of the repository that people write: C++, CUDA, CMake, Markdown, shell, Python. Sorted by path.
 const std::vector<Source>& source_tree();
 
-// Whether the repository has a file or folder `path` (from the root). `*` stands for any part of one name, {a,b} for
-// either.
+// Whether the repository has a file or folder `path` (from the root). `*` stands for any part of one name,
+// {a,b} for either.
 bool in_repository(std::string_view path);
 
 // 1 for the first line.

@@ -1,6 +1,7 @@
-// Generating in steps, with drafts, emits strings with the probability that the target gives them: coupled
-// trees of any shape, and both rejection rules, under penalties, narrowing, ends and constraints. What one
-// step learns must not leak into the next, so whole strings are tested, over all their steps.
+// Speculative generation emits each string with the probability that the target gives it. This is tested for
+// coupled trees of any shape and for both rejection rules, under penalties, top-k, top-p and min-p, stop
+// rules and constraints. Whole strings are tested over all their steps, because an error may be in what one
+// step leaves to the next.
 //
 // Chi-square at alpha = 1e-6 over the strings of up to three of three tokens, n = 100000 (at most 26 degrees,
 // limit about 77): a statistic of n * sum d^2 / p = 120 is found with probability 0.99; for a string of

@@ -194,7 +194,7 @@ TEST(RejectionVerifier, MatchesTheDefinition) {
       ASSERT_NEAR(verified.samples[i].top_logprobs[0].logprob,
                   std::log(*std::max_element(raw.begin(), raw.end())), 1e-4);
     }
-    // Counts and constraint: past what was emitted and nothing else.
+    // Counts and constraint have moved past the emitted tokens, and no further.
     Tokens output(context.begin() + kPrompt, context.end());
     output.insert(output.end(), expected.emitted.begin(), expected.emitted.end());
     for (const TokenCounts::Entry& entry : counts.entries()) {
@@ -214,7 +214,7 @@ TEST(RejectionVerifier, MatchesTheDefinition) {
     if (std::ssize(verified.path) == drafted.tree.size()) ++whole;
     if (rule && gamma > 0 && !rule({context.begin() + kPrompt, context.end()}, chain[1].token)) ++forbidden;
   }
-  // What the trials went through.
+  // Counts of what the trials have covered.
   EXPECT_GT(accepted, 2000);
   EXPECT_GT(stopped, 20) << "a draft that ends the request";
   EXPECT_GT(whole, 200);
@@ -365,7 +365,7 @@ TEST(RejectionVerifier, ResultsDoNotDependOnEarlierCalls) {
   }
 }
 
-// Says yes in its mask and no afterwards.
+// A constraint whose mask allows a token that advance() then refuses.
 class Refusing : public ScriptedConstraint {
  public:
   Refusing() : ScriptedConstraint(kVocab, [](const Tokens&, int32_t) { return true; }) {}

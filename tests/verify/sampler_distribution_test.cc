@@ -66,7 +66,7 @@ TEST(SamplerDistribution, IsTheProcessedSoftmax) {
   }
 }
 
-// What distribution() says, against what sample() does: with everything that shapes a row at once.
+// distribution() agrees with the frequencies of sample(), with every parameter in effect at once.
 TEST(SamplerDistribution, IsWhatDistributionSays) {
   TokenCounts counts;
   counts.add_prompt(std::vector<int32_t>{2, 4});
@@ -101,7 +101,7 @@ TEST(SamplerDistribution, IsWhatDistributionSays) {
       }
       EXPECT_LT(chi_square(observed, probability), chi_square_limit(degrees(probability)))
           << "k " << params.top_k << " p " << params.top_p << " min " << params.min_p;
-      // The test can fail: the same draws against the row without penalties.
+      // The test can fail: the same draws do not follow the row without penalties.
       std::array<double, kVocab> other{};
       SamplingParams unpenalised = params;
       unpenalised.presence_penalty = 0.0;

@@ -33,7 +33,7 @@ inline double chi_square_limit(double degrees) {
   return degrees * std::pow(1.0 - a + kAlphaZOneSided * std::sqrt(a), 3.0);
 }
 
-// How far an observed share of n may be from p.
+// How far an observed frequency in n draws may be from the probability p.
 inline double share_limit(double p, double n) {
   return kAlphaZTwoSided * std::sqrt(p * (1.0 - p) / n);
 }

@@ -42,8 +42,8 @@ TEST(TokenTree, AddKeepsDepthAndFindsChildren) {
   EXPECT_TRUE(validate(again, 10).has_value());
 }
 
-// A random tree of each size, built again in the memory of the last: children by the links and by scanning
-// the parents.
+// Random trees, each built in the memory of the one before: finding a child by the links agrees with scanning
+// all nodes for their parents.
 TEST(TokenTree, ChildrenAreFoundUnderTheirParentOnly) {
   std::mt19937_64 rng(3);
   TokenTree tree;

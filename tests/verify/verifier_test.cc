@@ -106,7 +106,7 @@ Generation generate(const Tokens& prompt, const SamplingParams& params, const St
   return generation;
 }
 
-// Token by token with the definition: no tree, no verifier.
+// The expected tokens: one at a time by the sampler's definition, without a tree or a verifier.
 Generation generate_by_definition(const Tokens& prompt, const SamplingParams& params, const StopRule& stop,
                                   const ScriptedConstraint::Rule& rule = {}) {
   ReferenceSampler reference;
