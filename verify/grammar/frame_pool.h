@@ -17,11 +17,11 @@ struct Frame {
   uint32_t rule = 0;
   uint32_t index = 0;  // items begun; for an object the first member that may still come
   uint32_t count = 0;  // members so far, as far as their number matters
-  uint32_t used = 0;   // NameList of names that the rule does not name
+  uint32_t used = 0;   // list of the names that the rule does not name, or of items that must differ
   bool operator==(const Frame&) const = default;
 };
 
-// A name seen and the list of those before it. List 0 is empty.
+// A name or item seen and the list of those before it. List 0 is empty.
 struct UsedName {
   uint32_t before = 0;
   uint64_t hash = 0;

@@ -37,6 +37,8 @@ struct ArrayRule {
   NodeId rest = 0;
   uint32_t min = 0;
   uint32_t max = UINT32_MAX;  // no maximum
+  // No two items are equal. Then there is no prefix, items are literals and strings, and equal ones are equal texts.
+  bool unique = false;
 
   NodeId item(uint32_t index) const { return index < prefix.size() ? prefix[index] : rest; }
   // Items up to which their number matters.

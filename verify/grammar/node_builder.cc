@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "verify/grammar/number_language.h"
 #include "verify/grammar/regex.h"
 
 namespace ft::grammar {
@@ -34,8 +35,8 @@ tl::expected<std::shared_ptr<const Grammar>, SchemaError> NodeBuilder::build() {
   if (!error_) {
     do {
       find_productive();
-    } while (drop_impossible());
-    if (!drafts_[grammar_->root].productive)
+    } while (drop_impossible() && !error_);
+    if (!error_ && !drafts_[grammar_->root].productive)
       error_ = SchemaError{"", "#", "no value is valid, as far as we can tell"};
   }
   for (NodeId id = 0; id < drafts_.size() && !error_; ++id) finish_node(id);
@@ -73,7 +74,6 @@ void NodeBuilder::draft(NodeId id) {
         draft_string(draft, *shape.string);
         break;
       case JsonType::kArray:
-        if (shape.array->unique) return refuse("uniqueItems", conjunction, "this keyword is not supported");
         draft.arrays.push_back(draft_array(id, *shape.array));
         break;
       case JsonType::kObject:
@@ -114,6 +114,7 @@ NodeBuilder::ArrayDraft NodeBuilder::draft_array(NodeId id, const ArrayShape& sh
   draft.rest = item(shape.rest);
   draft.min = shape.min;
   draft.max = shape.max;
+  draft.unique = shape.unique;
   return draft;
 }
 
@@ -330,6 +331,14 @@ bool NodeBuilder::drop_impossible() {
         array.max = std::min<int64_t>(array.max, dead - array.prefix.begin());
       else if (!drafts_[array.rest].productive)
         array.max = std::min(array.max, static_cast<int64_t>(array.prefix.size()));
+      if (array.unique && array.max > 1 && !array.dead) {
+        const std::optional<int64_t> distinct = distinct_items(array);
+        if (!distinct)
+          refuse("uniqueItems", node.conjunction,
+                 "supported for strings, integers, true, false and null, which are not alternatives of one "
+                 "another");
+        array.max = std::min(array.max, distinct.value_or(kNoLimit));
+      }
       if (array.dead || array.min <= array.max) continue;
       array.dead = found = true;
     }
@@ -370,7 +379,40 @@ void NodeBuilder::finish_node(NodeId id) {
 }
 
 ArrayRule NodeBuilder::finish_array(const ArrayDraft& draft) const {
-  return {draft.prefix, draft.rest, limit_of(draft.min), limit_of(draft.max)};
+  return {draft.prefix, draft.rest, limit_of(draft.min), limit_of(draft.max), draft.unique && draft.max > 1};
+}
+
+std::optional<int64_t> NodeBuilder::distinct_items(const ArrayDraft& draft) const {
+  const NodeDraft& item = drafts_[draft.rest];
+  if (!draft.prefix.empty() || item.rules.strings.size() > 1) return std::nullopt;
+  for (const ArrayDraft& array : item.arrays)
+    if (holds_value(array)) return std::nullopt;
+  for (const ObjectDraft& object : item.objects)
+    if (holds_value(object)) return std::nullopt;
+  int64_t count = item.rules.strings.empty() ? 0 : kNoLimit;
+  for (const uint32_t string : item.rules.strings) {
+    const StringRule& rule = *grammar_->strings[string];
+    const Automaton& texts = rule.language().automaton();
+    if (!rule.bounded() && texts.longest(texts.start()) != Automaton::kUnbounded)
+      count = texts.continuations(texts.start());
+    else if (rule.has_maximum() && rule.free_characters(rule.start()) == 0)
+      return std::nullopt;  // a pattern with a length: how many texts there are is not known
+  }
+  Automaton seen;
+  for (const uint32_t literal : item.rules.literals) {
+    const Automaton& texts = *grammar_->literals[literal].texts;
+    const Automaton strings = *compile_regex("\".*", RegexMatch::kWhole);
+    const auto others = Automaton::difference(texts, strings);
+    const auto numbers = others ? Automaton::intersection(*others, all_numbers()) : std::nullopt;
+    const auto odd = numbers ? Automaton::difference(*numbers, all_integers()) : std::nullopt;
+    const auto again = Automaton::intersection(seen, texts);
+    if (!odd || !odd->empty() || !again || !again->empty()) return std::nullopt;
+    // A string that is given beside strings by rule might be the same.
+    if (!item.rules.strings.empty() && !Automaton::intersection(texts, strings)->empty()) return std::nullopt;
+    seen = *Automaton::unite(seen, texts);
+    if (count != kNoLimit) count += texts.continuations(texts.start());
+  }
+  return count;
 }
 
 ObjectRule NodeBuilder::finish_object(const ObjectDraft& draft) {

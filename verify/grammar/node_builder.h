@@ -33,6 +33,7 @@ class NodeBuilder {
     NodeId rest = 0;
     int64_t min = 0;
     int64_t max = 0;
+    bool unique = false;
     bool dead = false;
   };
   struct ObjectDraft {
@@ -74,6 +75,8 @@ class NodeBuilder {
 
   void finish_node(NodeId id);
   ArrayRule finish_array(const ArrayDraft& draft) const;
+  // How many different items there are; nothing where equal items may be different texts.
+  std::optional<int64_t> distinct_items(const ArrayDraft& draft) const;
   ObjectRule finish_object(const ObjectDraft& draft);
 
   void refuse(std::string_view keyword, ConjunctionId where, std::string message);

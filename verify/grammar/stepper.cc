@@ -8,6 +8,7 @@ namespace {
 constexpr uint64_t kHashStart = 0xCBF29CE484222325u;  // FNV-1a
 constexpr uint64_t kHashFactor = 0x100000001B3u;
 constexpr uint32_t kNoMaximum = UINT32_MAX;
+constexpr uint32_t kPlenty = 256;  // characters, more than tokens have
 
 // One more, as far as it matters.
 uint32_t count_up(uint32_t count, uint32_t counted) {
@@ -25,31 +26,29 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
   switch (from.phase) {
     case Phase::kValue:
       return begin_value(from.rule, from.frame, byte, out);
-    case Phase::kLiteral: {
-      const LiteralRule& rule = grammar_.literals[from.rule];
-      const uint32_t next = rule.texts->next(from.state, rule.class_of[byte]);
-      if (next != Automaton::kDead) {
-        Configuration to = from;
-        to.state = next;
-        return put(to, out);
-      }
-      if (rule.texts->label(from.state) != 0) after(from.frame, byte, out);
-      return;
-    }
+    case Phase::kLiteral:
     case Phase::kString:
     case Phase::kText: {
-      const StringRule& rule = *grammar_.strings[from.rule];
-      StringRule::Position position{{from.state, from.unit}, from.length};
-      if (from.phase == Phase::kString && byte == '"' && from.unit == CharClassifier::kBoundary) {
-        if (rule.accepts(position)) put({from.frame, Phase::kAfter, 0, 0, 0, 0, 0}, out);
-        return;
-      }
-      if (!rule.step(position, byte)) return;
+      const bool closed =
+          from.phase == Phase::kString && byte == '"' && from.unit == CharClassifier::kBoundary;
       Configuration to = from;
-      to.state = position.text.state;
-      to.unit = static_cast<uint16_t>(position.text.unit);
-      to.length = position.length;
-      return put(to, out);
+      if (!closed && step_item(to, byte)) {
+        if (from.hash != 0) {
+          to.hash = (from.hash ^ byte) * kHashFactor;
+          if (!item_alive(to)) return;
+        }
+        return put(to, out);
+      }
+      if (from.phase == Phase::kText || (from.phase == Phase::kString && !closed) || !item_ends(from)) return;
+      FrameId frame = from.frame;
+      if (from.hash != 0) {
+        const auto behind = behind_item(from);
+        if (!behind) return;
+        frame = *behind;
+      }
+      // A literal ends where something else begins, a string with its quote.
+      if (closed) return put({frame, Phase::kAfter, 0, 0, 0, 0, 0}, out);
+      return after(frame, byte, out);
     }
     case Phase::kFirstItem: {
       const Frame frame = pool_[from.frame];
@@ -94,14 +93,20 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
 
 void Stepper::begin_value(NodeId node_id, FrameId frame, uint8_t byte, Configurations& out) {
   const Node& node = grammar_.nodes[node_id];
+  const bool unique =
+      frame != kBottom && !pool_[frame].is_object && grammar_.arrays[pool_[frame].rule].unique;
+  const auto put_item = [&](const Configuration& item) {
+    if (!unique || item_alive(item)) put(item, out);
+  };
+  const uint64_t hash = unique ? (kHashStart ^ byte) * kHashFactor : 0;
   for (const uint32_t l : node.literals) {
     const LiteralRule& rule = grammar_.literals[l];
     const uint32_t next = rule.texts->next(rule.texts->start(), rule.class_of[byte]);
-    if (next != Automaton::kDead) put({frame, Phase::kLiteral, 0, l, next, 0, 0}, out);
+    if (next != Automaton::kDead) put_item({frame, Phase::kLiteral, 0, l, next, 0, hash});
   }
   if (byte == '"')
     for (const uint32_t s : node.strings)
-      put({frame, Phase::kString, 0, s, grammar_.strings[s]->start().text.state, 0, 0}, out);
+      put_item({frame, Phase::kString, 0, s, grammar_.strings[s]->start().text.state, 0, hash});
   if (byte == '[')
     for (const uint32_t a : node.arrays)
       put({pool_.intern({frame, false, a, 0, 0, 0}), Phase::kFirstItem, 0, 0, 0, 0, 0}, out);
@@ -110,6 +115,54 @@ void Stepper::begin_value(NodeId node_id, FrameId frame, uint8_t byte, Configura
       put({pool_.intern({frame, true, o, 0, 0, 0}), Phase::kFirstName, 0, 0, 0, 0, 0}, out);
   for (const uint32_t t : node.texts)
     step({frame, Phase::kText, 0, t, grammar_.strings[t]->start().text.state, 0, 0}, byte, out);
+}
+
+bool Stepper::step_item(Configuration& item, uint8_t byte) const {
+  if (item.phase == Phase::kLiteral) {
+    const LiteralRule& rule = grammar_.literals[item.rule];
+    const uint32_t next = rule.texts->next(item.state, rule.class_of[byte]);
+    if (next != Automaton::kDead) item.state = next;
+    return next != Automaton::kDead;
+  }
+  StringRule::Position position{{item.state, item.unit}, item.length};
+  if (!grammar_.strings[item.rule]->step(position, byte)) return false;
+  item.state = position.text.state;
+  item.unit = static_cast<uint16_t>(position.text.unit);
+  item.length = position.length;
+  return true;
+}
+
+bool Stepper::item_ends(const Configuration& item) const {
+  if (item.phase == Phase::kLiteral) return grammar_.literals[item.rule].texts->label(item.state) != 0;
+  return grammar_.strings[item.rule]->accepts({{item.state, item.unit}, item.length});
+}
+
+std::optional<FrameId> Stepper::behind_item(const Configuration& item) {
+  Frame frame = pool_[item.frame];
+  if (pool_.has_name(frame.used, item.hash)) return std::nullopt;
+  frame.used = pool_.with_name(frame.used, item.hash);
+  return pool_.intern(frame);
+}
+
+bool Stepper::item_alive(const Configuration& item) const {
+  const uint32_t used = pool_[item.frame].used;
+  if (item.phase == Phase::kLiteral) {
+    if (grammar_.literals[item.rule].texts->continuations(item.state) > pool_.name_count(used)) return true;
+  } else {
+    const StringRule& rule = *grammar_.strings[item.rule];
+    // A character of any kind is over a million continuations, more than a reply has items.
+    if (rule.free_characters({{item.state, item.unit}, item.length}) > 0) return true;
+    if (!rule.has_maximum() && rule.language().automaton().longest(item.state) == Automaton::kUnbounded)
+      return true;
+  }
+  // Few continuations are left: the first that was not used settles it, and at most as many are tried as were used.
+  if (item_ends(item) && !pool_.has_name(used, item.hash)) return true;
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    Configuration next = item;
+    next.hash = (item.hash ^ byte) * kHashFactor;
+    if (step_item(next, static_cast<uint8_t>(byte)) && item_alive(next)) return true;
+  }
+  return false;
 }
 
 void Stepper::begin_item(const Frame& before, uint8_t byte, Configurations& out) {
@@ -250,11 +303,8 @@ bool Stepper::extra_alive(const Configuration& from, const Frame& frame, const O
 bool Stepper::complete(const Configuration& configuration) const {
   if (configuration.frame != kBottom) return false;
   if (configuration.phase == Phase::kAfter) return true;
-  if (configuration.phase == Phase::kLiteral)
-    return grammar_.literals[configuration.rule].texts->label(configuration.state) != 0;
-  if (configuration.phase == Phase::kText)
-    return grammar_.strings[configuration.rule]->accepts(
-        {{configuration.state, configuration.unit}, configuration.length});
+  if (configuration.phase == Phase::kLiteral || configuration.phase == Phase::kText)
+    return item_ends(configuration);
   if (configuration.phase == Phase::kValue)  // an empty text without quotes
     for (const uint32_t t : grammar_.nodes[configuration.rule].texts)
       if (grammar_.strings[t]->accepts(grammar_.strings[t]->start())) return true;
@@ -262,9 +312,14 @@ bool Stepper::complete(const Configuration& configuration) const {
 }
 
 uint32_t Stepper::free_characters(const Configuration& configuration) const {
-  if (configuration.phase == Phase::kString)
-    return grammar_.strings[configuration.rule]->free_characters(
-        {{configuration.state, configuration.unit}, configuration.length});
+  if (configuration.phase == Phase::kString) {
+    const StringRule& rule = *grammar_.strings[configuration.rule];
+    const uint32_t free =
+        rule.free_characters({{configuration.state, configuration.unit}, configuration.length});
+    // An item that must differ needs a character more to do so.
+    if (configuration.hash != 0 && rule.has_maximum()) return free > kPlenty ? free - 1 : 0;
+    return free;
+  }
   if (configuration.phase == Phase::kInName && configuration.state != Automaton::kDead &&
       configuration.unit == CharClassifier::kBoundary) {
     const ObjectRule& rule = grammar_.objects[pool_[configuration.frame].rule];
@@ -274,6 +329,10 @@ uint32_t Stepper::free_characters(const Configuration& configuration) const {
 }
 
 CharKinds Stepper::free_kinds(const Configuration& configuration, uint32_t characters) const {
+  // Within a maximum the last continuation may be one that was used.
+  if (configuration.phase == Phase::kString && configuration.hash != 0 &&
+      grammar_.strings[configuration.rule]->has_maximum())
+    return 0;
   if (configuration.phase == Phase::kString)
     return grammar_.strings[configuration.rule]->free_kinds(
         {{configuration.state, configuration.unit}, configuration.length}, characters);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "verify/grammar/frame_pool.h"
@@ -34,7 +35,7 @@ struct Configuration {
   uint32_t rule = 0;    // node, literal, string or text
   uint32_t state = 0;   // of the automaton; in a name of that of other names, dead where there may be none
   uint32_t length = 0;  // characters of a string; in a name the node of the trie
-  uint64_t hash = 0;    // of a name so far
+  uint64_t hash = 0;    // of a name so far, or of an item that must differ from those before it
   bool operator==(const Configuration&) const = default;
 };
 using Configurations = std::vector<Configuration>;
@@ -64,6 +65,13 @@ class Stepper {
   void in_name(const Configuration& from, uint8_t byte, Configurations& out);
   void end_name(const Configuration& from, Configurations& out);
   void begin_name(FrameId frame, Configurations& out);
+
+  // Items that must differ: the frame behind one, or none if it was used.
+  std::optional<FrameId> behind_item(const Configuration& item);
+  // Whether an item begun so can be ended as one that was not used.
+  bool item_alive(const Configuration& item) const;
+  bool step_item(Configuration& item, uint8_t byte) const;
+  bool item_ends(const Configuration& item) const;
 
   // Members that may come next: first to last, none where last < first.
   struct Members {

@@ -93,7 +93,8 @@ class StringRule {
   // Kinds of characters that may follow in any number and order, for at least `characters` of them.
   CharKinds free_kinds(const Position& position, uint32_t characters) const;
   const TextLanguage& language() const { return *language_; }
-  bool bounded() const { return min_ > 0 || max_ != kNoMaximum; }
+  bool bounded() const { return min_ > 0 || has_maximum(); }
+  bool has_maximum() const { return max_ != kNoMaximum; }
 
  private:
   bool can_end(uint32_t state, uint32_t length) const;

@@ -27,7 +27,7 @@ void TokenMasker::fill(const Vocabulary& vocabulary, Stepper& stepper, const Con
 CharKinds TokenMasker::free_kinds(const Stepper& stepper, const Configurations& level) {
   if (level.size() != 1 || (level[0].phase != Phase::kString && level[0].phase != Phase::kInName)) return 0;
   Configuration key = level[0];
-  key.hash = 0;
+  key.hash = key.hash != 0 ? 1 : 0;
   key.length = key.phase == Phase::kInName ? 0 : key.length;
   if (!(key == free_for_)) {
     free_for_ = key;

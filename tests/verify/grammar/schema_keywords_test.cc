@@ -88,6 +88,16 @@ const Case kArrays[] = {
      {"[null]", "[1, 2]"}},
     {R"({"type": "array", "prefixItems": [{}, false]})", {"[]", "[1]"}, {"[1, 2]"}},
     {R"({"type": "array", "items": {"type": "array", "maxItems": 1}})", {"[[], [1]]"}, {"[[1, 2]]"}},
+    {R"({"type": "array", "items": {"type": "string"}, "uniqueItems": true})",
+     {"[]", R"(["a"])", R"(["a", "ab", "b"])"},
+     {R"(["a", "a"])", R"(["a", "b", "a"])"}},
+    {R"({"type": "array", "items": {"enum": ["a", "b", null]}, "uniqueItems": true, "minItems": 2})",
+     {R"(["b", "a"])", R"([null, "b", "a"])"},
+     {R"(["a"])", R"(["a", "a"])", R"(["a", "b", null, "a"])"}},
+    {R"({"type": "array", "items": {"type": "integer", "minimum": 8, "maximum": 11}, "uniqueItems": true})",
+     {"[8, 11, 10, 9]"},
+     {"[8, 8]", "[8, 9, 10, 11, 8]"}},
+    {R"({"type": "array", "items": {}, "uniqueItems": true, "maxItems": 1})", {"[[1]]"}, {"[1, 2]"}},
 };
 INSTANTIATE_TEST_SUITE_P(Arrays, SchemaKeywords, testing::ValuesIn(kArrays));
 
@@ -196,6 +206,8 @@ TEST(SchemaRefusals, NameTheKeywordAndThePath) {
   };
   const Refusal cases[] = {
       {R"({"properties": {"a": {"uniqueItems": true}}})", "uniqueItems", "#/properties/a"},
+      {R"({"items": {"type": "array", "items": {"type": "number"}, "uniqueItems": true}})", "uniqueItems", "#/items"},
+      {R"({"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": true, "minItems": 3})", "", "#"},
       {R"({"items": {"contains": {"type": "null"}}})", "contains", "#/items"},
       {R"({"unevaluatedProperties": false})", "unevaluatedProperties", "#"},
       {R"({"properties": {"a": {"format": "regex"}}})", "format", "#/properties/a"},
