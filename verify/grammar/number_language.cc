@@ -107,9 +107,14 @@ std::string magnitude_under(const Decimal& bound, bool exclusive) {
 }
 
 constexpr std::string_view kAnyMagnitude = "(0|[1-9][0-9]*)(\\.[0-9]+)?";
-constexpr std::string_view kPlain = "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,22})?";
+constexpr std::string_view kDecimal = "-?(0|[1-9][0-9]{0,17})\\.[0-9]{1,22}";
 constexpr std::string_view kScientific =
     "-?[0-9](\\.[0-9]{1,22})?[eE][+-]?(0?[0-9]{1,2}|[12][0-9]{2}|30[0-7])";
+
+std::string integer_pattern() {
+  return fmt::format("-?{}|-?9223372036854775807|-9223372036854775808|0",
+                     whole_under("9223372036854775807", '1'));
+}
 
 }  // namespace
 
@@ -150,24 +155,23 @@ Result<Decimal> parse_decimal(std::string_view text) {
 }
 
 const Automaton& all_numbers() {
-  static const Automaton numbers = compiled(fmt::format("{}|{}", kPlain, kScientific));
+  static const Automaton numbers =
+      compiled(fmt::format("{}|-0|{}|{}", integer_pattern(), kDecimal, kScientific));
   return numbers;
 }
 
 const Automaton& plain_numbers() {
-  static const Automaton numbers = compiled(kPlain);
+  static const Automaton numbers = compiled(fmt::format("{}|-0|{}", integer_pattern(), kDecimal));
   return numbers;
 }
 
 const Automaton& all_integers() {
-  static const Automaton integers = compiled(
-      fmt::format("-({}|9223372036854775808)|{}|18446744073709551615|0",
-                  whole_under("9223372036854775808", '1'), whole_under("18446744073709551615", '1')));
+  static const Automaton integers = compiled(integer_pattern());
   return integers;
 }
 
 const Automaton& fractional_numbers() {
-  static const Automaton numbers = compiled("-?(0|[1-9][0-9]{0,19})\\.(?:0{0,21}[1-9][0-9]{0,21})");
+  static const Automaton numbers = compiled("-?(0|[1-9][0-9]{0,17})\\.(?:0{0,21}[1-9][0-9]{0,21})");
   return numbers;
 }
 

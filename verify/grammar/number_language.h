@@ -24,7 +24,7 @@ struct Decimal {
 // The value of a JSON number's text; kInvalidArgument for exponents over 400.
 Result<Decimal> parse_decimal(std::string_view text);
 
-// What we write: integers from -2^63 to 2^64 - 1; other numbers with at most 20 digits before and 22 behind
+// What we write: integers from -2^63 to 2^63 - 1; other numbers with at most 18 digits before and 22 behind
 // the point, or one digit before the point and an exponent from -307 to 307.
 const Automaton& all_numbers();
 const Automaton& all_integers();  // written without a point

@@ -56,9 +56,9 @@ TEST(NumberLanguage, ReadsDecimalsExactly) {
 }
 
 TEST(NumberLanguage, IntegersHave64Bits) {
-  for (const char* text : {"0", "7", "-1", "18446744073709551615", "-9223372036854775808", "10"})
+  for (const char* text : {"0", "7", "-1", "9223372036854775807", "-9223372036854775808", "10"})
     EXPECT_TRUE(has(all_integers(), text)) << text;
-  for (const char* text : {"-0", "01", "", "-", "1.0", "1e2", "18446744073709551616", "-9223372036854775809"})
+  for (const char* text : {"-0", "01", "", "-", "1.0", "1e2", "9223372036854775808", "-9223372036854775809"})
     EXPECT_FALSE(has(all_integers(), text)) << text;
   EXPECT_TRUE(has(fractional_numbers(), "1.01"));
   EXPECT_FALSE(has(fractional_numbers(), "1.00"));

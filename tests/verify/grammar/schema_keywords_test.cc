@@ -206,7 +206,8 @@ TEST(SchemaRefusals, NameTheKeywordAndThePath) {
   };
   const Refusal cases[] = {
       {R"({"properties": {"a": {"uniqueItems": true}}})", "uniqueItems", "#/properties/a"},
-      {R"({"items": {"type": "array", "items": {"type": "number"}, "uniqueItems": true}})", "uniqueItems", "#/items"},
+      {R"({"items": {"type": "array", "items": {"type": "number"}, "uniqueItems": true}})", "uniqueItems",
+       "#/items"},
       {R"({"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": true, "minItems": 3})", "", "#"},
       {R"({"items": {"contains": {"type": "null"}}})", "contains", "#/items"},
       {R"({"unevaluatedProperties": false})", "unevaluatedProperties", "#"},
