@@ -7,6 +7,22 @@ namespace ft::server {
 
 using encoding::Json;
 
+namespace {
+
+// Doubles hold every integer up to here.
+constexpr double kExactMax = 9007199254740992.0;
+
+// An integer, also one that is written as 100.0 or 1e2.
+std::optional<int64_t> whole_number(const Json& value) {
+  if (value.is_integer()) return value.to_int64();
+  if (!value.is_double()) return std::nullopt;
+  const double number = value.to_double().value_or(std::nan(""));
+  if (!(std::abs(number) <= kExactMax) || number != std::floor(number)) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
+
+}  // namespace
+
 std::string type_message(std::string_view path, std::string_view expected, const Json& got) {
   return fmt::format("'{}' must be {}, not {}", path, expected, got.type_name());
 }
@@ -42,12 +58,16 @@ std::optional<bool> FieldReader::boolean(std::string_view name) {
 }
 
 std::optional<int64_t> FieldReader::integer(std::string_view name, int64_t min, int64_t max) {
-  const Json* value = typed(name, Json::Type::kInteger, "an integer");
+  const Json* value = any(name);
   if (value == nullptr) return std::nullopt;
-  const std::optional<int64_t> number = value->to_int64();
+  const std::optional<int64_t> number = whole_number(*value);
+  if (!number && !value->is_integer()) {
+    refuse(name, type_message(path(name), "an integer", *value));
+    return std::nullopt;
+  }
   if (!number || *number < min || *number > max) {
     refuse(name, fmt::format("'{}' must be between {} and {}, not {}", path(name), min, max,
-                             value->integer_text().substr(0, 40)));
+                             number ? std::to_string(*number) : value->integer_text().substr(0, 40)));
     return std::nullopt;
   }
   return number;

@@ -28,14 +28,21 @@ void reopen_reasoning(encoding::Prompt& prompt) {
 
 }  // namespace
 
-ApiError prompt_too_long(const ServedModel& model, size_t tokens_at_least, std::string field) {
+// Agents know a full context by these words, which are OpenAI's, and shorten what they send.
+ApiError prompt_too_long(const ServedModel& model, std::string_view tokens, std::string field) {
+  const bool chat = field == "messages";
   ApiError error =
-      bad_field(std::move(field),
-                fmt::format("the prompt has at least {} tokens, but the context of this model is {} tokens, "
-                            "completion included",
-                            tokens_at_least, model.context));
+      bad_field(std::move(field), fmt::format("This model's maximum context length is {} tokens. However, "
+                                              "your {} resulted in {} tokens. Please reduce "
+                                              "the length of the {}.",
+                                              model.context, chat ? "messages" : "prompt", tokens,
+                                              chat ? "messages" : "prompt"));
   error.code = "context_length_exceeded";
   return error;
+}
+
+ApiError prompt_too_long(const ServedModel& model, size_t tokens_at_least, std::string field) {
+  return prompt_too_long(model, fmt::format("at least {}", tokens_at_least), std::move(field));
 }
 
 ApiResult<std::vector<int32_t>> tokenize_prompt(const ServedModel& model, std::string_view text,
@@ -79,14 +86,7 @@ ApiResult<std::vector<int32_t>> completion_prompt(const ServedModel& model, cons
 ApiResult<int64_t> completion_limit(const ServedModel& model, const RequestParams& params,
                                     int64_t prompt_tokens, std::string field) {
   const int64_t left = model.context - prompt_tokens;
-  if (left < 1) {
-    ApiError error =
-        bad_field(std::move(field), fmt::format("the prompt has {} tokens, but the context of this model is "
-                                                "{} tokens, completion included",
-                                                prompt_tokens, model.context));
-    error.code = "context_length_exceeded";
-    return refuse(error);
-  }
+  if (left < 1) return refuse(prompt_too_long(model, std::to_string(prompt_tokens), std::move(field)));
   return std::min(left, params.max_tokens.value_or(model.default_max_tokens));
 }
 

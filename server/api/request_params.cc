@@ -58,11 +58,23 @@ void read_logit_bias(FieldReader& fields, const RequestDefaults& defaults, verif
   }
 }
 
+// A limit of tokens; 0 and -1 are clients' ways to ask for none, and the largest that they know is as good.
+std::optional<int64_t> read_limit(FieldReader& fields, std::string_view name) {
+  const auto limit = fields.integer(name, -1, INT64_MAX);
+  if (!limit || *limit < 1) return std::nullopt;
+  return std::min<int64_t>(*limit, INT32_MAX);
+}
+
 void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling) {
   sampling.temperature = fields.number("temperature", 0.0, 100.0).value_or(1.0);
-  sampling.top_p = read_positive(fields, "top_p", 1.0, 1.0);
+  sampling.top_p = fields.number("top_p", 0.0, 1.0).value_or(1.0);
   // -1 and 0 both mean "off" to clients.
   sampling.top_k = std::max<int64_t>(0, fields.integer("top_k", -1, INT32_MAX).value_or(0));
+  if (sampling.top_p == 0.0) {
+    // The smallest set with any probability is the likeliest token alone.
+    sampling.top_p = 1.0;
+    sampling.top_k = 1;
+  }
   sampling.min_p = fields.number("min_p", 0.0, 1.0).value_or(0.0);
   sampling.presence_penalty = fields.number("presence_penalty", -2.0, 2.0).value_or(0.0);
   sampling.frequency_penalty = fields.number("frequency_penalty", -2.0, 2.0).value_or(0.0);
@@ -122,6 +134,10 @@ void read_stream(FieldReader& fields, RequestParams& params) {
   if (const Json* options = fields.object("stream_options")) {
     FieldReader reader(*options, fields.path("stream_options"));
     params.include_usage = reader.boolean("include_usage").value_or(false);
+    if (reader.boolean("continuous_usage_stats").value_or(false))
+      reader.refuse("continuous_usage_stats",
+                    "'stream_options.continuous_usage_stats' is not supported: usage "
+                    "comes once, at the end");
     if (reader.error()) fields.refuse(*reader.error());
   }
   params.include_speculation = fields.boolean("include_speculation").value_or(false);
@@ -183,7 +199,7 @@ void read_response_format(FieldReader& fields) {
   if (format == nullptr) return;
   FieldReader reader(*format, fields.path("response_format"));
   const auto type = reader.text("type");
-  if (reader.ok() && !type) reader.refuse("type", "'response_format.type' is missing");
+  if (reader.ok() && !type && format->size() > 0) reader.refuse("type", "'response_format.type' is missing");
   if (type && *type != "text") {
     reader.refuse("type", fmt::format("'response_format.type' is '{}', but only 'text' is supported: the "
                                       "output would not be constrained",
@@ -197,8 +213,8 @@ void read_response_format(FieldReader& fields) {
 RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults) {
   RequestParams params;
   params.model = fields.text("model").value_or("");
-  const auto older = fields.integer("max_tokens", 1, INT32_MAX);
-  const auto newer = fields.integer("max_completion_tokens", 1, INT32_MAX);
+  const auto older = read_limit(fields, "max_tokens");
+  const auto newer = read_limit(fields, "max_completion_tokens");
   params.max_tokens = newer ? newer : older;
   params.choices = static_cast<int>(fields.integer("n", 1, kChoicesMax).value_or(1));
   read_stream(fields, params);

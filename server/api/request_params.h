@@ -14,8 +14,8 @@
 
 namespace ft::server {
 
-inline constexpr int kChoicesMax = 8;          // n
-inline constexpr int kStopStringsMax = 16;     // entries of stop
+inline constexpr int kChoicesMax = 128;        // n
+inline constexpr int kStopStringsMax = 64;     // entries of stop
 inline constexpr size_t kStopBytesMax = 1024;  // of one stop string
 inline constexpr int kTopLogprobsMax = 20;
 inline constexpr size_t kLogitBiasMax = 1024;  // entries of logit_bias

@@ -104,17 +104,19 @@ std::vector<Refused> wrong_types() {
 INSTANTIATE_TEST_SUITE_P(WrongTypes, ChatRequestRefused, ::testing::ValuesIn(wrong_types()));
 
 const Refused kRanges[] = {
-    {"max_tokens", "0", "max_tokens"},
+    {"max_tokens", "-2", "max_tokens"},
+    {"max_tokens", "1.5", "max_tokens"},
     {"max_tokens", "99999999999999999999", "max_tokens"},
     {"max_completion_tokens", "-1", "max_completion_tokens"},
     {"n", "0", "n"},
-    {"n", "9", "n"},
-    {"n", "1.0", "n"},
+    {"n", "129", "n"},
+    {"n", "1.5", "n"},
+    {"n", R"("1")", "n"},
     {"seed", "9223372036854775808", "seed"},
     {"temperature", "-0.1", "temperature"},
     {"temperature", "NaN", "temperature"},
     {"temperature", "Infinity", "temperature"},
-    {"top_p", "0", "top_p"},
+    {"top_p", "-0.1", "top_p"},
     {"top_p", "1.5", "top_p"},
     {"top_k", "-2", "top_k"},
     {"min_p", "2", "min_p"},
@@ -130,7 +132,11 @@ const Refused kRanges[] = {
     {"stop", "7", "stop"},
     {"stop", "{}", "stop"},
     {"stop", R"(["a",7])", "stop[1]"},
-    {"stop", R"(["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a"])", "stop"},
+    {"stop",
+     R"(["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a",
+         "a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a",
+         "a","a","a","a","a","a","a"])",
+     "stop"},
     {"stop_token_ids", "[1000]", "stop_token_ids"},
     {"stop_token_ids", R"(["a"])", "stop_token_ids"},
     {"stream_options", R"({"include_usage":1})", "stream_options.include_usage"},
@@ -149,7 +155,7 @@ const Refused kRanges[] = {
     {"speculation", R"({"nodes":1})", "speculation.nodes"},
     {"priority", "2147483648", "priority"},
     {"priority", "-2147483648", "priority"},
-    {"priority", "1.0", "priority"},
+    {"priority", "1.5", "priority"},
     {"response_format", R"({})", "response_format.type"},
     {"response_format", R"({"type":"json_object"})", "response_format.type"},
     {"response_format", R"({"type":7})", "response_format.type"},
@@ -309,6 +315,29 @@ TEST(ChatRequest, SaysWhichDraftersThereAre) {
       *Json::parse(R"({"messages":[{"role":"user","content":"hi"}],"speculation":{"drafter":"ngram"}})");
   EXPECT_EQ(parse_chat_request(body, RequestDefaults{}).error().message,
             "'speculation.drafter' is 'ngram', but this server offers 'auto' and 'none'");
+}
+
+TEST(ChatRequest, TakesNumbersAsClientsWriteThem) {
+  EXPECT_EQ(parse("max_tokens", "100.0")->params.max_tokens, 100);
+  EXPECT_EQ(parse("max_tokens", "1e2")->params.max_tokens, 100);
+  EXPECT_EQ(parse("top_k", "40.0")->params.sampling.top_k, 40);
+  for (const char* none : {"-1", "0", "-1.0"})
+    EXPECT_FALSE(parse("max_tokens", none)->params.max_tokens) << none;
+  EXPECT_EQ(parse("max_tokens", "9007199254740991")->params.max_tokens, INT32_MAX);
+  EXPECT_EQ(parse("n", "128")->params.choices, 128);
+  const auto greedy = parse("top_p", "0")->params.sampling;  // the likeliest token alone
+  EXPECT_EQ(greedy.top_k, 1);
+  EXPECT_EQ(greedy.top_p, 1.0);
+  std::string stops;
+  for (int i = 0; i < 27; ++i) stops += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\"";
+  EXPECT_EQ(parse("stop", "[" + stops + "]")->params.stop.size(), 27U);
+}
+
+TEST(ChatRequest, WhatAsksForNothingIsTaken) {
+  for (const char* name : {"functions", "guided_json", "continue_final_message", "modalities", "tools"})
+    EXPECT_TRUE(parse(name, "[]")) << name;
+  EXPECT_TRUE(parse("response_format", "{}"));
+  EXPECT_TRUE(parse("reasoning", "{}"));
 }
 
 TEST(ChatRequest, LimitsTheNodes) {
