@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 
+#include "core/keyed_ranking.h"
 #include "tests/verify/reference_sampler.h"
 #include "tests/verify/scripted_constraint.h"
 #include "tests/verify/toy_model.h"
@@ -37,9 +38,7 @@ Drafter random_tree(uint64_t seed, int nodes) {
 // ones' path.
 Drafter ranked_tree(int depth, int width, float disturbance) {
   return [=](const Tokens& context, const SamplingParams& params, TokenTree& tree) {
-    Sampler sampler;
-    std::vector<RankedChild> children;
-    TokenCounts none;
+    KeyedRanking ranking;
     int32_t node = 0;
     for (int d = 0; d < depth; ++d) {
       Tokens here = context;
@@ -48,9 +47,10 @@ Drafter ranked_tree(int depth, int width, float disturbance) {
       std::vector<float> logits = model_logits(here);
       const std::vector<float> other = model_logits(here, 17);
       for (size_t v = 0; v < kVocab; ++v) logits[v] += disturbance * other[v];
-      sampler.rank_children(logits, params, &none, static_cast<int64_t>(here.size()), {}, width, children);
+      const NoiseKey noise{params.seed, static_cast<int64_t>(here.size())};
+      const auto children = ranking.rank(logits, params.temperature, noise, width);
       const int32_t parent = node;
-      for (const RankedChild& child : children) tree.add(child.token, parent, 0.0f);
+      for (const RankedToken& child : children) tree.add(child.token, parent, 0.0f);
       node = tree.child(parent, children[0].token);
     }
   };
@@ -249,13 +249,17 @@ TEST(Verifier, MatchesThePureAcceptance) {
       sampler.sample(row, params, nullptr, std::ssize(here), {}, sample);
       target.push_back(sample.token);
     }
-    const Accepted accepted = accept(tree, target);
+    std::vector<int32_t> path{0};  // the target's own tokens, for as long as they are in the tree
+    for (int32_t child = 0; child >= 0;) {
+      child = tree.child(path.back(), target[static_cast<size_t>(path.back())]);
+      if (child >= 0) path.push_back(child);
+    }
     verifier.verify(
         {.tree = tree, .logits = logits, .params = params, .anchor_position = 1, .stop = {.tokens_left = 99}},
         verified);
-    EXPECT_EQ(verified.path, accepted.path);
-    EXPECT_EQ(verified.emitted.back(), accepted.bonus);
-    EXPECT_EQ(verified.accepted(), std::ssize(accepted.path) - 1);
+    EXPECT_EQ(verified.path, path);
+    EXPECT_EQ(verified.emitted.back(), target[static_cast<size_t>(path.back())]);
+    EXPECT_EQ(verified.accepted(), std::ssize(path) - 1);
   }
 }
 
