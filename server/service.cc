@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "server/api/openai_json.h"
 #include "server/api/tokenize.h"
 #include "server/generation/engine_error.h"
 #include "server/generation/random_id.h"
@@ -19,7 +18,7 @@ namespace {
 using encoding::Json;
 
 bool takes_body(Endpoint endpoint) {
-  return endpoint == Endpoint::kGenerate || endpoint == Endpoint::kTokenize ||
+  return endpoint == Endpoint::kGenerate || endpoint == Endpoint::kCount || endpoint == Endpoint::kTokenize ||
          endpoint == Endpoint::kDetokenize;
 }
 
@@ -122,17 +121,6 @@ RequestDefaults defaults_of(const ServedModel& model, const Options& options) {
   return defaults;
 }
 
-Json model_json(const ServedModel& model, const std::string& name) {
-  Json json = Json::object();
-  json.set("id", name);
-  json.set("object", "model");
-  json.set("created", model.created);
-  json.set("owned_by", "foretoken");
-  json.set("root", model.path);
-  json.set("max_model_len", model.context);
-  return json;
-}
-
 // Splits a job into the engine's requests: requests[i] fills parts[i], with seeds in a row. Choices of one prompt
 // fork: the engine reads it once for all of them.
 struct Submission {
@@ -194,18 +182,21 @@ void Service::identify(HttpRequest& request) const {
 
 std::vector<Header> Service::headers(const HttpRequest& request) const {
   std::vector<Header> headers{{"x-request-id", request.id}};
+  std::string exposed = "x-request-id, Retry-After";
+  if (const std::string id_header(dialect_of(request).id_header); !id_header.empty()) {
+    headers.emplace_back(id_header, request.id);
+    exposed += ", " + id_header;
+  }
   if (!options_.cors_origin.empty()) {
     headers.emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
-    headers.emplace_back("Access-Control-Expose-Headers", "x-request-id, Retry-After");
+    headers.emplace_back("Access-Control-Expose-Headers", exposed);
   }
   return headers;
 }
 
 HttpResponse Service::refuse_early(const HttpRequest& request, const ApiError& error) {
   metrics_.request_refused(error.status);
-  const Route route = find_route("POST", request.target);
-  return error_response(error,
-                        route.dialect != nullptr ? route.dialect->error(error) : openai_error_json(error));
+  return error_response(error, dialect_of(request).error(error, request.id));
 }
 
 // A page that a browser loaded from elsewhere can reach a server on the loopback interface, under a name of
@@ -332,23 +323,22 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
   }
   auto model = ready_model();
   if (!model) return refuse(model.error());
-  if (route.endpoint == Endpoint::kModels || route.endpoint == Endpoint::kModel) {
-    Json list = Json::array();
-    for (const std::string& name : (*model)->names) {
-      Json json = model_json(**model, name);
-      if (route.endpoint == Endpoint::kModel && name == route.argument) return json_response(json.dump());
-      list.push_back(std::move(json));
-    }
-    if (route.endpoint == Endpoint::kModel) return refuse(unknown_model(**model, route.argument));
-    Json json = Json::object();
-    json.set("object", "list");
-    json.set("data", std::move(list));
-    return json_response(json.dump());
+  const Dialect& dialect = dialect_of(request);
+  if (route.endpoint == Endpoint::kModels) return json_response(dialect.models(**model).dump());
+  if (route.endpoint == Endpoint::kModel) {
+    const auto& names = (*model)->names;
+    if (std::find(names.begin(), names.end(), route.argument) == names.end())
+      return refuse(unknown_model(**model, route.argument));
+    return json_response(dialect.model(**model, route.argument).dump());
   }
   auto body = read_body(request);
   if (!body) return refuse(body.error());
-  return route.endpoint == Endpoint::kTokenize ? tokenize(**model, *body, defaults_of(**model, options_))
-                                               : detokenize(**model, *body);
+  if (route.endpoint == Endpoint::kDetokenize) return detokenize(**model, *body);
+  const RequestDefaults defaults = defaults_of(**model, options_);
+  if (route.endpoint == Endpoint::kTokenize) return tokenize(**model, *body, defaults);
+  auto count = route.dialect->count({request, *body, **model, defaults});
+  if (!count) return refuse(count.error());
+  return json_response(count->dump());
 }
 
 ApiResult<std::unique_ptr<Reply>> Service::generate(const HttpRequest& request, const Json& body,

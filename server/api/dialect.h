@@ -28,9 +28,22 @@ struct Dialect {
   std::string_view path;                 // below "/v1"
   std::span<const RequestField> fields;  // of a body; checked before it is parsed
   ApiResult<GenerationJob> (*parse)(const ApiCall& call);
-  std::string (*error)(const ApiError& error);  // the body of a refusal
+  // The body of a refusal.
+  std::string (*error)(const ApiError& error, std::string_view request_id);
+  // Bodies of GET /v1/models and of one model in it.
+  encoding::Json (*models)(const ServedModel& model);
+  encoding::Json (*model)(const ServedModel& model, const std::string& name);
+  std::string_view count_path = "";  // below "/v1"; "" where there is none
+  ApiResult<encoding::Json> (*count)(const ApiCall& call) =
+      nullptr;                        // the body of a reply: a prompt's tokens
+  std::string_view id_header = "";    // of responses, with the request's id, besides x-request-id
+  std::string_view sent_header = "";  // by its clients only, in lower case
 };
 
 std::span<const Dialect> dialects();
+
+// The API of `request`: whose path its own is or lies below, else whose clients send a header that it has, else
+// the first. It says how errors and models look.
+const Dialect& dialect_of(const HttpRequest& request);
 
 }  // namespace ft::server

@@ -26,23 +26,30 @@ void reopen_reasoning(encoding::Prompt& prompt) {
   prompt.text.resize(prompt.text.size() - encoding::kThinkCloseToken.size());
 }
 
-}  // namespace
+ApiError overflow(const ServedModel& model, int64_t prompt_tokens, ApiError error) {
+  error.code = "context_length_exceeded";
+  error.prompt_tokens = prompt_tokens;
+  error.prompt_tokens_max = model.context - 1;  // a reply has one token at least
+  return error;
+}
 
 // Agents know a full context by these words, which are OpenAI's, and shorten what they send.
-ApiError prompt_too_long(const ServedModel& model, std::string_view tokens, std::string field) {
+ApiError prompt_too_long(const ServedModel& model, int64_t tokens, bool exact, std::string field) {
   const bool chat = field == "messages";
   ApiError error =
       bad_field(std::move(field), fmt::format("This model's maximum context length is {} tokens. However, "
                                               "your {} resulted in {} tokens. Please reduce "
                                               "the length of the {}.",
-                                              model.context, chat ? "messages" : "prompt", tokens,
+                                              model.context, chat ? "messages" : "prompt",
+                                              fmt::format("{}{}", exact ? "" : "at least ", tokens),
                                               chat ? "messages" : "prompt"));
-  error.code = "context_length_exceeded";
-  return error;
+  return overflow(model, tokens, std::move(error));
 }
 
+}  // namespace
+
 ApiError prompt_too_long(const ServedModel& model, size_t tokens_at_least, std::string field) {
-  return prompt_too_long(model, fmt::format("at least {}", tokens_at_least), std::move(field));
+  return prompt_too_long(model, static_cast<int64_t>(tokens_at_least), false, std::move(field));
 }
 
 ApiResult<std::vector<int32_t>> tokenize_prompt(const ServedModel& model, std::string_view text,
@@ -86,7 +93,7 @@ ApiResult<std::vector<int32_t>> completion_prompt(const ServedModel& model, cons
 ApiResult<int64_t> completion_limit(const ServedModel& model, const RequestParams& params,
                                     int64_t prompt_tokens, std::string field) {
   const int64_t left = model.context - prompt_tokens;
-  if (left < 1) return refuse(prompt_too_long(model, std::to_string(prompt_tokens), std::move(field)));
+  if (left < 1) return refuse(prompt_too_long(model, prompt_tokens, true, std::move(field)));
   return std::min(left, params.max_tokens.value_or(model.default_max_tokens));
 }
 

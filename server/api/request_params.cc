@@ -65,52 +65,7 @@ std::optional<int64_t> read_limit(FieldReader& fields, std::string_view name) {
   return std::min<int64_t>(*limit, INT32_MAX);
 }
 
-void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling) {
-  sampling.temperature = fields.number("temperature", 0.0, 100.0).value_or(1.0);
-  sampling.top_p = fields.number("top_p", 0.0, 1.0).value_or(1.0);
-  // -1 and 0 both mean "off" to clients.
-  sampling.top_k = std::max<int64_t>(0, fields.integer("top_k", -1, INT32_MAX).value_or(0));
-  if (sampling.top_p == 0.0) {
-    // The smallest set with any probability is the likeliest token alone.
-    sampling.top_p = 1.0;
-    sampling.top_k = 1;
-  }
-  sampling.min_p = fields.number("min_p", 0.0, 1.0).value_or(0.0);
-  sampling.presence_penalty = fields.number("presence_penalty", -2.0, 2.0).value_or(0.0);
-  sampling.frequency_penalty = fields.number("frequency_penalty", -2.0, 2.0).value_or(0.0);
-  sampling.repetition_penalty = read_positive(fields, "repetition_penalty", 100.0, 1.0);
-  read_logit_bias(fields, defaults, sampling);
-}
-
-void read_stop(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params) {
-  const auto add = [&](const std::string& stop) {
-    if (stop.size() > kStopBytesMax) {
-      fields.refuse("stop",
-                    fmt::format("a string of 'stop' has {} bytes, more than {}", stop.size(), kStopBytesMax));
-    } else if (!stop.empty()) {
-      params.stop.push_back(stop);
-    }
-  };
-  if (const Json* stop = fields.any("stop")) {
-    if (stop->is_string()) {
-      add(stop->as_string());
-    } else if (!stop->is_array()) {
-      fields.refuse("stop", type_message("stop", "a string or an array of strings", *stop));
-    } else if (stop->size() > kStopStringsMax) {
-      fields.refuse("stop",
-                    fmt::format("'stop' has {} strings, more than {}", stop->size(), kStopStringsMax));
-    } else {
-      for (size_t i = 0; i < stop->size(); ++i) {
-        const Json& entry = stop->as_array()[i];
-        if (entry.is_string()) {
-          add(entry.as_string());
-        } else {
-          fields.refuse(bad_field(fmt::format("stop[{}]", i),
-                                  type_message(fmt::format("stop[{}]", i), "a string", entry)));
-        }
-      }
-    }
-  }
+void read_stop_tokens(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params) {
   const Json* tokens = fields.array("stop_token_ids");
   if (tokens == nullptr) return;
   if (tokens->size() > kStopTokensMax) {
@@ -210,6 +165,64 @@ void read_response_format(FieldReader& fields) {
 
 }  // namespace
 
+void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling) {
+  sampling.temperature = fields.number("temperature", 0.0, 100.0).value_or(1.0);
+  sampling.top_p = fields.number("top_p", 0.0, 1.0).value_or(1.0);
+  // -1 and 0 both mean "off" to clients.
+  sampling.top_k = std::max<int64_t>(0, fields.integer("top_k", -1, INT32_MAX).value_or(0));
+  if (sampling.top_p == 0.0) {
+    // The smallest set with any probability is the likeliest token alone.
+    sampling.top_p = 1.0;
+    sampling.top_k = 1;
+  }
+  sampling.min_p = fields.number("min_p", 0.0, 1.0).value_or(0.0);
+  sampling.presence_penalty = fields.number("presence_penalty", -2.0, 2.0).value_or(0.0);
+  sampling.frequency_penalty = fields.number("frequency_penalty", -2.0, 2.0).value_or(0.0);
+  sampling.repetition_penalty = read_positive(fields, "repetition_penalty", 100.0, 1.0);
+  read_logit_bias(fields, defaults, sampling);
+}
+
+void read_stop_strings(FieldReader& fields, std::string_view name, RequestParams& params) {
+  const auto add = [&](const std::string& stop) {
+    if (stop.size() > kStopBytesMax) {
+      fields.refuse(
+          name, fmt::format("a string of '{}' has {} bytes, more than {}", name, stop.size(), kStopBytesMax));
+    } else if (!stop.empty()) {
+      params.stop.push_back(stop);
+    }
+  };
+  if (const Json* stop = fields.any(name)) {
+    if (stop->is_string()) {
+      add(stop->as_string());
+    } else if (!stop->is_array()) {
+      fields.refuse(name, type_message(name, "a string or an array of strings", *stop));
+    } else if (stop->size() > kStopStringsMax) {
+      fields.refuse(name,
+                    fmt::format("'{}' has {} strings, more than {}", name, stop->size(), kStopStringsMax));
+    } else {
+      for (size_t i = 0; i < stop->size(); ++i) {
+        const Json& entry = stop->as_array()[i];
+        if (entry.is_string()) {
+          add(entry.as_string());
+        } else {
+          const std::string place = fmt::format("{}[{}]", name, i);
+          fields.refuse(bad_field(place, type_message(place, "a string", entry)));
+        }
+      }
+    }
+  }
+}
+
+void read_engine_params(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params) {
+  params.seed = read_seed(fields);
+  read_stop_tokens(fields, defaults, params);
+  params.ignore_eos = fields.boolean("ignore_eos").value_or(false);
+  read_speculation(fields, defaults, params.speculation);
+  const auto priority =
+      static_cast<int32_t>(fields.integer("priority", -kPriorityMax, kPriorityMax).value_or(0));
+  params.priority = -std::clamp(priority, -defaults.priority_max, defaults.priority_max);
+}
+
 RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults) {
   RequestParams params;
   params.model = fields.text("model").value_or("");
@@ -218,14 +231,9 @@ RequestParams read_request_params(FieldReader& fields, const RequestDefaults& de
   params.max_tokens = newer ? newer : older;
   params.choices = static_cast<int>(fields.integer("n", 1, kChoicesMax).value_or(1));
   read_stream(fields, params);
-  params.seed = read_seed(fields);
   read_sampling(fields, defaults, params.sampling);
-  read_stop(fields, defaults, params);
-  params.ignore_eos = fields.boolean("ignore_eos").value_or(false);
-  read_speculation(fields, defaults, params.speculation);
-  const auto priority =
-      static_cast<int32_t>(fields.integer("priority", -kPriorityMax, kPriorityMax).value_or(0));
-  params.priority = -std::clamp(priority, -defaults.priority_max, defaults.priority_max);
+  read_stop_strings(fields, "stop", params);
+  read_engine_params(fields, defaults, params);
   read_response_format(fields);
   return params;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "encoding/ordered_json.h"
@@ -56,6 +57,13 @@ struct RequestParams {
 // speculation: {enabled, drafter, max_nodes, tree}. A drafter is one of `defaults.drafters`, "none" (plain
 // decoding) or "auto" (as if none were named).
 RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults);
+
+// The parts of it that other APIs share. read_sampling: temperature, top_p, top_k, min_p, the penalties and
+// logit_bias. read_stop_strings: a string or strings in `name`. read_engine_params, what this server adds to
+// every API: seed, stop_token_ids, ignore_eos, speculation and priority.
+void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling);
+void read_stop_strings(FieldReader& fields, std::string_view name, RequestParams& params);
+void read_engine_params(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params);
 
 // 400 on `field` for more choices than can be running and waiting: refused as full, such a request would be sent
 // again and never fit.

@@ -51,16 +51,22 @@ std::string percent_decode(std::string_view text) {
   return out;
 }
 
-Route find_route(std::string_view method, std::string_view target) {
+std::string_view api_path(std::string_view target) {
   std::string_view path = target.substr(0, target.find_first_of("?#"));
   if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
   if (path.starts_with("/v1/")) path.remove_prefix(3);
+  return path;
+}
+
+Route find_route(std::string_view method, std::string_view target) {
+  const std::string_view path = api_path(target);
   for (const Entry& entry : kEntries) {
     if (path == entry.path) return check_method(method, entry.method, entry.endpoint, "");
   }
   for (const Dialect& dialect : dialects()) {
-    if (path != dialect.path) continue;
-    Route route = check_method(method, "POST", Endpoint::kGenerate, "");
+    const bool counts = !dialect.count_path.empty() && path == dialect.count_path;
+    if (path != dialect.path && !counts) continue;
+    Route route = check_method(method, "POST", counts ? Endpoint::kCount : Endpoint::kGenerate, "");
     route.dialect = &dialect;
     return route;
   }

@@ -10,6 +10,7 @@ namespace ft::server {
 
 enum class Endpoint {
   kGenerate,  // `dialect` is the API
+  kCount,     // as kGenerate, only to count the prompt's tokens
   kModels,
   kModel,  // `argument` is the model's name
   kHealth,
@@ -28,8 +29,10 @@ struct Route {
   const Dialect* dialect = nullptr;
 };
 
-// `target` as it stands in the request line; the query is ignored, a "/v1" in front and a "/" at the end are
-// optional, HEAD is GET.
+// The path of a target as the tables have it: without its query, a "/v1" in front and a "/" at the end.
+std::string_view api_path(std::string_view target);
+
+// `target` as it stands in the request line; HEAD is GET.
 Route find_route(std::string_view method, std::string_view target);
 
 // "%2F" -> "/"; a malformed escape stays as it is.

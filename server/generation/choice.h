@@ -77,6 +77,10 @@ class Choice {
 
   // After finish().
   EndReason end_reason() const { return end_reason_; }
+  // The stop string that ended it; null if none did.
+  const std::string* stop_string() const {
+    return stop_matcher_.match() ? &options_.stop[stop_matcher_.match()->stop] : nullptr;
+  }
   // Tokens that belong to the completion, the ending token included; those after a stop string are not.
   int64_t completion_tokens() const { return completion_tokens_; }
   // Of these, the ones up to and including "</think>".

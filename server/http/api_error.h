@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -15,8 +16,11 @@ struct ApiError {
   int status = 400;
   std::string type = "invalid_request_error";
   std::string message;
-  std::string param;            // the field at fault, "messages[2].content"; "" is sent as null
-  std::string code;             // machine-readable cause, "context_length_exceeded"; "" is sent as null
+  std::string param;  // the field at fault, "messages[2].content"; "" is sent as null
+  std::string code;   // machine-readable cause, "context_length_exceeded"; "" is sent as null
+  // Of context_length_exceeded: tokens of the prompt, or as many as it has at least, and of the longest one.
+  int64_t prompt_tokens = 0;
+  int64_t prompt_tokens_max = 0;
   int retry_after_seconds = 0;  // > 0: sent as Retry-After
   bool work_was_begun = false;  // clients are told not to retry by themselves (x-should-retry: false)
 };

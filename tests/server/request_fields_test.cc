@@ -18,9 +18,9 @@ using encoding::Json;
 class FieldsTest : public ::testing::Test {
  protected:
   std::string refused(const Dialect& dialect, const std::string& member) {
-    const std::string content = dialect.path == "/chat/completions"
-                                    ? R"("messages":[{"role":"user","content":"hi"}])"
-                                    : R"("prompt":"hi")";
+    const std::string content = dialect.path == "/completions"
+                                    ? R"("prompt":"hi")"
+                                    : R"("messages":[{"role":"user","content":"hi"}])";
     const Json body = *Json::parse("{" + (member.empty() ? content : content + "," + member) + "}");
     const HttpRequest request;
     const RequestDefaults defaults;

@@ -10,6 +10,9 @@ namespace {
 TEST(Router, FindsEndpoints) {
   EXPECT_EQ(find_route("POST", "/v1/chat/completions").dialect->name, "Chat completions");
   EXPECT_EQ(find_route("POST", "/completions").dialect->name, "Completions");
+  EXPECT_EQ(find_route("POST", "/v1/messages?beta=true").endpoint, Endpoint::kGenerate);
+  EXPECT_EQ(find_route("POST", "/v1/messages/count_tokens").endpoint, Endpoint::kCount);
+  EXPECT_EQ(find_route("POST", "/v1/messages/count_tokens").dialect->name, "Messages");
   EXPECT_EQ(find_route("GET", "/v1/models/?limit=2").endpoint, Endpoint::kModels);
   EXPECT_EQ(find_route("HEAD", "/health").endpoint, Endpoint::kHealth);
   EXPECT_EQ(find_route("GET", "/v1/models/deepseek%2Fv4%20x").argument, "deepseek/v4 x");

@@ -1,0 +1,200 @@
+#include "server/api/anthropic_messages.h"
+
+#include <utility>
+
+#include "server/api/anthropic_content.h"
+#include "server/api/anthropic_writer.h"
+#include "server/api/job_parts.h"
+#include "server/api/prompt.h"
+
+namespace ft::server {
+namespace {
+
+using encoding::Json;
+using enum FieldEffect;
+
+constexpr RequestField kFields[] = {
+    {"model", kActs, "any name is answered; the served ones are in /v1/models"},
+    {"messages", kActs,
+     "text, thinking, tool_use, tool_result and plain-text documents; a last one of the assistant is "
+     "continued"},
+    {"system", kActs, "text or text blocks"},
+    {"max_tokens", kActs, "may be absent"},
+    {"stream", kActs, ""},
+    {"thinking", kActs,
+     "type enabled, adaptive or disabled (so it is without); display; budget_tokens is checked, but effort "
+     "decides"},
+    {"output_config", kActs,
+     "effort low, medium, high, xhigh, max; format is refused until output can be constrained"},
+    {"tools", kActs, "with an input_schema, which is not enforced; tools of Anthropic's servers are refused"},
+    {"tool_choice", kActs, "auto and none, disable_parallel_tool_use; any and tool are refused"},
+    {"stop_sequences", kActs, ""},
+    {"temperature", kActs, ""},
+    {"top_p", kActs, ""},
+    {"top_k", kActs, ""},
+    {"min_p", kActs, ""},
+    {"presence_penalty", kActs, ""},
+    {"frequency_penalty", kActs, ""},
+    {"repetition_penalty", kActs, ""},
+    {"logit_bias", kActs, ""},
+    {"seed", kActs, ""},
+    {"stop_token_ids", kActs, ""},
+    {"ignore_eos", kActs, ""},
+    {"speculation", kActs, "enabled, drafter, max_nodes, tree: never the text, only the time"},
+    {"priority", kActs, "lower ones first, within --max-priority"},
+    {"metadata", kNone, ""},
+    {"service_tier", kNone, ""},
+    {"cache_control", kNone, "prefixes are found without it"},
+    {"context_management", kNone, "the format drops old thinking by itself"},
+    {"inference_geo", kNone, ""},
+    {"speed", kNone, ""},
+    {"output_format", kRefused, "the output would not be constrained"},
+    {"container", kRefused, "this server runs no code"},
+    {"mcp_servers", kRefused, "this server calls no others"},
+    {"stop", kRefused, "use stop_sequences"},
+    {"response_format", kRefused, "the output would not be constrained"},
+    {"reasoning_effort", kRefused, "use output_config.effort"},
+};
+
+void read_thinking(FieldReader& fields, AnthropicRequest& request) {
+  request.chat.thinking = false;
+  const Json* object = fields.object("thinking");
+  if (object == nullptr) return;
+  FieldReader reader(*object, fields.path("thinking"));
+  const auto type = reader.text("type");
+  if (type && (*type == "enabled" || *type == "adaptive")) {
+    request.chat.thinking = true;
+  } else if (reader.ok() && (!type || *type != "disabled")) {
+    reader.refuse("type", "'thinking.type' must be 'enabled', 'adaptive' or 'disabled'");
+  }
+  reader.integer("budget_tokens", kThinkingBudgetMin, INT64_MAX);
+  const auto display = reader.text("display");
+  request.show_thinking = display != "omitted";
+  if (display && *display != "omitted" && *display != "summarized")
+    reader.refuse("display", "'thinking.display' must be 'summarized' or 'omitted'");
+  if (reader.error()) fields.refuse(*reader.error());
+}
+
+void read_output_config(FieldReader& fields, ChatRequest& request) {
+  const Json* object = fields.object("output_config");
+  if (object == nullptr) return;
+  FieldReader reader(*object, fields.path("output_config"));
+  if (const auto effort = reader.text("effort")) {
+    if (*effort == "low" || *effort == "high" || *effort == "max") {
+      request.effort = *effort;
+    } else if (*effort == "medium" || *effort == "xhigh") {
+      request.effort = "high";
+    } else {
+      reader.refuse("effort",
+                    fmt::format("'output_config.effort' is '{}': expected low, medium, high, xhigh or max",
+                                effort->substr(0, 40)));
+    }
+  }
+  if (reader.any("format") != nullptr)
+    reader.refuse("format",
+                  "'output_config.format' is not supported yet: the output would not be constrained");
+  if (reader.error()) fields.refuse(*reader.error());
+}
+
+// True when tools may be called.
+bool read_tool_choice(FieldReader& fields, ChatRequest& request) {
+  const Json* object = fields.object("tool_choice");
+  if (object == nullptr) return true;
+  FieldReader reader(*object, fields.path("tool_choice"));
+  const auto type = reader.text("type");
+  if (reader.ok() && !type) reader.refuse("type", "'tool_choice.type' is missing");
+  if (type == "any" || type == "tool") {
+    reader.refuse("type",
+                  fmt::format("'tool_choice.type' is '{}', but forcing a call is not supported yet: it can "
+                              "be 'auto' or 'none'",
+                              *type));
+  } else if (type && *type != "auto" && *type != "none") {
+    reader.refuse("type", "'tool_choice.type' must be 'auto', 'any', 'tool' or 'none'");
+  }
+  request.parallel_tool_calls = !reader.boolean("disable_parallel_tool_use").value_or(false);
+  if (reader.error()) fields.refuse(*reader.error());
+  return type != "none";
+}
+
+struct Prompt {
+  AnthropicRequest request;
+  std::vector<int32_t> tokens;
+};
+
+ApiResult<Prompt> read_prompt(const ApiCall& call) {
+  auto request = parse_anthropic_request(call.body, call.defaults);
+  if (!request) return refuse(request.error());
+  auto tokens = chat_prompt(call.model, request->chat);
+  if (!tokens) return refuse(tokens.error());
+  return Prompt{std::move(*request), std::move(*tokens)};
+}
+
+}  // namespace
+
+std::span<const RequestField> anthropic_messages_fields() {
+  return kFields;
+}
+
+ApiResult<AnthropicRequest> parse_anthropic_request(const Json& body, const RequestDefaults& defaults) {
+  if (auto known = check_fields(body, kFields); !known) return refuse(known.error());
+  FieldReader fields(body);
+  AnthropicRequest request;
+  ChatRequest& chat = request.chat;
+  chat.params.model = fields.text("model").value_or("");
+  chat.params.max_tokens = fields.integer("max_tokens", 1, INT32_MAX);
+  chat.params.stream = fields.boolean("stream").value_or(false);
+  read_sampling(fields, defaults, chat.params.sampling);
+  read_stop_strings(fields, "stop_sequences", chat.params);
+  read_engine_params(fields, defaults, chat.params);
+  read_thinking(fields, request);
+  read_output_config(fields, chat);
+  const bool choice = read_tool_choice(fields, chat);
+  const Json* tools = fields.array("tools");
+  const Json* messages = fields.array("messages");
+  if (messages == nullptr && fields.ok()) fields.refuse("messages", "'messages' is missing");
+  if (!fields.ok()) return refuse(*fields.error());
+
+  auto read = read_anthropic_messages(fields.any("system"), *messages);
+  if (!read) return refuse(read.error());
+  chat.messages = std::move(read->messages);
+  chat.prefill = read->prefill;
+  if (tools != nullptr) {
+    auto functions = read_anthropic_tools(*tools);
+    if (!functions) return refuse(functions.error());
+    chat.tools_offered = choice && functions->size() > 0;
+    if (chat.tools_offered) attach_tools(chat.messages, *functions);
+  }
+  return request;
+}
+
+ApiResult<GenerationJob> anthropic_messages_job(const ApiCall& call) {
+  auto prompt = read_prompt(call);
+  if (!prompt) return refuse(prompt.error());
+  const ChatRequest& chat = prompt->request.chat;
+  const auto tokens = static_cast<int64_t>(prompt->tokens.size());
+  const auto limit = completion_limit(call.model, chat.params, tokens, "messages");
+  if (!limit) return refuse(limit.error());
+
+  GenerationJob job = job_of(call, chat.params, "msg_", -1);
+  job.prompts.push_back({std::move(prompt->tokens), *limit});
+  job.choice.parser.thinking = chat.thinking && chat.prefill != Prefill::kContent;
+  job.choice.parser.tools_offered = chat.tools_offered;
+  job.choice.parser.eos_in_text = false;
+  job.choice.single_call = !chat.parallel_tool_calls;
+  job.writer = anthropic_writer({.id = job.id,
+                                 .model = head_of(call, chat.params, job).model,
+                                 .request_id = call.request.id,
+                                 .prompt_tokens = tokens,
+                                 .show_thinking = prompt->request.show_thinking});
+  return job;
+}
+
+ApiResult<Json> anthropic_count(const ApiCall& call) {
+  auto prompt = read_prompt(call);
+  if (!prompt) return refuse(prompt.error());
+  Json json = Json::object();
+  json.set("input_tokens", static_cast<int64_t>(prompt->tokens.size()));
+  return json;
+}
+
+}  // namespace ft::server
