@@ -136,15 +136,21 @@ bool Admission::keeping_is_cheaper(const RequestState& state, double row_seconds
 bool Admission::suspend_last(bool keep) {
   if (running_.empty()) return false;
   RequestState& state = *running_.back().state;
-  const SnapshotInfo saved = memory_.suspend(state, keep);
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
+                                  [&](const auto& other) { return comes_before(state, *other); });
+  // A place in the queue first: the request is in one of the two lists whatever there is no memory for.
+  const auto entry = waiting_.insert(place, nullptr);
+  SnapshotInfo saved;
+  try {
+    saved = memory_.suspend(state, keep);
+  } catch (...) {
+    waiting_.erase(entry);
+    throw;
+  }
   if (saved.copied_bytes > 0)
     saved_byte_seconds_.add(saved.seconds / static_cast<double>(saved.copied_bytes));
   ++state.report.preemptions;
   ++stats_.preemptions;
-  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
-                                  [&](const auto& other) { return comes_before(state, *other); });
-  // A place first, so that the request is in one of the two lists if there is no memory for it.
-  const auto entry = waiting_.insert(place, nullptr);
   *entry = std::move(running_.back().state);
   running_.pop_back();
   update_gauges();

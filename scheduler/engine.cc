@@ -100,7 +100,9 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
 }
 
 EngineStats Engine::stats() const {
-  return inbox_->stats.read();
+  EngineStats stats = inbox_->stats.read();
+  stats.engine_failed = inbox_->failed.load(std::memory_order_acquire) ? 1 : 0;
+  return stats;
 }
 
 const EngineOptions& Engine::options() const {

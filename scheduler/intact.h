@@ -1,6 +1,7 @@
 // Whether state that is changed in several steps can still be trusted after an exception.
 #pragma once
 
+#include <stdexcept>
 #include <type_traits>
 
 namespace ft::scheduler {
@@ -26,9 +27,10 @@ class Intact {
     bool done_ = false;
   };
 
-  // Runs `change` as one.
+  // Runs `change` as one. Throws std::runtime_error where nothing may be changed any more.
   template <class Function>
   auto change(Function change) {
+    if (!intact_) throw std::runtime_error("an earlier failure has left the state half changed");
     Change section(*this);
     if constexpr (std::is_void_v<decltype(change())>) {
       change();

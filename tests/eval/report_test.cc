@@ -28,7 +28,7 @@ TEST(Report, AlignsColumnsForPeople) {
   EXPECT_EQ(example().text(),
             "two arms:\n"
             "arm     ratio  percent  rounds\n"
-            "plain    1.00     100%     1.5\n"
+            "plain    1.00     100%     2.0\n"
             "a tree  10.25    1025%     3.0\n");
 }
 

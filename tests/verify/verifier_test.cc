@@ -127,7 +127,7 @@ Generation generate_by_definition(const Tokens& prompt, const SamplingParams& pa
     generation.tokens.push_back(token);
     StopRule left = stop;
     left.tokens_left = stop.tokens_left - std::ssize(generation.tokens) + 1;
-    generation.finish = truncate(std::span(&token, 1), left).reason;
+    generation.finish = left.finish_after(token, 1);
   }
   return generation;
 }
