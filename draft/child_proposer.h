@@ -1,5 +1,5 @@
-// From the draft's logits at a node to that node's children in the tree: ranked under the target's noise, or
-// drawn. What DSpark and MTP do alike.
+// Turns the draft's logits at a node into the node's children: ranked under the target's noise, or drawn.
+// Shared by DSpark and MTP.
 #pragma once
 
 #include <optional>
@@ -14,11 +14,11 @@ namespace ft::draft {
 
 class ChildProposer {
  public:
-  // Adds the children of `node`, whose logits [V] these are, to `builder`, which grows the tree of `request`.
-  // For a drawn request also the row of tree.probability. `first_score`: what the draft knows better than its
-  // distribution about the first child; without it, the score comes from the first child's probability, or
-  // when drawing from the largest one, so that the score of a drawn token does not depend on the token
-  // (dspark.md 3.3).
+  // Adds the children of `node` to `builder`, which grows the tree of `request`; `logits` [V] are the node's.
+  // For a drawn request it also fills the node's row of tree.probability. `first_score` is the score of the
+  // first child where the draft has a better estimate than its distribution (a confidence head). Without it,
+  // the score comes from the probability of the first child; when drawing, from the largest probability,
+  // because the score of a drawn token must not depend on the token (dspark.md 3.3).
   void propose(const ProposeRequest& request, std::span<const float> logits, std::optional<float> first_score,
                int32_t node, TreeBuilder& builder, DraftTree& tree);
 

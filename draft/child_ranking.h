@@ -1,5 +1,4 @@
-// The best children of a draft node under the request's own noise, which is what the verifier will compare
-// with.
+// Ranks the children of a draft node under the request's noise, which the verifier will sample with too.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +15,7 @@ struct RankedChild {
   float probability = 0.0f;
 };
 
-// What decides the order of the children of a node.
+// What the order of a node's children depends on.
 struct Ranking {
   double temperature = 0.0;
   NoiseKey noise;  // position: the child's own, absolute

@@ -1,5 +1,5 @@
-// A model's drafter and prompt lookup side by side: each request says which of them may propose for it, and
-// gets one tree.
+// Combines a model's drafter with prompt lookup. Each request says which of them may propose for it, and gets
+// one tree.
 #pragma once
 
 #include <memory>
@@ -23,11 +23,11 @@ class Combined final : public Drafter {
   int depth_max() const override;
   ModelDepth model_depth() const override { return model_->model_depth(); }
   void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
-  // The model's: n-grams are found again in the history.
+  // A snapshot of the model's part only: n-grams are found again in the history.
   std::unique_ptr<DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override;
   void observe(const ForwardOutput& output, std::span<const ObservedRows> observed) override;
-  // The model runs once, for all the requests that use it. A drawn chain is of one source: the model's if the
-  // request uses it.
+  // The model runs once, for all the requests that use it. A drawn chain comes from one source: from the
+  // model if the request uses it, else from n-grams.
   void propose(std::span<const ProposeRequest> requests, std::span<DraftTree> trees) override;
   void close(SequenceId sequence) override;
 

@@ -1,10 +1,10 @@
-// The target's features of the latest positions of every sequence, kept until the draft's cache takes them
+// Keeps the target's features of the latest positions of every sequence until the draft's cache takes them
 // in.
 //
-// A draft sees a window of positions only, so nothing older than the window is ever needed: observing a row
-// costs one copy, and a drafter that is not asked for many steps does no other work. Sequences are those of
-// the draft's own cache, and positions count from the first row that was observed: rotary positions are
-// relative, so a sequence that is observed from somewhere in its middle is one that begins there.
+// A draft attends to a window of positions, so nothing older than the window is ever needed. Observing a row
+// costs one copy, and a drafter that is not asked does no other work. Sequence ids are those of the draft's
+// own cache. Positions count from the first row that was observed: rotary positions are relative, so a
+// sequence that is observed from its middle on looks like one that begins there.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class FeatureRing {
     int64_t base = 0;
     int64_t length = 0;
     Buffer features;                   // rows of the positions [length - next_tokens.size(), length)
-    std::vector<int32_t> next_tokens;  // theirs
+    std::vector<int32_t> next_tokens;  // the token after each of these rows
 
     int64_t bytes() const;
   };
@@ -59,18 +59,18 @@ class FeatureRing {
   // Replaces the next tokens of the rows kept, from the tokens at absolute positions [0, base + length].
   void learn(SequenceId sequence, std::span<const int32_t> history);
   int64_t window() const { return window_; }
-  // The rows [first, length), all of them kept, for a sequence that ends there. Whoever continues from there
-  // may take another token next, so the last row's is not kept.
+  // The rows [first, length), all of which must be in the ring, for a snapshot of that length. A sequence
+  // that continues from it may take another token next, so the next token of the last row is left out.
   Saved save(SequenceId sequence, int64_t first, int64_t length);
 
-  // What a cache lacks of one sequence.
+  // How far one sequence of a cache is to be brought.
   struct Target {
     SequenceId sequence = 0;
     int64_t length = 0;  // that the cache's sequence should have, at most length()
   };
-  // Brings sequences of `cache` to their target lengths: skips what is no longer kept and calls
-  // take(rows, source_rows) for all others, in one go if they are at most rows_max, else in several. `rows`
-  // are for KvTransaction::stage, their tokens the next tokens; source_rows index features(). `take` must
+  // Brings sequences of `cache` to their target lengths. Positions that are no longer kept are skipped; for
+  // the others it calls take(rows, source_rows), with at most rows_max rows a call. `rows` are for
+  // KvTransaction::stage, with the next tokens as their tokens; `source_rows` index features(). `take` must
   // commit them.
   template <class Take>
   void catch_up(KvCache& cache, std::span<const Target> targets, int64_t rows_max, Take take) {

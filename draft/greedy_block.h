@@ -1,4 +1,5 @@
-// One DSpark block drafted greedily, with everything it was made of: for comparison with reference outputs.
+// Drafts one DSpark block greedily and keeps every intermediate result, for comparison with reference
+// outputs.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The sequential part of a DSpark draft: what the token before a draft position adds to its logits and to its
-// confidence (dspark.md 1.5, 1.6).
+// The sequential part of a DSpark draft. The token before a draft position adds a bias to its logits and a
+// term to its confidence (dspark.md 1.5, 1.6).
 #pragma once
 
 #include <cstdint>

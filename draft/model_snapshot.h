@@ -1,4 +1,5 @@
-// What DSpark and MTP keep of a sequence: the window of their own cache, and the rows that are not in it yet.
+// The snapshot of a DSpark or MTP drafter: the window of its own cache, and the features of rows that the
+// cache does not have yet.
 #pragma once
 
 #include <algorithm>
@@ -28,9 +29,9 @@ inline SequenceId open_own(KvCache& cache, FeatureRing& ring, int64_t length_max
   return *own;
 }
 
-// The state of a sequence after the `length` tokens of the target, of which the cache, caught up or not, is
-// to have all rows but the last `open_rows`. What it lacks is kept as features, to be taken in by whoever
-// needs it. Null if none of these tokens was observed.
+// The state of a sequence after `length` tokens of the target. The drafter's cache is meant to have all their
+// rows but the last `open_rows`; what it lacks is kept as features, and computed by the sequence that
+// continues. Null if none of these tokens was observed.
 inline std::unique_ptr<DraftSnapshot> save_own(KvCache& cache, FeatureRing& ring, SequenceId own,
                                                int64_t length, int64_t open_rows) {
   if (ring.length(own) == 0 || length <= ring.base(own)) return nullptr;

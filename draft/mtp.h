@@ -2,10 +2,9 @@
 // (model.md 3.11, 5.4).
 //
 // Row t of the block pairs the streams at position t with the token at t+1 and predicts the token at t+2. So
-// the row of the last committed position n-1 waits for the anchor: it is staged by each propose(), and its
-// output streams predict the first draft. The rows before it are in the block's cache by then, with their
-// window keys only: nobody reads what else the block would make of them. A draft at depth k is a staged row
-// at position n+k-1.
+// the row of the last committed position n-1 needs the anchor. Each propose() stages it, and its output
+// streams predict the first draft. Of the rows before it the block's cache has the window keys, which is all
+// that later rows read. A draft at depth k is a staged row at position n+k-1.
 #pragma once
 
 #include <vector>

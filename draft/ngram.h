@@ -18,14 +18,14 @@ class Ngram final : public Drafter {
  public:
   static constexpr int kDepthMax = 8;
 
-  // Serves `sequences` open sequences. `vocab_size` is the width of the distributions of drawn chains: all on
-  // the token drafted.
+  // Serves `sequences` open sequences. `vocab_size` is the width of the distributions of drawn chains, which
+  // give probability 1 to the token that was drafted.
   Ngram(int32_t sequences, int64_t vocab_size);
 
   std::string_view name() const override { return "ngram"; }
   bool has_ngram() const override { return true; }
   int depth_max() const override { return kDepthMax; }
-  // Everything is in the history of a request, so there is nothing to observe or to keep.
+  // Each request brings its whole history, so nothing is observed and a snapshot is empty.
   void open(SequenceId sequence, int64_t length_max, const DraftSnapshot* from = nullptr) override;
   std::unique_ptr<DraftSnapshot> snapshot(SequenceId, int64_t) override { return nullptr; }
   void observe(const ForwardOutput&, std::span<const ObservedRows>) override {}

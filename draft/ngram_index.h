@@ -1,4 +1,4 @@
-// Where a sequence has seen its latest tokens before: an incremental index over the token history.
+// Finds where the latest tokens of a sequence occurred before: an incremental index over the token history.
 //
 // Every run of 2, 3 and 4 tokens is entered once, when the history has grown past it, in a chain of earlier
 // runs with the same hash. A lookup walks the chain of the history's own last tokens, newest first, and

@@ -1,7 +1,7 @@
 // Grows one draft tree level by level and keeps the nodes with the largest path probability.
 //
-// Drafters feed it, so that every kind of draft is pruned and ordered alike: they ask which nodes are worth
-// expanding, name the children of each with their scores, and go a level deeper.
+// All drafters use it, so that every kind of draft is pruned and ordered by one rule. A drafter asks which
+// nodes are worth expanding, adds the children of each with their scores, and goes one level deeper.
 // (dspark.md 6.2: best first over estimated path probabilities, a beam per level.)
 #pragma once
 
@@ -28,10 +28,10 @@ class TreeBuilder {
 
   TreeBuilder();
 
-  // Begins an empty tree for `request`: its shape, at most its nodes_max nodes, split by its acceptance table,
-  // which must live until finish(). At most `frontier_max` nodes of a level, one at least, are expanded,
-  // down to depth `depth_max`; values beyond the limits above are lowered to them. A drawn request gets a
-  // chain of which nothing is left out.
+  // Begins an empty tree for `request`: its shape, at most its nodes_max nodes, split by its acceptance
+  // table, which must live until finish(). At most `frontier_max` nodes of a level, one at least, are
+  // expanded, down to depth `depth_max`; values beyond the limits above are lowered to them. A drawn request
+  // gets a complete chain: nothing is pruned from it.
   void start(const ProposeRequest& request, DraftSource source, int32_t depth_max,
              int32_t frontier_max = kFrontierMax);
 
@@ -52,8 +52,8 @@ class TreeBuilder {
   };
   // Adds the children of a frontier node, at most kChildrenMax, of distinct tokens and in the order of their
   // rank; only the first counts for a chain. The first one that is not kept ends the list, as those behind it
-  // are not more probable: at least nodes_max earlier nodes are as probable, or its probability is not positive.
-  // What is kept may still have to go for children of other nodes.
+  // are not more probable: at least nodes_max earlier nodes are as probable, or its probability is not
+  // positive. What is kept may still have to go for children of other nodes.
   Added expand(int32_t parent, std::span<const Child> children);
 
   // Goes one level down.

@@ -1,5 +1,5 @@
-// Drafts and targets without a model: every token is a function of the step, of the sequence and of the token before it,
-// so that neither side needs to store what the other says.
+// Drafts and targets without a model: every token is a function of the step, of the sequence and of the token
+// before it, so that neither side needs to store what the other says.
 #pragma once
 
 #include <cstdint>
@@ -27,15 +27,15 @@ class SyntheticDrafts {
     std::vector<Expansion> expansions;
     std::vector<draft::TreeBuilder::Child> children;
   };
-  // asked.nodes_max children, spread over the depths, the best node of a level expanded first. Scores fall with depth and
-  // rank.
+  // asked.nodes_max children, spread over the depths, the best node of a level expanded first. Scores fall
+  // with depth and rank.
   void invent(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, int64_t step,
               Draft& draft) const;
   // Grows the tree of it.
   static void build(draft::TreeBuilder& builder, const draft::ProposeRequest& asked, const Draft& draft,
                     draft::DraftTree& tree);
-  // The target's token after `token`, which is `depth` behind the anchor: the draft's first choice four times in five,
-  // its second once in ten, else one that nobody drafts.
+  // The target's token after `token`, which is `depth` behind the anchor: the draft's first choice four times
+  // in five, its second once in ten, else one that nobody drafts.
   int32_t target(int64_t step, SequenceId sequence, int32_t token, int32_t depth) const;
 
  private:

@@ -1,5 +1,6 @@
-// An executor without a model: drafts and targets are invented (synthetic_drafts.h), and seconds are virtual, those of a
-// V4-Flash on a fast device. For measuring the scheduler, and for experiments that need no weights.
+// An executor without a model: drafts and targets are invented (synthetic_drafts.h), and seconds are virtual,
+// those of a V4-Flash on a fast device. For measuring the scheduler, and for experiments that need no
+// weights.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +51,8 @@ class SyntheticExecutor final : public scheduler::Executor {
   void measure(scheduler::CostModel& costs) override;
   bool intact() const override { return true; }
 
-  // Real microseconds that growing the trees of the last propose() took: what a drafter does beside its network.
+  // Real microseconds that growing the trees of the last propose() took: what a drafter does beside its
+  // network.
   double build_us() const { return build_us_; }
 
  private:

@@ -1,8 +1,9 @@
-// The engine: one thread that owns a loop (engine_loop.h) and all that it works on. submit() and TokenStream are the only
-// crossings.
+// The engine: one thread that owns a loop (engine_loop.h) and all that it works on. submit() and TokenStream
+// are the only crossings.
 //
-// No exception ends the thread. One in a step ends the requests that took part in it. After one that has left the cache
-// half changed the engine serves nobody any more: it refuses what comes and says so in stats().engine_failed.
+// No exception ends the thread. One in a step ends the requests that took part in it. After one that has left
+// the cache half changed the engine serves nobody any more: it refuses what comes and says so in
+// stats().engine_failed.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ namespace ft::scheduler {
 
 class Engine {
  public:
-  // Makes a loop as EngineLoop::make, with its errors, and starts the thread. `backend` and `checkpoint` must outlive the
-  // engine.
+  // Makes a loop as EngineLoop::make, with its errors, and starts the thread. `backend` and `checkpoint` must
+  // outlive the engine.
   static Result<std::unique_ptr<Engine>> create(Backend& backend, const Checkpoint& checkpoint,
                                                 const EngineOptions& options, const EngineParts& parts = {});
   // Cancels what is running, finishes every stream, joins the thread.

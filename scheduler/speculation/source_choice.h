@@ -9,8 +9,8 @@
 
 namespace ft::scheduler {
 
-// Null if `executor`, whose drafter was made for the choice `loaded`, lacks what the wish names. No sources for one that is not
-// to be speculated on.
+// Null if `executor`, whose drafter was made for the choice `loaded`, lacks what the wish names. No sources
+// for one that is not to be speculated on.
 std::optional<draft::DraftSources> choose_sources(const SpeculationParams& wish,
                                                   const draft::DrafterChoice& loaded,
                                                   const ExecutorInfo& executor);

@@ -12,8 +12,8 @@
 namespace ft::server {
 
 // Absent and null members are the same: empty. The first violation sticks: later reads still work, and
-// error() holds it. Nothing is converted but a number without a fraction, which is an integer however it is written (100.0,
-// 1e2), since some languages write no other: "1" and true are neither, 1 is a number.
+// error() holds it. Nothing is converted but a number without a fraction, which is an integer however it is
+// written (100.0, 1e2), since some languages write no other: "1" and true are neither, 1 is a number.
 class FieldReader {
  public:
   // `prefix` names the object in messages: "" for the body, else "stream_options". `object` must be an object

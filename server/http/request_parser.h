@@ -1,9 +1,9 @@
 // One HTTP/1.x request from the bytes of a connection, as they come (RFC 9112). Knows no socket.
 //
 // Every byte counts against a limit: the head, and each chunk line and the trailer section, against
-// `head_bytes`, the body against `body_bytes` and, beyond its first kUncountedBytes, the budget that all connections share. Framing that another
-// server might read differently is refused: a Transfer-Encoding other than one `chunked`, folded lines, no
-// Host or several. Trailers are dropped, they never become headers.
+// `head_bytes`, the body against `body_bytes` and, beyond its first kUncountedBytes, the budget that all
+// connections share. Framing that another server might read differently is refused: a Transfer-Encoding other
+// than one `chunked`, folded lines, no Host or several. Trailers are dropped, they never become headers.
 //
 // Beast parses the head. The body is read here, because Beast's limits leave out chunk lines and trailers.
 #pragma once

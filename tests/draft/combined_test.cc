@@ -1,4 +1,5 @@
-// A model and prompt lookup in one drafter: which of them speaks, and that the two do not disturb each other.
+// A model and prompt lookup in one drafter: which of them proposes, and that neither changes the other's
+// drafts.
 #include <gtest/gtest.h>
 
 #include "draft/dspark.h"

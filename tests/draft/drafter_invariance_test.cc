@@ -181,7 +181,7 @@ TEST_P(DrafterInvariance, OfTheOtherSequences) {
                                        harness_.request(a, temperature, 15, TreeShape::kBestFirst)};
     DraftTree trees[4];
     trees[1].nodes.resize(3);  // left over from an earlier step
-    // One request a sequence and step; the idle one stands for a sequence that does not speculate.
+    // One request per sequence and step; the idle sequence is one that does not speculate.
     const ProposeRequest batch[] = {requests[0], requests[2], requests[3]};
     DraftTree batch_trees[3];
     harness_.drafter->propose(batch, batch_trees);

@@ -81,7 +81,7 @@ TEST_P(DrafterSnapshot, ContinuesAsTheOriginalInAnyChunks) {
         EXPECT_EQ(harness_.opinion(continued), want) << "from " << length << " in chunks of " << chunk;
         harness_.close(continued);
       }
-      // Taking it changed nothing.
+      // Taking a snapshot has changed nothing.
       harness_.advance_all_but_anchor(original, 7);
       EXPECT_EQ(harness_.opinion(original), want) << "the original, after " << length;
       harness_.close(original);

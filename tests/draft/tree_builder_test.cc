@@ -16,7 +16,7 @@ namespace {
 
 constexpr float kSure = std::numeric_limits<float>::infinity();
 
-// A child that takes `part` of what its siblings before leave.
+// A child whose conditional acceptance probability is `part`.
 struct Child {
   int32_t token;
   float part;

@@ -3,6 +3,7 @@
 #include <map>
 #include <regex>
 #include <set>
+#include <string_view>
 
 #include "tests/tidy/rules.h"
 
@@ -25,6 +26,9 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
 
 // Longest file. Most have fewer than 400 lines; one that comes near this holds two ideas.
 constexpr int kLinesMax = 640;
+
+// Longest line with a comment, in characters. Comments are wrapped at 110 by hand; the formatter leaves them alone.
+constexpr int kColumnsMax = 120;
 
 std::vector<Violation> includes_follow_the_arrows(const Source& source) {
   std::vector<Violation> found;
@@ -84,6 +88,22 @@ std::vector<Violation> conditions_do_not_await(const Source& source) {
       depth += source.code[close] == '(' ? 1 : source.code[close] == ')' ? -1 : 0;
     if (source.code.substr(open, close - open).find("co_await") != std::string::npos)
       found.push_back({line_of(source.code, open), "await before the condition, into a variable"});
+  }
+  return found;
+}
+
+std::vector<Violation> comments_fit(const Source& source) {
+  std::vector<Violation> found;
+  for (size_t begin = 0; begin < source.comments.size();) {
+    const size_t end = std::min(source.comments.find('\n', begin), source.comments.size());
+    const std::string_view line = std::string_view(source.text).substr(begin, end - begin);
+    const bool has_comment = source.comments.find_first_not_of(' ', begin) < end;
+    // Characters, not bytes: all but the bytes that continue one in UTF-8.
+    const auto columns = std::ranges::count_if(line, [](char c) { return (c & 0xC0) != 0x80; });
+    if (has_comment && columns > kColumnsMax)
+      found.push_back({line_of(source.text, begin),
+                       std::to_string(columns) + " columns, at most " + std::to_string(kColumnsMax)});
+    begin = end + 1;
   }
   return found;
 }
@@ -196,6 +216,14 @@ std::vector<Rule> code_rules() {
         {"server/a.h", "if (auto [e, n] = co_await a(); e) co_return;\n"}},
        {{"server/a.h", "if (a()) co_await b();\n"},
         {"server/a.h", "// if (co_await a())\nconst bool x = co_await a();\n"}}},
+
+      {"CommentsFit",
+       comments_fit,
+       {{"core/a.cc", "// " + std::string(kColumnsMax - 2, 'a') + "\n"},
+        {"core/a.cc", "int a;\nint " + std::string(kColumnsMax, 'a') + ";  // b\n"}},
+       {{"core/a.cc", "// " + std::string(kColumnsMax - 3, 'a') + "\n"},
+        {"core/a.cc", "// " + std::string(kColumnsMax - 4, 'a') + "\u00e9\n"},
+        {"core/a.cc", "auto a = \"" + std::string(kColumnsMax, 'a') + "\";\n"}}},
 
       {"SkippedTestsSayWhy",
        skipped_tests_say_why,
