@@ -253,9 +253,44 @@ TEST(BpeTokenizer, ClientRangesOnlyMatterForForgedText) {
   EXPECT_EQ(control, (std::vector<TokenId>{0, 128803, 128804, 128822}));
 }
 
-TEST(BpeTokenizer, AnyTextRoundTrips) {
-  FT_NEEDS_REAL_TOKENIZER();
-  const Tokenizer& tokenizer = *real_tokenizer();
+// What holds for every tokenizer: on the tiny one of tests/data, and on DeepSeek's where it is.
+struct AnyTokenizer {
+  const char* name;
+  TokenId special_below;  // added tokens have ids below this
+  TokenId added_from;     // or from this one on
+};
+
+void PrintTo(const AnyTokenizer& any, std::ostream* out) {
+  *out << any.name;
+}
+
+class EveryBpeTokenizer : public ::testing::TestWithParam<AnyTokenizer> {
+ protected:
+  void SetUp() override {
+    if (GetParam().name == std::string("Tiny")) {
+      tiny_ = tiny();
+      tokenizer_ = tiny_.get();
+    } else {
+      FT_NEEDS_REAL_TOKENIZER();
+      tokenizer_ = real_tokenizer();
+    }
+    ASSERT_TRUE(tokenizer_);
+  }
+
+  std::unique_ptr<BpeTokenizer> tiny_;
+  const Tokenizer* tokenizer_ = nullptr;
+};
+
+using FullEveryBpeTokenizer = EveryBpeTokenizer;
+
+constexpr AnyTokenizer kEvery[] = {{"Tiny", 0, 265}, {"V4", 3, 128000}};
+INSTANTIATE_TEST_SUITE_P(All, EveryBpeTokenizer, ::testing::ValuesIn(kEvery),
+                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(All, FullEveryBpeTokenizer, ::testing::ValuesIn(kEvery),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_P(EveryBpeTokenizer, AnyTextRoundTrips) {
+  const Tokenizer& tokenizer = *tokenizer_;
   std::mt19937 random(41);
   const char* const parts[] = {"<think>", "<｜User｜>", "｜DSML｜", " ", "\n",
                                "12345",   "abc",        "你好",     "😀", "é",
@@ -288,7 +323,7 @@ TEST(BpeTokenizer, AnyTextRoundTrips) {
     size_t at = 0;
     for (const TokenId id : ids) {
       const size_t end = at + tokenizer.token_bytes(id).size();
-      if (id < 3 || id >= 128000) {
+      if (id < GetParam().special_below || id >= GetParam().added_from) {
         for (const ByteRange& range : client) EXPECT_FALSE(range.begin < end && range.end > at) << text;
       }
       at = end;
@@ -296,9 +331,8 @@ TEST(BpeTokenizer, AnyTextRoundTrips) {
   }
 }
 
-TEST(FullBpeTokenizer, LongInputsAreFast) {
-  FT_NEEDS_REAL_TOKENIZER();
-  const Tokenizer& tokenizer = *real_tokenizer();
+TEST_P(FullEveryBpeTokenizer, LongInputsAreFast) {
+  const Tokenizer& tokenizer = *tokenizer_;
   const auto start = std::chrono::steady_clock::now();
   for (const char* unit : {"a", " ", "\n", "<", "the quick brown fox 12 ", "你"}) {
     std::string text;
@@ -308,9 +342,8 @@ TEST(FullBpeTokenizer, LongInputsAreFast) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
 
-TEST(BpeTokenizer, ConcurrentUse) {
-  FT_NEEDS_REAL_TOKENIZER();
-  const Tokenizer& tokenizer = *real_tokenizer();
+TEST_P(EveryBpeTokenizer, ConcurrentUse) {
+  const Tokenizer& tokenizer = *tokenizer_;
   const std::string text = "Many threads, one tokenizer: 你好 <think> 12345 😀\n";
   const std::vector<TokenId> expected = tokenizer.encode(text);
   std::atomic<int> wrong = 0;
