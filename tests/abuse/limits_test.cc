@@ -131,7 +131,8 @@ TEST_F(Limits, PromptsBeyondTheContextAreRefusedUnread) {
   }
 }
 
-// Tools, arguments and lists hold no prompt that could be measured without them being read: others do not wait.
+// Tools, arguments and lists hold no prompt that could be measured without them being read: others do not
+// wait. They did for 6 to 28 seconds; the limits leave room for a busy machine.
 TEST_F(Limits, LargeTextsDelayNobody) {
   serve();
   for (const char* name : {"one tool with many properties", "arguments with many keys", "words", "numbers",
@@ -160,8 +161,8 @@ TEST_F(Limits, LargeTextsDelayNobody) {
         answered += one->buffered().empty() ? 0 : 1;
       }
     }
-    EXPECT_LT(longest, 250) << name;
-    EXPECT_LT(longest_reply, 1000) << name;
+    EXPECT_LT(longest, 1000) << name;
+    EXPECT_LT(longest_reply, 3000) << name;
   }
 }
 
