@@ -72,4 +72,9 @@ const Profile* find_profile(std::string_view name) {
   return nullptr;
 }
 
+const Profile& profile_of_checkpoint(bool has_dspark, int64_t vocab_size) {
+  constexpr int64_t kReleasedVocabulary = 129280;
+  return has_dspark && vocab_size == kReleasedVocabulary ? kFlash0731 : kPreview;
+}
+
 }  // namespace ft::encoding

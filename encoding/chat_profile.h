@@ -3,6 +3,7 @@
 // Source: encoding.md sections 7, 9 and appendices A, B.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,5 +47,10 @@ extern const Profile kFlash0731;
 
 // "preview" or "0731"; null pointer for any other name.
 const Profile* find_profile(std::string_view name);
+
+// The profile that a checkpoint was trained on, which nothing in it states: the releases with a DSpark draft
+// know the later efforts. A vocabulary that is not the releases' shows a model of another origin, such as the
+// embedded ones, which were trained on the preview's format.
+const Profile& profile_of_checkpoint(bool has_dspark, int64_t vocab_size);
 
 }  // namespace ft::encoding

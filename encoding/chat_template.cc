@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <span>
+#include <algorithm>
+#include <string_view>
 
 #include "encoding/chat_turns.h"
 #include "encoding/prompt_writer.h"
@@ -11,37 +11,27 @@
 namespace ft::encoding {
 namespace {
 
-struct TaskToken {
-  std::string_view task, token;
-};
-constexpr TaskToken kTasks[] = {{"action", "<｜action｜>"},       {"query", "<｜query｜>"},
-                                {"authority", "<｜authority｜>"}, {"domain", "<｜domain｜>"},
-                                {"title", "<｜title｜>"},         {"read_url", "<｜read_url｜>"}};
-
-// What the reference prints for a scalar in a format string; empty for arrays and objects, whose Python form
-// is refused.
-std::optional<std::string> printed(const Json& value) {
-  switch (value.type()) {
-    case Json::Type::kNull:
-      return "None";
-    case Json::Type::kBool:
-      return value.as_bool() ? "True" : "False";
-    case Json::Type::kDouble:
-      if (std::isnan(*value.to_double())) return "nan";
-      if (std::isinf(*value.to_double())) return *value.to_double() < 0 ? "-inf" : "inf";
-      return value.dump();
-    case Json::Type::kInteger:
-      return value.integer_text();
-    case Json::Type::kString:
-      return value.as_string();
-    case Json::Type::kArray:
-    case Json::Type::kObject:
+std::string_view task_token(QuickTask task) {
+  switch (task) {
+    case QuickTask::kAction:
+      return "<｜action｜>";
+    case QuickTask::kQuery:
+      return "<｜query｜>";
+    case QuickTask::kAuthority:
+      return "<｜authority｜>";
+    case QuickTask::kDomain:
+      return "<｜domain｜>";
+    case QuickTask::kTitle:
+      return "<｜title｜>";
+    case QuickTask::kReadUrl:
+      return "<｜read_url｜>";
+    case QuickTask::kOther:
       break;
   }
-  return std::nullopt;
+  return "";
 }
 
-// Renders turns one by one. Every method returns false after keeping the error.
+// Renders turns one by one. A method that returns a bool returns false after keeping the error.
 class Renderer {
  public:
   Renderer(std::span<const Turn> turns, int last_user, bool drop, const ChatOptions& options)
@@ -50,7 +40,7 @@ class Renderer {
   EncodingResult<Prompt> render(size_t first, bool bos) {
     if (bos) out_.format(kBosToken);
     for (size_t i = first; i < turns_.size(); ++i) {
-      if (!check(turns_[i]) || !effort(i) || !body(i) || !transition(i) || !fits()) {
+      if (!find_effort() || !body(i) || !transition(i) || !fits()) {
         return tl::unexpected<EncodingError>(std::move(error_));
       }
     }
@@ -58,72 +48,17 @@ class Renderer {
   }
 
  private:
-  bool refuse(ErrorKind kind, std::string message) {
-    error_ = {kind, std::move(message)};
+  bool refuse(ErrorKind kind, const Turn& turn, std::string_view field, std::string_view problem) {
+    std::string place = fmt::format("messages[{}].{}", turn.index, field);
+    error_ = {kind, fmt::format("{} {}", place, problem), place};
     return false;
   }
+
   bool fits() {
     if (out_.size() <= options_.max_bytes) return true;
-    return refuse(ErrorKind::kTooLong,
-                  fmt::format("the rendered messages are longer than {} bytes", options_.max_bytes));
-  }
-  bool thinking() const { return options_.thinking_mode == "thinking"; }
-
-  // The text of a value that must be one; falsy values are "".
-  bool text_of(const Json& value, std::string_view what, std::string_view& out) {
-    if (!value.truthy()) {
-      out = {};
-      return true;
-    }
-    if (!value.is_string()) {
-      return refuse(ErrorKind::kTypeError, fmt::format("{} is a {}, not a string", what, value.type_name()));
-    }
-    out = value.as_string();
-    return true;
-  }
-
-  bool client_printed(const Json& value, std::string_view what) {
-    const std::optional<std::string> text = printed(value);
-    if (!text) return refuse(ErrorKind::kTypeError, fmt::format("{} is an {}", what, value.type_name()));
-    out_.client(*text);
-    return true;
-  }
-
-  // What the reference does before it looks at the role.
-  bool check(const Turn& turn) {
-    if (options_.thinking_mode != "chat" && !thinking()) {
-      return refuse(ErrorKind::kAssertionError,
-                    fmt::format("invalid thinking_mode \"{}\"", options_.thinking_mode));
-    }
-    return check_tools(turn.get("tools")) && check_calls(turn.get("tool_calls")) && find_effort();
-  }
-
-  bool check_tools(const Json& tools) {
-    if (!tools.truthy()) return true;
-    if (!tools.is_array()) return refuse(ErrorKind::kTypeError, "tools is not an array");
-    for (const Json& tool : tools.as_array()) {
-      if (!tool.is_object()) return refuse(ErrorKind::kTypeError, "tools[] is not an object");
-      if (!tool.contains("function")) return refuse(ErrorKind::kKeyError, "tools[].function is missing");
-    }
-    return true;
-  }
-
-  bool check_calls(const Json& calls) {
-    if (!calls.truthy()) return true;
-    if (!calls.is_array()) return refuse(ErrorKind::kTypeError, "tool_calls is not an array");
-    for (const Json& call : calls.as_array()) {
-      if (!call.is_object()) return refuse(ErrorKind::kTypeError, "tool_calls[] is not an object");
-      const Json* function = call.find("function");
-      if (function == nullptr) return refuse(ErrorKind::kKeyError, "tool_calls[].function is missing");
-      if (!function->is_object())
-        return refuse(ErrorKind::kTypeError, "tool_calls[].function is not an object");
-      for (const char* key : {"name", "arguments"}) {
-        if (!function->contains(key)) {
-          return refuse(ErrorKind::kKeyError, fmt::format("tool_calls[].function.{} is missing", key));
-        }
-      }
-    }
-    return true;
+    error_ = {ErrorKind::kTooLong,
+              fmt::format("the rendered messages are longer than {} bytes", options_.max_bytes), "messages"};
+    return false;
   }
 
   bool find_effort() {
@@ -134,175 +69,107 @@ class Renderer {
         return true;
       }
     }
-    return refuse(ErrorKind::kAssertionError,
-                  fmt::format("invalid reasoning effort \"{}\"", *options_.reasoning_effort));
-  }
-
-  bool effort(size_t i) {
-    if (i == 0 && thinking()) out_.format(effort_text_);
-    return true;
+    error_ = {ErrorKind::kAssertionError,
+              fmt::format("the reasoning effort \"{}\" is none of this model's", *options_.reasoning_effort),
+              "reasoning_effort"};
+    return false;
   }
 
   bool body(size_t i) {
+    if (i == 0 && options_.thinking) out_.format(effort_text_);
     const Turn& turn = turns_[i];
-    if (turn.is_role("system")) return system(turn);
-    if (turn.is_role("developer")) return developer(turn);
-    if (turn.user) return user(turn);
-    if (turn.is_role("latest_reminder")) {
-      out_.format(kReminderToken);
-      return client_printed(turn.get("content"), "content of a reminder");
+    switch (turn.role) {
+      case ChatRole::kDeveloper:
+        if (turn.message().content.empty()) {
+          return refuse(ErrorKind::kAssertionError, turn, "content", "of a developer is empty");
+        }
+        out_.format(kUserToken);
+        [[fallthrough]];
+      case ChatRole::kSystem:
+        out_.client(turn.message().content);
+        appendices(turn.message());
+        return true;
+      case ChatRole::kUser:
+      case ChatRole::kTool:
+        user(turn);
+        return true;
+      case ChatRole::kAssistant:
+        return assistant(i);
+      case ChatRole::kReminder:
+        out_.format(kReminderToken);
+        out_.client(turn.message().content);
+        return true;
+      case ChatRole::kOther:
+        break;
     }
-    if (turn.is_role("assistant")) return assistant(i);
-    return refuse(ErrorKind::kNotImplementedError, fmt::format("unknown role {}", turn.get("role").dump()));
+    return refuse(ErrorKind::kNotImplementedError, turn, "role", "is not one of the format's");
   }
 
-  bool system(const Turn& turn) {
-    std::string_view content;
-    if (!text_of(turn.get("content"), "content of a system message", content)) return false;
-    out_.client(content);
-    appendices(turn);
-    return true;
-  }
-
-  bool developer(const Turn& turn) {
-    std::string_view content;
-    if (!turn.get("content").truthy())
-      return refuse(ErrorKind::kAssertionError, "a developer message has no content");
-    if (!text_of(turn.get("content"), "content of a developer message", content)) return false;
-    out_.format(kUserToken);
-    out_.client(content);
-    appendices(turn);
-    return true;
-  }
-
-  void appendices(const Turn& turn) {
-    const Json& tools = turn.get("tools");
-    if (tools.truthy()) {
+  void appendices(const ChatMessage& message) {
+    if (!message.functions.empty()) {
       out_.format("\n\n");
       out_.format(kToolsBlockHead);
       std::string_view separator;
-      for (const Json& tool : tools.as_array()) {
+      for (const Json& function : message.functions) {
         out_.format(separator);
-        out_.client(tool.get("function").dump());
+        out_.client(function.dump());
         separator = "\n";
       }
       out_.format(kToolsBlockTail);
     }
-    const Json& format = turn.get("response_format");
-    if (format.truthy()) {
+    if (!message.response_format.is_null()) {
       out_.format("\n\n");
       out_.format(kResponseFormatHead);
-      out_.client(format.dump());
+      out_.client(message.response_format.dump());
     }
   }
 
-  bool user(const Turn& turn) {
+  void user(const Turn& turn) {
     out_.format(kUserToken);
     std::string_view separator;
-    for (const UserBlock& block : turn.blocks) {
+    for (const ChatMessage* block : turn.blocks) {
+      const bool result = block->role == ChatRole::kTool;
       out_.format(separator);
+      if (result) out_.format(kToolResultOpen);
+      out_.client(block->content);
+      if (result) out_.format(kToolResultClose);
       separator = "\n\n";
-      if (!block.tool_result) {
-        if (!block.content->is_string()) {
-          return refuse(ErrorKind::kTypeError, fmt::format("content of a user message is a {}, not a string",
-                                                           block.content->type_name()));
-        }
-        out_.client(block.content->as_string());
-        continue;
-      }
-      out_.format(kToolResultOpen);
-      if (!tool_content(*block.content)) return false;
-      out_.format(kToolResultClose);
     }
-    return true;
-  }
-
-  bool tool_content(const Json& content) {
-    if (!content.is_array()) return client_printed(content, "content of a tool message");
-    std::string_view separator;
-    for (const Json& item : content.as_array()) {
-      if (!item.is_object()) {
-        return refuse(ErrorKind::kAttributeError, "content[] of a tool message is not an object");
-      }
-      out_.format(separator);
-      separator = "\n\n";
-      if (item.get("type") == Json("text")) {
-        const Json* text = item.find("text");
-        if (text == nullptr) continue;
-        if (!text->is_string())
-          return refuse(ErrorKind::kTypeError, "content[].text of a tool message is not a string");
-        out_.client(text->as_string());
-      } else {
-        out_.format("[Unsupported ");
-        if (!client_printed(item.get("type"), "content[].type of a tool message")) return false;
-        out_.format("]");
-      }
-    }
-    return true;
   }
 
   bool assistant(size_t i) {
     const Turn& turn = turns_[i];
-    const bool after_task = i > 0 && !turns_[i - 1].get("task").is_null();
-    std::string_view reasoning, content;
-    if (!turn.reasoning_dropped && !text_of(turn.get("reasoning_content"), "reasoning_content", reasoning))
-      return false;
-    if (!text_of(turn.get("content"), "content of an assistant message", content)) return false;
-    if (thinking() && !after_task && (!drop_ || static_cast<int>(i) > last_user_)) {
-      out_.client(reasoning);
+    const ChatMessage& message = turn.message();
+    const bool after_task = i > 0 && turns_[i - 1].task().has_value();
+    if (options_.thinking && !after_task && (!drop_ || static_cast<int>(i) > last_user_)) {
+      if (!turn.reasoning_dropped) out_.client(message.reasoning_content);
       out_.format(kThinkCloseToken);
     }
-    out_.client(content);
-    const Json& calls = turn.get("tool_calls");
-    if (calls.truthy() && !tool_calls(calls)) return false;
-    if (!turn.get("wo_eos").truthy()) out_.format(kEosToken);
+    out_.client(message.content);
+    if (!message.tool_calls.empty() && !tool_calls(message.tool_calls)) return false;
+    if (!message.open_end) out_.format(kEosToken);
     return true;
   }
 
-  bool tool_calls(const Json& calls) {
+  bool tool_calls(const std::vector<FunctionCall>& calls) {
     out_.format("\n\n<｜DSML｜tool_calls>\n");
     std::string_view separator;
-    for (const Json& call : calls.as_array()) {
+    for (const FunctionCall& call : calls) {
       out_.format(separator);
       separator = "\n";
       out_.format("<｜DSML｜invoke name=\"");
-      const Json& function = call.get("function");
-      if (!client_printed(function.get("name"), "tool_calls[].function.name")) return false;
+      out_.client(call.name);
       out_.format("\">\n");
-      if (!arguments(function.get("arguments"))) return false;
+      std::string_view between;
+      for (const auto& [key, value] : call.arguments) {
+        out_.format(between);
+        parameter(key, value);
+        between = "\n";
+        if (!fits()) return false;
+      }
       out_.format("\n</｜DSML｜invoke>");
     }
     out_.format("\n</｜DSML｜tool_calls>");
-    return true;
-  }
-
-  // A JSON text of an object gives its members; what cannot be read becomes one parameter as it is.
-  bool arguments(const Json& given) {
-    if (!given.is_string()) {
-      parameter("arguments", given);
-      return true;
-    }
-    const EncodingResult<Json> parsed = Json::parse(given.as_string());
-    if (!parsed) {
-      if (parsed.error().kind == ErrorKind::kUnpairedSurrogate) {
-        return refuse(parsed.error().kind, "tool_calls[].function.arguments: " + parsed.error().message);
-      }
-      parameter("arguments", given);
-      return true;
-    }
-    if (!parsed->is_object()) {
-      return refuse(ErrorKind::kAttributeError,
-                    fmt::format("tool_calls[].function.arguments is the JSON of a {}, not of "
-                                "an object",
-                                parsed->type_name()));
-    }
-    std::string_view separator;
-    for (const auto& [key, value] : parsed->as_object()) {
-      out_.format(separator);
-      parameter(key, value);
-      separator = "\n";
-      if (!fits()) return false;
-    }
     return true;
   }
 
@@ -317,31 +184,25 @@ class Renderer {
   // What stands between this turn and the next, or opens the reply.
   bool transition(size_t i) {
     const Turn& turn = turns_[i];
-    if (i + 1 < turns_.size() && !turns_[i + 1].is_role("assistant") &&
-        !turns_[i + 1].is_role("latest_reminder")) {
+    if (i + 1 < turns_.size() && turns_[i + 1].role != ChatRole::kAssistant &&
+        turns_[i + 1].role != ChatRole::kReminder) {
       return true;
     }
-    const Json& task = turn.get("task");
-    if (!task.is_null()) return quick_task(task);
-    if (turn.is_role("user") || turn.is_role("developer")) {
-      const bool open = thinking() && (!drop_ || static_cast<int>(i) >= last_user_);
-      out_.format(kAssistantToken);
-      out_.format(open ? kThinkOpenToken : kThinkCloseToken);
+    if (const std::optional<QuickTask> task = turn.task()) {
+      const std::string_view token = task_token(*task);
+      if (token.empty())
+        return refuse(ErrorKind::kAssertionError, turn, "task", "is not one of the format's");
+      if (*task == QuickTask::kAction) open_reply(options_.thinking);
+      out_.format(token);
+    } else if (turn.role == ChatRole::kUser || turn.role == ChatRole::kDeveloper) {
+      open_reply(options_.thinking && (!drop_ || static_cast<int>(i) >= last_user_));
     }
     return true;
   }
 
-  bool quick_task(const Json& task) {
-    for (const TaskToken& known : kTasks) {
-      if (task != Json(known.task)) continue;
-      if (known.task == "action") {
-        out_.format(kAssistantToken);
-        out_.format(thinking() ? kThinkOpenToken : kThinkCloseToken);
-      }
-      out_.format(known.token);
-      return true;
-    }
-    return refuse(ErrorKind::kAssertionError, fmt::format("invalid task {}", task.dump()));
+  void open_reply(bool thinking) {
+    out_.format(kAssistantToken);
+    out_.format(thinking ? kThinkOpenToken : kThinkCloseToken);
   }
 
   std::span<const Turn> turns_;
@@ -353,39 +214,35 @@ class Renderer {
   EncodingError error_{};
 };
 
-bool any_tools(const std::vector<Turn>& turns) {
-  for (const Turn& turn : turns) {
-    if (turn.get("tools").truthy()) return true;
-  }
-  return false;
+// Tools of a user message are lost when it becomes a turn.
+bool offers_tools(const Turn& turn) {
+  return turn.role != ChatRole::kUser && !turn.message().functions.empty();
 }
 
 }  // namespace
 
+EncodingResult<bool> is_thinking_mode(std::string_view name) {
+  if (name == "thinking") return true;
+  if (name == "chat") return false;
+  return fail(ErrorKind::kAssertionError, fmt::format("thinking_mode is \"{}\", not chat or thinking", name),
+              "thinking_mode");
+}
+
 // Section 2. The context and the messages are merged apart, so a user turn never grows over the border; the
 // order of tool results is taken over both.
-EncodingResult<Prompt> encode_chat(const Json& messages, const ChatOptions& options) {
-  EncodingResult<std::vector<Turn>> rendered = merge_messages(messages);
-  if (!rendered) return tl::unexpected<EncodingError>(rendered.error());
-  std::vector<Turn> context;
-  if (options.context.truthy()) {
-    EncodingResult<std::vector<Turn>> merged = merge_messages(options.context);
-    if (!merged) return tl::unexpected<EncodingError>(merged.error());
-    context = std::move(*merged);
-  }
+EncodingResult<Prompt> encode_chat(std::span<const ChatMessage> messages, const ChatOptions& options) {
+  const std::vector<Turn> context = merge_messages(options.context);
+  const std::vector<Turn> rendered = merge_messages(messages);
   std::vector<Turn> turns = context;
-  turns.insert(turns.end(), rendered->begin(), rendered->end());
-  if (std::optional<EncodingError> error = sort_tool_results(turns)) {
-    return tl::unexpected<EncodingError>(std::move(*error));
-  }
+  turns.insert(turns.end(), rendered.begin(), rendered.end());
+  sort_tool_results(turns);
   const bool bos = options.add_default_bos_token && context.empty();
-  const bool drop = options.drop_thinking && !any_tools(turns);
+  const bool drop = options.drop_thinking && std::none_of(turns.begin(), turns.end(), offers_tools);
   size_t first = context.size();
-  if (options.thinking_mode == "thinking" && drop) {
+  if (options.thinking && drop) {
     turns = without_old_reasoning(turns);
     // The reference counts what to render by the context filtered on its own, whose last user differs.
-    const size_t kept_context = without_old_reasoning(context).size();
-    first = std::min(kept_context, turns.size());
+    first = std::min(without_old_reasoning(context).size(), turns.size());
   }
   return Renderer(turns, last_user_index(turns), drop, options).render(first, bos);
 }

@@ -6,38 +6,32 @@
 
 #include <cstddef>
 #include <optional>
-#include <string_view>
+#include <span>
 #include <vector>
 
-#include "encoding/error.h"
-#include "encoding/ordered_json.h"
+#include "encoding/chat_message.h"
 
 namespace ft::encoding {
 
-// One part of a user turn. The values belong to the messages the turns were made from.
-struct UserBlock {
-  bool tool_result = false;
-  const Json* content = nullptr;       // text of a user message, or content of a tool message
-  const Json* tool_call_id = nullptr;  // of a tool result
-};
-
-// A message to be rendered.
+// A message to be rendered, or user and tool messages that become one user turn. The messages outlive it.
 struct Turn {
-  const Json* message = nullptr;  // the source; null for a user turn that a tool message began
-  bool user = false;              // merged from user and tool messages
-  std::vector<UserBlock> blocks;  // of a user turn
+  ChatRole role = ChatRole::kUser;
+  std::vector<const ChatMessage*> blocks;  // of a user turn its user and tool messages, else the one message
+  size_t index = 0;                        // of the first message, for errors
   bool reasoning_dropped = false;
 
-  // Member of the source that counts for this turn; a null value when absent. A user turn keeps only `task`.
-  const Json& get(std::string_view key) const;
-  bool is_role(std::string_view role) const;
+  const ChatMessage& message() const { return *blocks.front(); }
+  // A user turn that a tool message began has none.
+  std::optional<QuickTask> task() const {
+    return message().role == ChatRole::kTool ? std::nullopt : message().task;
+  }
 };
 
-// Section 3. `messages` must be an array of objects (TypeError, AttributeError) and outlive the turns.
-EncodingResult<std::vector<Turn>> merge_messages(const Json& messages);
+// Section 3.
+std::vector<Turn> merge_messages(std::span<const ChatMessage> messages);
 
-// Section 4, in place. The error, if any: AttributeError or TypeError for malformed tool calls.
-std::optional<EncodingError> sort_tool_results(std::vector<Turn>& turns);
+// Section 4, in place.
+void sort_tool_results(std::vector<Turn>& turns);
 
 // Index of the last user or developer turn, -1 if none.
 int last_user_index(const std::vector<Turn>& turns);

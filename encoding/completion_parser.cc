@@ -1,408 +1,553 @@
 #include "encoding/completion_parser.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "encoding/chat_profile.h"
-#include "encoding/marker_search.h"
-#include "encoding/unicode_category.h"
-#include "encoding/utf8.h"
+#include "encoding/ordered_json.h"
 
 namespace ft::encoding {
-
-enum class CompletionParser::Marker {
-  kThinkClose,
-  kEos,
-  kBlockOpen,
-  kBlockClose,
-  kInvokeOpen,
-  kInvokeClose,
-  kParamOpen,
-  kTrueAttribute,
-  kFalseAttribute,
-  kValueClose,         // as models write it
-  kValueCloseNewline,  // the reference's `<$` also matches before a final newline
-  kParamClose,         // what the reference looks for
-};
-
 namespace {
 
-// In the order of CompletionParser::Marker.
-constexpr std::string_view kMarkerText[] = {
-    "</think>",
-    "<｜end▁of▁sentence｜>",
-    "\n\n<｜DSML｜tool_calls",
-    "</｜DSML｜tool_calls>",
-    "<｜DSML｜invoke",
-    "</｜DSML｜invoke",
-    "<｜DSML｜parameter",
-    "\" string=\"true\">",
-    "\" string=\"false\">",
-    "</｜DSML｜parameter",
-    "<\n/｜DSML｜parameter",
-    "/｜DSML｜parameter",
-};
+// White space at the end of text that waits for what follows; more than this is shown.
+constexpr size_t kMaxHeldSpace = 64;
 
-constexpr std::string_view kBetweenTags = ">\n";
-constexpr std::string_view kParamHeadOpen = " name=\"";
-// No model writes longer markup between two tags; what exceeds it is given up in tolerant mode, so that a
-// runaway completion cannot grow the buffer without end.
-constexpr size_t kMaxTolerantHead = size_t{1} << 20;
-// Text that is looked at together.
-constexpr size_t kFeedBytes = size_t{4} << 10;
-
-// Bytes of the first piece of `text`, which ends between characters.
-size_t first_piece(std::string_view text) {
-  if (text.size() <= kFeedBytes) return text.size();
-  size_t size = kFeedBytes;
-  while (size > kFeedBytes - 4 && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) --size;
-  return size;
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-// Python's `\s`: White_Space and the four separators U+001C-U+001F.
-bool is_python_space(char32_t c) {
-  return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
+size_t trailing_space(std::string_view text) {
+  size_t length = 0;
+  while (length < text.size() && length < kMaxHeldSpace && is_space(text[text.size() - 1 - length])) ++length;
+  return length;
 }
 
-std::string_view without_leading_space(std::string_view text) {
-  while (!text.empty()) {
-    const Utf8Step step = read_utf8(text, 0);
-    if (step.kind != Utf8Step::Kind::kCharacter || !is_python_space(step.code_point)) break;
-    text.remove_prefix(step.length);
+TagMatch match_word(std::string_view text, std::string_view word) {
+  if (text.starts_with(word)) return TagMatch::kFound;
+  return word.starts_with(text) ? TagMatch::kTorn : TagMatch::kNone;
+}
+
+// Whether a value that was read has no number that JSON cannot write (NaN, Infinity).
+bool is_finite(const Json& value) {
+  switch (value.type()) {
+    case Json::Type::kDouble:
+      return std::isfinite(*value.to_double());
+    case Json::Type::kArray:
+      return std::all_of(value.as_array().begin(), value.as_array().end(), is_finite);
+    case Json::Type::kObject:
+      return std::all_of(value.as_object().begin(), value.as_object().end(),
+                         [](const Json::Member& member) { return is_finite(member.second); });
+    default:
+      return true;
   }
-  return text;
-}
-
-// The function name in an invoke head: optional space, `name="`, the name, `">`, newline and optionally one
-// more. In tolerant mode any whitespace may end it.
-std::optional<std::string_view> name_in_head(std::string_view head, bool strict) {
-  constexpr std::string_view kOpen = "name=\"", kClose = "\">";
-  head = without_leading_space(head);
-  if (!head.starts_with(kOpen)) return std::nullopt;
-  head.remove_prefix(kOpen.size());
-  if (strict) {
-    if (!head.ends_with('\n')) return std::nullopt;
-    head.remove_suffix(1);
-    if (head.ends_with('\n')) head.remove_suffix(1);
-  } else {
-    head = head.substr(0, head.find_last_not_of(" \t\r\n") + 1);
-  }
-  if (!head.ends_with(kClose)) return std::nullopt;
-  head.remove_suffix(kClose.size());
-  return head;
 }
 
 }  // namespace
 
 CompletionParser::CompletionParser(ParserOptions options)
     : options_(options),
-      state_(!options.thinking ? State::kContent
-             : options.strict  ? State::kReasoning
-                               : State::kStart) {}
+      state_(options.thinking ? State::kStart : State::kText),
+      reasoning_(options.thinking) {}
 
 std::vector<ParserEvent> CompletionParser::feed(std::string_view text) {
-  // Every marker is searched for, and cut off, in what is left of the buffer: a long text comes in pieces.
-  do {
-    if (error_) break;
-    const size_t size = first_piece(text);
-    buffer_ += text.substr(0, size);
-    text.remove_prefix(size);
-    while (!error_ && step()) {
-    }
-  } while (!text.empty());
+  buffer_ += text;
+  run();
   return std::exchange(events_, {});
 }
 
 std::vector<ParserEvent> CompletionParser::finish(TextEnd end) {
-  std::vector<ParserEvent> out;
-  if (end == TextEnd::kEos && options_.strict && state_ != State::kDone) out = feed(kEosToken);
-  if (!error_) check_end(end);
+  ended_ = true;
+  end_ = end;
+  run();
   emit(Kind::kDone, {});
-  for (ParserEvent& event : events_) out.push_back(std::move(event));
-  events_.clear();
-  buffer_.clear();
-  state_ = State::kDone;
-  return out;
+  return std::exchange(events_, {});
 }
 
+void CompletionParser::run() {
+  while (step()) {
+  }
+  buffer_.erase(0, at_);
+  at_ = 0;
+}
+
+// One step of the state; false when it needs more text.
 bool CompletionParser::step() {
   switch (state_) {
     case State::kStart:
       return read_start();
-    case State::kReasoning:
-      return read_text(Kind::kReasoning);
-    case State::kContent:
-      return read_text(Kind::kContent);
-    case State::kBetween:
-      return read_between();
+    case State::kText:
+      return read_text();
+    case State::kBlock:
+      return read_block();
     case State::kHead:
       return read_head();
-    case State::kParamHead:
-      return read_param_head();
+    case State::kCall:
+      return read_call();
+    case State::kParameter:
+      return read_parameter();
     case State::kValue:
       return read_value();
-    case State::kAfterParam:
-      return read_after_param();
-    case State::kAfterBlock:
+    case State::kBody:
+      return read_body();
     case State::kDone:
-      return read_rest();
+      at_ = buffer_.size();
+      return false;
   }
   return false;
 }
 
-// If one of the markers is in the buffer: the text before it, both consumed. Otherwise remembers how far it
-// looked.
-std::optional<CompletionParser::Marker> CompletionParser::take_until(std::span<const Marker> markers,
-                                                                     std::string& before) {
-  std::vector<std::string_view> texts;
-  for (const Marker marker : markers) texts.push_back(kMarkerText[static_cast<size_t>(marker)]);
-  const std::span<const std::string_view> wanted(texts);
-  const MarkerHit hit = find_marker(std::string_view(buffer_), wanted, searched_);
-  if (!hit.found()) {
-    searched_ = std::max(searched_, buffer_.size() - held_back(std::string_view(buffer_), wanted));
-    return std::nullopt;
-  }
-  before.assign(buffer_, 0, hit.begin);
-  buffer_.erase(0, hit.begin + texts[hit.marker].size());
-  searched_ = 0;
-  return markers[hit.marker];
+void CompletionParser::enter(State state, size_t taken) {
+  state_ = state;
+  at_ += taken;
+  scanned_ = 0;
 }
 
 bool CompletionParser::read_start() {
-  if (buffer_.starts_with(kThinkOpenToken)) {
-    buffer_.erase(0, kThinkOpenToken.size());
-  } else if (kThinkOpenToken.starts_with(buffer_)) {
-    return false;
-  }
-  enter(State::kReasoning);
+  const TagMatch open = match_word(rest(), kThinkOpenToken);
+  if (open == TagMatch::kTorn && !ended_) return false;
+  enter(State::kText, open == TagMatch::kFound ? kThinkOpenToken.size() : 0);
   return true;
 }
 
-// Reasoning and content: everything up to a marker is shown as it comes.
-bool CompletionParser::read_text(Kind kind) {
-  std::vector<Marker> markers;
-  if (kind == Kind::kReasoning) markers.push_back(Marker::kThinkClose);
-  // The strict reader does not look for EOS in reasoning; it refuses it there at the end.
-  if (options_.strict ? kind == Kind::kContent : options_.eos_in_text) markers.push_back(Marker::kEos);
-  if (options_.strict || options_.tools_offered) markers.push_back(Marker::kBlockOpen);
-
-  std::string before;
-  const std::optional<Marker> marker = take_until(markers, before);
-  if (!marker) {
-    emit(kind, std::string_view(buffer_).substr(0, searched_));
-    buffer_.erase(0, searched_);
-    searched_ = 0;
-    return false;
+// Reasoning and content: everything up to markup is shown as it comes, but for white space before it.
+bool CompletionParser::read_text() {
+  const std::string_view text = rest();
+  const size_t mark = std::min(text.find('<', scanned_), text.size());
+  size_t length = 0;
+  const char before = mark > 0 ? text[mark - 1] : last_;
+  const Found found = mark < text.size() ? classify(text.substr(mark), before, length) : Found::kMore;
+  const std::string_view front = text.substr(0, mark);
+  switch (found) {
+    case Found::kText:
+      scanned_ = mark + 1;
+      return true;
+    case Found::kMore: {
+      const size_t shown = ended_ ? mark : mark - trailing_space(front);
+      emit_text(front.substr(0, shown));
+      enter(State::kText, shown);
+      return false;
+    }
+    case Found::kThinkClose:
+      emit_text(front);
+      reasoning_ = false;
+      leave_markup(State::kText);
+      after_markup_ = false;
+      break;
+    case Found::kEos:
+      emit_text(front);
+      enter(State::kDone, 0);
+      break;
+    case Found::kNothing:
+      emit_before_markup(front);
+      leave_markup(State::kText);
+      break;
+    case Found::kCall:
+    case Found::kBlock:
+      emit_before_markup(front);
+      in_block_ = found == Found::kBlock;
+      enter(in_block_ ? State::kBlock : State::kHead, 0);
+      break;
   }
-  emit(kind, before);
-  switch (*marker) {
-    case Marker::kThinkClose:
-      enter(State::kContent);
-      return true;
-    case Marker::kEos:
-      enter(State::kDone);
-      return true;
-    default:
-      if (options_.strict && kind == Kind::kReasoning) {
-        return refuse(ErrorKind::kAssertionError, "missing </think> before the tool calls");
-      }
-      enter(State::kBetween);
-      return true;
-  }
+  at_ += mark + length;
+  return true;
 }
 
-bool CompletionParser::read_between() {
-  std::vector<Marker> markers{Marker::kInvokeOpen, Marker::kBlockClose};
-  if (!options_.strict && options_.eos_in_text) markers.push_back(Marker::kEos);
-  std::string between;
-  const std::optional<Marker> marker = take_until(markers, between);
-  if (!marker) {
-    if (!options_.strict) {
-      buffer_.erase(0, searched_);
-      searched_ = 0;
-    }
+CompletionParser::Found CompletionParser::classify(std::string_view text, char before, size_t& length) const {
+  for (const auto& [match, found, size] :
+       {std::tuple{reasoning_ ? match_word(text, kThinkCloseToken) : TagMatch::kNone, Found::kThinkClose,
+                   kThinkCloseToken.size()},
+        std::tuple{at_eos(text), Found::kEos, kEosToken.size()}}) {
+    if (match == TagMatch::kTorn) return ended_ ? Found::kText : Found::kMore;
+    length = size;
+    if (match == TagMatch::kFound) return found;
+  }
+  DsmlTag tag;
+  const TagMatch match = read_tag(text, false, ended_, tag);
+  if (match == TagMatch::kNone) return Found::kText;
+  if (match == TagMatch::kTorn) return torn_markup(text, length);
+  if (!tag.closing && tag.kind == DsmlTag::Kind::kBlock) return classify_block(text, tag, before, length);
+  if (!tag.closing && tag.kind == DsmlTag::Kind::kInvoke) return classify_call(text, tag, length);
+  if (!tag.closing && tag.kind == DsmlTag::Kind::kOther) return Found::kText;
+  return classify_stray(text, tag, before, length);
+}
+
+// Markup that the end of the text tears is not shown.
+CompletionParser::Found CompletionParser::torn_markup(std::string_view text, size_t& length) const {
+  if (!ended_) return Found::kMore;
+  length = text.size();
+  return text.find("DSML") != std::string_view::npos ? Found::kNothing : Found::kText;
+}
+
+CompletionParser::Found CompletionParser::classify_block(std::string_view text, const DsmlTag& tag,
+                                                         char before, size_t& length) const {
+  length = past_close(text, tag.length);
+  const std::string_view next = text.substr(skip_space(text, length));
+  if (next.empty()) return torn_markup(text, length);
+  if (const TagMatch eos = at_eos(next); eos != TagMatch::kNone) {
+    return eos == TagMatch::kFound ? Found::kNothing : torn_markup(text, length);
+  }
+  DsmlTag inner;
+  const TagMatch match = read_tag(next, true, ended_, inner);
+  if (match == TagMatch::kTorn) return torn_markup(text, length);
+  const bool empty = inner.closing && inner.kind == DsmlTag::Kind::kBlock;
+  if (match == TagMatch::kFound && (empty || inner.kind == DsmlTag::Kind::kInvoke)) return Found::kBlock;
+  // On a line of its own it is no quoted text. The text that follows may be, so that is kept.
+  return before == '\n' && text[length] == '\n' ? Found::kNothing : Found::kText;
+}
+
+// A call without a block around it. Its head alone may be quoted text.
+CompletionParser::Found CompletionParser::classify_call(std::string_view text, const DsmlTag& tag,
+                                                        size_t& length) const {
+  TagHead head;
+  const TagMatch match = encoding::read_head(text.substr(tag.length), head);
+  if (match == TagMatch::kTorn) return torn_markup(text, length);
+  length = 0;
+  if (match == TagMatch::kNone || !head.name) return Found::kText;
+  if (head.self_closing) return Found::kCall;
+  const size_t end = tag.length + head.length;
+  const std::string_view next = text.substr(skip_space(text, end));
+  if (next.empty()) return torn_markup(text, length);
+  if (next.front() == '{') return Found::kCall;
+  if (const TagMatch eos = at_eos(next); eos != TagMatch::kNone) {
+    length = end;
+    return eos == TagMatch::kFound ? Found::kNothing : torn_markup(text, length);
+  }
+  DsmlTag inner;
+  const TagMatch follows = read_tag(next, true, ended_, inner);
+  if (follows == TagMatch::kTorn) return torn_markup(text, length);
+  return follows == TagMatch::kFound ? Found::kCall : Found::kText;
+}
+
+CompletionParser::Found CompletionParser::classify_stray(std::string_view text, const DsmlTag& tag,
+                                                         char before, size_t& length) const {
+  length = past_close(text, tag.length);
+  if (!tag.closing) {
+    TagHead head;
+    const TagMatch match = encoding::read_head(text.substr(tag.length), head);
+    if (match == TagMatch::kTorn) return torn_markup(text, length);
+    if (match == TagMatch::kFound) length = tag.length + head.length;
+  }
+  if (!ended_ && skip_space(text, length) == text.size()) return Found::kMore;
+  const std::string_view next = text.substr(length);
+  const bool quoted = std::string_view(" `\"'(").find(before) != std::string_view::npos && !next.empty() &&
+                      std::string_view("\r\n<").find(next.front()) == std::string_view::npos;
+  return quoted ? Found::kText : Found::kNothing;
+}
+
+TagMatch CompletionParser::at_eos(std::string_view text) const {
+  return options_.eos_in_text ? match_word(text, kEosToken) : TagMatch::kNone;
+}
+
+// In a block, text between calls is skipped.
+bool CompletionParser::read_block() {
+  const std::string_view text = rest();
+  const size_t mark = std::min(text.find('<', scanned_), text.size());
+  const std::string_view markup = text.substr(mark);
+  DsmlTag tag;
+  const TagMatch eos = at_eos(markup), match = read_tag(markup, true, ended_, tag);
+  if (markup.empty() || eos == TagMatch::kTorn || match == TagMatch::kTorn) {
+    enter(State::kBlock, mark);
     return false;
   }
-  if (options_.strict && between != kBetweenTags) {
-    return refuse(ErrorKind::kValueError,
-                  fmt::format("expected \">\\n\" before a call but got \"{}\"", between));
+  if (eos == TagMatch::kFound) {
+    enter(State::kDone, mark);
+  } else if (match == TagMatch::kFound && tag.kind == DsmlTag::Kind::kInvoke && !tag.closing) {
+    enter(State::kHead, mark);
+  } else if (match == TagMatch::kFound && tag.kind == DsmlTag::Kind::kBlock && tag.closing) {
+    if (!ended_ && skip_space(markup, tag.length) == markup.size()) return false;
+    in_block_ = false;
+    at_ += mark + past_close(markup, tag.length);
+    leave_markup(State::kText);
+  } else {
+    scanned_ = mark + 1;
   }
-  after_call_marker(*marker);
   return true;
 }
 
 bool CompletionParser::read_head() {
-  std::vector<Marker> markers{Marker::kParamOpen, Marker::kInvokeClose};
-  if (!options_.strict) {
-    markers.insert(markers.end(), {Marker::kInvokeOpen, Marker::kBlockClose});
-    if (options_.eos_in_text) markers.push_back(Marker::kEos);
+  DsmlTag tag;
+  TagHead head;
+  read_tag(rest(), true, ended_, tag);
+  const TagMatch match = encoding::read_head(rest().substr(tag.length), head);
+  if (match == TagMatch::kTorn) {
+    if (ended_) enter(State::kDone, 0);
+    return ended_;
   }
-  std::string head;
-  const std::optional<Marker> marker = take_until(markers, head);
-  if (!marker) {
-    if (!options_.strict && buffer_.size() > kMaxTolerantHead) enter(State::kAfterParam);
-    return false;
+  if (match == TagMatch::kNone || !head.name) {
+    at_ += tag.length;
+    leave_call();
+    return true;
   }
-  const std::optional<std::string_view> name = name_in_head(head, options_.strict);
-  if (name) {
-    open_call(*name);
-  } else if (options_.strict) {
-    return refuse(ErrorKind::kValueError, fmt::format("tool name format: \"{}\"", head));
+  enter(State::kCall, tag.length + head.length);
+  open_call(*head.name);
+  if (head.self_closing) {
+    close_call();
+    leave_call();
   }
-  after_call_marker(*marker);
   return true;
 }
 
-bool CompletionParser::read_param_head() {
-  const std::string_view seen = std::string_view(buffer_).substr(0, kParamHeadOpen.size());
-  const bool opened = seen == kParamHeadOpen;
-  if (!opened && kParamHeadOpen.starts_with(seen)) return false;
-  value_skipped_ = !opened || (!options_.strict && buffer_.size() > kMaxTolerantHead);
-  if (!value_skipped_) {
-    // The key is the shortest text that an attribute follows.
-    searched_ = std::max(searched_, kParamHeadOpen.size());
-    std::string head;
-    const Marker markers[] = {Marker::kTrueAttribute, Marker::kFalseAttribute, Marker::kParamClose};
-    const std::optional<Marker> marker = take_until(markers, head);
-    if (!marker) return false;
-    value_skipped_ = *marker == Marker::kParamClose;
-    if (!value_skipped_) {
-      argument(std::string_view(head).substr(kParamHeadOpen.size()), *marker == Marker::kTrueAttribute);
-      return true;
-    }
-    // The parameter ended before its attributes did: nothing of it is left to skip.
-    if (!options_.strict) {
-      enter(State::kAfterParam);
-      return true;
-    }
+bool CompletionParser::read_call() {
+  const std::string_view text = rest();
+  const size_t first = skip_space(text, 0);
+  if (members_ == 0 && !whole_ && !junk_ && first < text.size() && text[first] == '{') {
+    depth_ = 0;
+    quoted_ = escaped_ = false;
+    enter(State::kBody, first);
+    return true;
   }
-  if (options_.strict)
-    return refuse(ErrorKind::kValueError, "parameter format: no name and string attributes");
-  enter(State::kValue);
+  const size_t mark = std::min(text.find('<', scanned_), text.size());
+  junk_ = junk_ || first < mark;
+  const std::string_view markup = text.substr(mark);
+  DsmlTag tag;
+  const TagMatch eos = at_eos(markup), match = read_tag(markup, true, ended_, tag);
+  if (markup.empty() || eos == TagMatch::kTorn || match == TagMatch::kTorn) {
+    // A model that ended its turn itself has said all its parameters; one that was cut has perhaps not.
+    if (ended_ && markup.empty() && end_ == TextEnd::kEos) close_call();
+    enter(ended_ ? State::kDone : State::kCall, mark);
+    return ended_;
+  }
+  const bool found = match == TagMatch::kFound;
+  if (eos == TagMatch::kFound) {
+    close_call();
+    enter(State::kDone, mark);
+  } else if (found && !tag.closing && tag.kind == DsmlTag::Kind::kParameter) {
+    enter(State::kParameter, mark);
+  } else if (found && !tag.closing && tag.kind == DsmlTag::Kind::kInvoke) {
+    close_call();
+    enter(State::kHead, mark);
+  } else if (found && tag.closing &&
+             (tag.kind == DsmlTag::Kind::kInvoke || tag.kind == DsmlTag::Kind::kBlock)) {
+    if (!ended_ && skip_space(markup, tag.length) == markup.size()) return false;
+    close_call();
+    at_ += mark + past_close(markup, tag.length);
+    in_block_ = in_block_ && tag.kind == DsmlTag::Kind::kInvoke;
+    leave_call();
+  } else {
+    junk_ = true;
+    scanned_ = mark + 1;
+  }
+  return true;
+}
+
+bool CompletionParser::read_parameter() {
+  DsmlTag tag;
+  TagHead head;
+  read_tag(rest(), true, ended_, tag);
+  const TagMatch match = encoding::read_head(rest().substr(tag.length), head);
+  if (match == TagMatch::kTorn) {
+    if (ended_) enter(State::kDone, 0);
+    return ended_;
+  }
+  if (match == TagMatch::kNone) {
+    junk_ = true;
+    enter(State::kCall, tag.length);
+    return true;
+  }
+  plain_value_ = tag.plain;
+  value_.clear();
+  value_kind_ = !head.name || whole_     ? ValueKind::kSkipped
+                : head.string == "true"  ? ValueKind::kString
+                : head.string == "false" ? ValueKind::kJson
+                                         : ValueKind::kGuess;
+  if (value_kind_ != ValueKind::kSkipped) begin_argument(*head.name);
+  enter(State::kValue, tag.length + head.length);
+  if (head.self_closing) {
+    end_value();
+    enter(State::kCall, 0);
+  }
   return true;
 }
 
 bool CompletionParser::read_value() {
-  std::vector<Marker> markers{Marker::kValueClose, Marker::kValueCloseNewline};
-  if (options_.strict) markers.push_back(Marker::kParamClose);
-  std::string value;
-  const std::optional<Marker> marker = take_until(markers, value);
-  if (!marker) {
-    value = buffer_.substr(0, searched_);
-    buffer_.erase(0, searched_);
-    searched_ = 0;
+  const std::string_view text = rest();
+  const size_t mark = std::min(text.find('<', scanned_), text.size());
+  const bool new_line = mark > 0 && text[mark - 1] == '\n';
+  size_t length = 0;
+  bool loose = false;
+  const TagMatch end =
+      mark == text.size() ? TagMatch::kTorn : ends_value(text.substr(mark), new_line, length, loose);
+  if (end == TagMatch::kNone) {
+    scanned_ = mark + 1;
+    return true;
   }
-  if (marker == Marker::kParamClose) {
-    return refuse(ErrorKind::kValueError, "parameter format: no '<' before the close tag");
+  // A newline waits, for it belongs to what follows if that ends the value loosely.
+  const bool hold = new_line && (end == TagMatch::kTorn ? !ended_ : loose);
+  add_to_value(text.substr(0, mark - hold));
+  if (end == TagMatch::kTorn) {
+    enter(ended_ ? State::kDone : State::kValue, mark - hold);
+    return ended_;
   }
-  if (call_open_ && !value_skipped_) {
-    if (value_is_string_) {
-      std::string escaped;
-      append_json_escaped(escaped, value);
-      if (marker) escaped += '"';
-      value = std::move(escaped);
-    }
-    emit(Kind::kToolArguments, value);
-  }
-  if (marker) enter(State::kAfterParam);
-  return marker.has_value();
-}
-
-bool CompletionParser::read_after_param() {
-  std::vector<Marker> markers{Marker::kParamOpen, Marker::kInvokeClose};
-  if (!options_.strict) {
-    markers.insert(markers.end(), {Marker::kInvokeOpen, Marker::kBlockClose});
-    if (options_.eos_in_text) markers.push_back(Marker::kEos);
-  }
-  std::string between;
-  const std::optional<Marker> marker = take_until(markers, between);
-  if (!marker) {
-    if (!options_.strict) {
-      buffer_.erase(0, searched_);
-      searched_ = 0;
-    }
-    return false;
-  }
-  if (options_.strict && between != kBetweenTags) {
-    return refuse(ErrorKind::kValueError,
-                  fmt::format("expected \">\\n\" after a parameter but got \"{}\"", between));
-  }
-  after_call_marker(*marker);
+  end_value();
+  enter(State::kCall, mark + length);
   return true;
 }
 
-// After the block or EOS: tolerant mode ignores what comes, strict mode keeps it for check_end.
-bool CompletionParser::read_rest() {
-  if (!options_.strict) {
-    buffer_.clear();
-  } else if (state_ == State::kAfterBlock && buffer_.starts_with(kEosToken)) {
-    buffer_.erase(0, kEosToken.size());
-    enter(State::kDone);
+TagMatch CompletionParser::ends_value(std::string_view text, bool new_line, size_t& length,
+                                      bool& loose) const {
+  using TagKind = DsmlTag::Kind;
+  DsmlTag tag;
+  const TagMatch match = read_tag(text, plain_value_, ended_, tag);
+  if (match != TagMatch::kFound) return match;
+  if (tag.plain && !(tag.closing && tag.kind == TagKind::kParameter)) return TagMatch::kNone;
+  length = tag.length;
+  if (tag.closing && tag.exact && tag.kind == TagKind::kParameter) return TagMatch::kFound;
+  loose = true;
+  const bool opens = !tag.closing && (tag.kind == TagKind::kParameter || tag.kind == TagKind::kInvoke);
+  if (!tag.closing && !opens) return TagMatch::kNone;
+  size_t end = past_close(text, tag.length);
+  if (opens) {
+    TagHead head;
+    const TagMatch read = encoding::read_head(text.substr(tag.length), head);
+    if (read != TagMatch::kFound) return read;
+    if (head.attributes) {
+      length = 0;
+      return head.name && new_line ? TagMatch::kFound : TagMatch::kNone;
+    }
+    if (tag.kind == TagKind::kInvoke) return TagMatch::kNone;
+    end = tag.length + head.length;
   }
-  return false;
+  length = tag.kind == TagKind::kInvoke || tag.kind == TagKind::kBlock ? 0 : end;
+  return markup_follows(text, end);
 }
 
-// Where a marker inside the block leads. All but the parameter opener end a call that is open.
-void CompletionParser::after_call_marker(Marker marker) {
-  if (marker == Marker::kParamOpen) {
-    enter(State::kParamHead);
+// Whether the text goes on with markup or is over at `at`. Where the right close tag follows, what stands before it
+// is part of the value.
+TagMatch CompletionParser::markup_follows(std::string_view text, size_t at) const {
+  const std::string_view next = text.substr(skip_space(text, at));
+  if (next.empty()) return ended_ ? TagMatch::kFound : TagMatch::kTorn;
+  if (const TagMatch eos = at_eos(next); eos != TagMatch::kNone) return eos;
+  DsmlTag tag;
+  const TagMatch match = read_tag(next, true, ended_, tag);
+  const bool closes = tag.closing && tag.exact && tag.kind == DsmlTag::Kind::kParameter;
+  return match == TagMatch::kFound && closes ? TagMatch::kNone : match;
+}
+
+// A JSON object up to its last bracket, or up to markup.
+bool CompletionParser::read_body() {
+  const std::string_view text = rest();
+  for (size_t& i = scanned_; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted_) {
+      quoted_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+      continue;
+    }
+    if (c == '"') quoted_ = true;
+    if (c == '{' || c == '[') ++depth_;
+    if (c == '}' || c == ']') --depth_;
+    DsmlTag tag;
+    const TagMatch match = c == '<' ? read_tag(text.substr(i), true, ended_, tag) : TagMatch::kNone;
+    if (match == TagMatch::kTorn && !ended_) return false;
+    if (match != TagMatch::kFound && depth_ > 0) continue;
+    const size_t end = match == TagMatch::kFound ? i : i + 1;
+    end_body(text.substr(0, end));
+    enter(State::kCall, end);
+    return true;
+  }
+  if (ended_) enter(State::kDone, 0);
+  return ended_;
+}
+
+void CompletionParser::end_body(std::string_view body) {
+  const EncodingResult<Json> value = Json::parse(body);
+  if (value && value->is_object() && is_finite(*value)) {
+    if (call_open_) emit(Kind::kToolArguments, body);
+    whole_ = true;
     return;
   }
-  close_call();
-  if (marker == Marker::kInvokeOpen) {
-    enter(State::kHead);
-  } else if (marker == Marker::kBlockClose) {
-    enter(State::kAfterBlock);
-  } else {
-    enter(marker == Marker::kEos ? State::kDone : State::kBetween);
+  while (!body.empty() && is_space(body.back())) body.remove_suffix(1);
+  value_kind_ = ValueKind::kString;
+  begin_argument("arguments");
+  add_to_value(body);
+  end_value();
+}
+
+void CompletionParser::begin_argument(std::string_view key) {
+  std::string piece = members_++ == 0 ? "{" : ", ";
+  append_json_string(piece, key);
+  piece += ": ";
+  if (value_kind_ == ValueKind::kString) piece += '"';
+  emit(Kind::kToolArguments, piece);
+}
+
+void CompletionParser::add_to_value(std::string_view text) {
+  if (value_kind_ != ValueKind::kString) {
+    value_ += text;
+    return;
   }
+  std::string escaped;
+  append_json_escaped(escaped, text);
+  emit(Kind::kToolArguments, escaped);
+}
+
+void CompletionParser::end_value() {
+  if (value_kind_ == ValueKind::kSkipped) return;
+  if (value_kind_ == ValueKind::kString) {
+    emit(Kind::kToolArguments, "\"");
+    return;
+  }
+  const EncodingResult<Json> value = Json::parse(value_);
+  if (value && is_finite(*value) && !(value_kind_ == ValueKind::kGuess && value->is_string())) {
+    emit(Kind::kToolArguments, value_);
+    return;
+  }
+  std::string text;
+  append_json_string(text, value_);
+  emit(Kind::kToolArguments, text);
 }
 
 void CompletionParser::open_call(std::string_view name) {
-  keys_.clear();
+  members_ = 0;
+  whole_ = junk_ = false;
+  if (!options_.tools_offered) return;
   call_open_ = true;
+  reasoning_ = false;
   events_.push_back({Kind::kToolCallBegin, std::string(name), calls_++});
-}
-
-void CompletionParser::argument(std::string_view key, bool string) {
-  const bool repeated = keys_.contains(std::string(key));
-  if (repeated && options_.strict) {
-    refuse(ErrorKind::kValueError, fmt::format("duplicate parameter name \"{}\"", key));
-    return;
-  }
-  value_skipped_ = repeated;
-  value_is_string_ = string;
-  if (!repeated) {
-    std::string piece = keys_.empty() ? "{" : ", ";
-    append_json_string(piece, key);
-    piece += ": ";
-    if (string) piece += '"';
-    if (call_open_) emit(Kind::kToolArguments, piece);
-    keys_.emplace(key);
-  }
-  enter(State::kValue);
 }
 
 void CompletionParser::close_call() {
   if (!call_open_) return;
-  emit(Kind::kToolArguments, keys_.empty() ? "{}" : "}");
+  if (!whole_) emit(Kind::kToolArguments, members_ == 0 ? "{}" : "}");
   events_.push_back({Kind::kToolCallEnd, "", calls_ - 1});
   call_open_ = false;
   ++complete_calls_;
 }
 
-void CompletionParser::enter(State state) {
-  state_ = state;
-  searched_ = 0;
+void CompletionParser::leave_call() {
+  if (in_block_) {
+    enter(State::kBlock, 0);
+  } else {
+    leave_markup(State::kText);
+  }
+}
+
+void CompletionParser::leave_markup(State state) {
+  enter(state, 0);
+  last_ = '\n';
+  after_markup_ = true;
+}
+
+// Text after a call is not shown.
+void CompletionParser::emit_text(std::string_view text) {
+  if (text.empty() || calls_ > 0) return;
+  if (after_markup_ && trailing_space(text) == text.size()) return;
+  after_markup_ = false;
+  last_ = text.back();
+  emit(reasoning_ ? Kind::kReasoning : Kind::kContent, text);
+}
+
+void CompletionParser::emit_before_markup(std::string_view text) {
+  text.remove_suffix(text.ends_with("\n\n") ? 2 : trailing_space(text));
+  emit_text(text);
 }
 
 // Adds to the last event where it is of the same kind, so that one feed never splits a delta needlessly.
 void CompletionParser::emit(Kind kind, std::string_view text) {
+  if (kind == Kind::kToolArguments && !call_open_) return;
   if (text.empty() && kind != Kind::kDone) return;
-  if (options_.strict && kind == Kind::kReasoning) reasoning_ += text;
-  if (options_.strict && kind == Kind::kContent) content_ += text;
   if (!events_.empty() && events_.back().kind == kind) {
     events_.back().text += text;
     return;
@@ -410,124 +555,11 @@ void CompletionParser::emit(Kind kind, std::string_view text) {
   events_.push_back({kind, std::string(text), kind == Kind::kToolArguments ? calls_ - 1 : -1});
 }
 
-bool CompletionParser::refuse(ErrorKind kind, std::string message) {
-  error_ = EncodingError{kind, std::move(message)};
-  return false;
-}
-
-// The text is over: what the state makes of the rest of the buffer.
-void CompletionParser::check_end(TextEnd end) {
-  if (!options_.strict) {
-    if (state_ == State::kStart || state_ == State::kReasoning || state_ == State::kContent) {
-      // A torn block opener is markup already, if it got past its first special token.
-      if (buffer_.find(kDsmlToken) == std::string::npos) {
-        emit(state_ == State::kContent ? Kind::kContent : Kind::kReasoning, buffer_);
-      }
-    } else {
-      end_torn_call(end);
-    }
-    return;
-  }
-  switch (state_) {
-    case State::kStart:
-    case State::kReasoning:
-      refuse(ErrorKind::kAssertionError, "missing </think>");
-      return;
-    case State::kContent:
-      refuse(ErrorKind::kAssertionError, "missing the end-of-sentence token");
-      return;
-    case State::kBetween:
-      if (!buffer_.empty()) refuse(ErrorKind::kValueError, "the block of tool calls has no end");
-      break;
-    case State::kHead: {
-      const std::optional<std::string_view> name = name_in_head(buffer_, true);
-      if (name) {
-        open_call(*name);
-        close_call();
-      } else {
-        refuse(ErrorKind::kValueError, "the text ends in the head of a call");
-      }
-      break;
-    }
-    case State::kParamHead:
-    case State::kValue:
-      refuse(ErrorKind::kValueError, "the text ends in a parameter");
-      break;
-    case State::kAfterParam:
-      if (buffer_ == kBetweenTags) {
-        close_call();
-      } else {
-        refuse(ErrorKind::kValueError, "the text ends after a parameter");
-      }
-      break;
-    case State::kAfterBlock:
-    case State::kDone:
-      if (!buffer_.empty()) refuse(ErrorKind::kAssertionError, "unexpected text after the end");
-      break;
-  }
-  if (!error_) check_specials();
-}
-
-// A model that ended its turn itself has said all its parameters; one that was cut has perhaps not.
-void CompletionParser::end_torn_call(TextEnd end) {
-  if (end != TextEnd::kEos) return;
-  if (state_ == State::kHead) {
-    if (const std::optional<std::string_view> name = name_in_head(buffer_, false)) open_call(*name);
-  }
-  if (state_ == State::kHead || state_ == State::kAfterParam) close_call();
-}
-
-void CompletionParser::check_specials() {
-  for (const std::string_view token : {kBosToken, kEosToken, kThinkOpenToken, kThinkCloseToken, kDsmlToken}) {
-    if (content_.find(token) != std::string::npos || reasoning_.find(token) != std::string::npos) {
-      refuse(ErrorKind::kAssertionError, fmt::format("unexpected special token \"{}\" in the text", token));
-      return;
-    }
-  }
-}
-
-Json AssistantMessage::to_json() const {
-  Json calls = Json::array();
-  for (const ToolCall& call : tool_calls) {
-    calls.push_back(
-        Json::Object{{"type", "function"},
-                     {"function", Json::Object{{"name", call.name}, {"arguments", call.arguments}}}});
-  }
-  return Json::Object{{"role", "assistant"},
-                      {"content", content},
-                      {"reasoning_content", reasoning_content},
-                      {"tool_calls", std::move(calls)}};
-}
-
-void MessageBuilder::add(const ParserEvent& event) {
-  switch (event.kind) {
-    case ParserEvent::Kind::kReasoning:
-      message_.reasoning_content += event.text;
-      break;
-    case ParserEvent::Kind::kContent:
-      message_.content += event.text;
-      break;
-    case ParserEvent::Kind::kToolCallBegin:
-      open_ = {event.text, ""};
-      break;
-    case ParserEvent::Kind::kToolArguments:
-      open_.arguments += event.text;
-      break;
-    case ParserEvent::Kind::kToolCallEnd:
-      message_.tool_calls.push_back(std::move(open_));
-      break;
-    case ParserEvent::Kind::kDone:
-      break;
-  }
-}
-
-EncodingResult<AssistantMessage> parse_completion(std::string_view text, const ParserOptions& options,
-                                                  TextEnd end) {
+AssistantMessage parse_completion(std::string_view text, const ParserOptions& options, TextEnd end) {
   CompletionParser parser(options);
   MessageBuilder builder;
   for (const ParserEvent& event : parser.feed(text)) builder.add(event);
   for (const ParserEvent& event : parser.finish(end)) builder.add(event);
-  if (parser.error()) return tl::unexpected<EncodingError>(*parser.error());
   return builder.message();
 }
 

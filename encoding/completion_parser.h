@@ -1,174 +1,153 @@
 // The text of one assistant turn to reasoning, content and tool calls, as it streams.
 //
-// Source: encoding.md sections 10 and 10a. The text begins right after "<think>" (thinking) or
-// "</think>" (chat). The parser acts on text, so that any way of cutting it gives the same result: the
-// concatenated deltas of the events are equal whether fed at once, per token or per byte of complete
-// characters.
+// Source: encoding.md sections 10 and 10a. The text begins right after "<think>" (thinking) or "</think>"
+// (chat). The parser acts on text, so that any way of cutting it gives the same result.
 #pragma once
 
-#include <optional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
-#include "encoding/error.h"
-#include "encoding/ordered_json.h"
+#include "encoding/assistant_message.h"
+#include "encoding/dsml_tag.h"
 
 namespace ft::encoding {
 
 struct ParserOptions {
   // The turn starts inside reasoning.
   bool thinking = false;
-  // Reproduce section 10 exactly: anything the reference refuses is an error. Otherwise (serving) the
-  // tolerance rules below apply and there are no errors.
-  bool strict = false;
-  // Tolerant only: false when the request offered no tools (or tool_choice is none); tool markup is then
-  // ordinary text.
+  // False when the request offered no tools (or tool_choice is none): calls are read and not reported.
   bool tools_offered = true;
-  // Tolerant only: whether the spelled-out EOS string ends the turn. A server that stops on the EOS id sets
-  // it to false, so that a model can quote the string.
+  // Whether the spelled-out EOS string ends the turn. A server that stops on the EOS id sets it to false, so
+  // that a model can quote the string.
   bool eos_in_text = true;
-};
-
-// What became known. Text fields are never empty for the delta kinds.
-struct ParserEvent {
-  enum class Kind {
-    kReasoning,      // text: more reasoning
-    kContent,        // text: more content
-    kToolCallBegin,  // index, text: the function's name (may be empty)
-    kToolArguments,  // index, text: more of the JSON text of the arguments
-    kToolCallEnd,    // index: the arguments are complete
-    kDone,           // the turn is over; the last event, from finish()
-  };
-  Kind kind;
-  std::string text;
-  int index = -1;  // of the tool call, from 0
-
-  bool operator==(const ParserEvent&) const = default;
 };
 
 // How the text ended.
 enum class TextEnd {
-  kEos,  // the model ended its turn (EOS token, which is not fed as text), or EOS already came as text
+  kEos,  // the model ended its turn (EOS token, which is not fed as text)
   kCut,  // a token limit, a stop string, a cancel
 };
 
-// Streaming reader of one completion.
+// Streaming reader of one completion that takes calls as models write them. It has no errors: markup that
+// makes no call is left out, and arguments are always JSON.
 //
-// Tolerant mode: (1) a tool block that opens inside reasoning ends the reasoning; (2) a turn that ends inside
-// reasoning is all reasoning; (3) a call that is torn by the end of the text gets no kToolCallEnd and raw
-// markup is never shown (after kEos a call whose parameters are all closed counts as complete); (4) a missing
-// block end is accepted; (5) without offered tools markup is text; (6) text after the block is ignored; (7)
-// "<think>" repeated at the start of reasoning is dropped; (8) a turn that stops right after the block is
-// accepted. Within a block, text between tags is skipped, a parameter without a readable head is skipped, a
-// repeated parameter is ignored, and a call without a readable name is skipped.
+// Where a call begins: at a block opener that a call or the block's end follows, or at a call's head that a
+// parameter, a JSON body or the call's end follows. An opener that text follows on its line is quoted text and
+// shown. In reasoning a call ends the reasoning. White space before it belongs to the markup: two newlines, or all
+// of it where it does not end in two.
+// What ends a value: the parameter's close tag. Other or misspelt markup does if more markup or the end of the
+// text follows, or if it opens a parameter or call on a new line; then one newline before it is no part of the
+// value.
+// Values: text for string="true"; for "false" the JSON that stands there, or the same as text if it is none;
+// without a readable attribute JSON other than a string, else text. A JSON object in place of parameters is
+// the arguments. The value of a repeated parameter is written again, so that readers of JSON take the last.
+// Calls end with their close tag, the next call, or the end of the block; at the end of a turn that the model
+// ended itself also without one, if no parameter is torn. A torn call gets no kToolCallEnd.
+// Text after a call is ignored, further calls are read. After a block without calls the text goes on.
+// Stray closing tags are left out, unless they are quoted: after a space or quote, with text behind them.
+// "<think>" repeated at the start of reasoning is dropped; a turn that ends in reasoning is all reasoning.
 class CompletionParser {
  public:
   explicit CompletionParser(ParserOptions options);
 
   // Events that the next piece of text (complete UTF-8 characters) makes certain. Text that may still become
-  // a marker is held back. After an error or the end of the turn: nothing.
+  // markup is held back.
   std::vector<ParserEvent> feed(std::string_view text);
-  // No more text: releases what was held back and ends with kDone. Call once. With kEos in strict mode it is
-  // as if the EOS string had been fed.
+  // No more text: releases what was held back and ends with kDone. Call once.
   std::vector<ParserEvent> finish(TextEnd end);
 
-  // Strict mode: the first violation, if any (complete only after finish()).
-  const std::optional<EncodingError>& error() const { return error_; }
-  // Calls that have ended so far (finish_reason is tool_calls if there is one, else stop).
+  // Reported calls that have ended so far (finish_reason is tool_calls if there is one, else stop).
   int complete_calls() const { return complete_calls_; }
-  // True once "</think>" (or what ends the reasoning) has been read; true from the start without thinking.
-  bool reasoning_ended() const { return state_ != State::kReasoning && state_ != State::kStart; }
+  // Bytes of reasoning or content that are held back, for they may still become markup.
+  size_t held_text() const { return state_ == State::kText || state_ == State::kStart ? buffer_.size() : 0; }
+  // True once "</think>" or a reported call has been read; true from the start without thinking.
+  bool reasoning_ended() const { return !reasoning_; }
 
  private:
   enum class State {
-    kStart,       // tolerant thinking: a repeated "<think>" may come
-    kReasoning,   //
-    kContent,     //
-    kBetween,     // in the block, outside a call
-    kHead,        // after an invoke opener, up to the first parameter or the invoke close
-    kParamHead,   // after a parameter opener, up to the end of its attributes
-    kValue,       // in a parameter's value
-    kAfterParam,  // after a parameter's close, up to the next parameter or the invoke close
-    kAfterBlock,  // after the block's end
-    kDone,        // after EOS
+    kStart,      // thinking: a repeated "<think>" may come
+    kText,       // reasoning, content, or the ignored text after calls
+    kBlock,      // in a block, outside a call
+    kHead,       // at the tag that opens a call
+    kCall,       // in a call, between parameters
+    kParameter,  // at the tag that opens a parameter
+    kValue,      // in a parameter's value
+    kBody,       // in a JSON object in place of parameters
+    kDone,       // after EOS
   };
-  enum class Marker;
+  // What a '<' in text turns out to be.
+  enum class Found { kText, kMore, kThinkClose, kEos, kNothing, kCall, kBlock };
   using Kind = ParserEvent::Kind;
 
-  // One step of the state; false when it needs more text. Each looks for the markers of its state in
-  // `buffer_`.
+  std::string_view rest() const { return std::string_view(buffer_).substr(at_); }
+  void run();
   bool step();
   bool read_start();
-  bool read_text(Kind kind);
-  bool read_between();
+  bool read_text();
+  bool read_block();
   bool read_head();
-  bool read_param_head();
+  bool read_call();
+  bool read_parameter();
   bool read_value();
-  bool read_after_param();
-  bool read_rest();
+  bool read_body();
 
-  std::optional<Marker> take_until(std::span<const Marker> markers, std::string& before);
+  // `before`: the byte in front of `text`; `length`: bytes to take with what was found.
+  Found classify(std::string_view text, char before, size_t& length) const;
+  Found classify_block(std::string_view text, const DsmlTag& tag, char before, size_t& length) const;
+  Found classify_call(std::string_view text, const DsmlTag& tag, size_t& length) const;
+  Found classify_stray(std::string_view text, const DsmlTag& tag, char before, size_t& length) const;
+  Found torn_markup(std::string_view text, size_t& length) const;
+  // Whether the '<' at the beginning of `text` ends the value; kFound sets the bytes to take with it and whether
+  // it is other than the close tag.
+  TagMatch ends_value(std::string_view text, bool new_line, size_t& length, bool& loose) const;
+  TagMatch markup_follows(std::string_view text, size_t at) const;
+  TagMatch at_eos(std::string_view text) const;
+
   void emit(Kind kind, std::string_view text);
+  void emit_text(std::string_view text);
+  void emit_before_markup(std::string_view text);
+  void begin_argument(std::string_view key);
+  void add_to_value(std::string_view text);
+  void end_value();
+  void end_body(std::string_view body);
   void open_call(std::string_view name);
-  void argument(std::string_view key, bool string);
   void close_call();
-  void enter(State state);
-  void after_call_marker(Marker marker);
-  void end_torn_call(TextEnd end);
-  bool refuse(ErrorKind kind, std::string message);
-  void check_end(TextEnd end);
-  void check_specials();
+  void leave_call();
+  void leave_markup(State state);
+  void enter(State state, size_t taken);
 
   ParserOptions options_;
   State state_;
-  std::string buffer_;   // text not yet consumed
-  size_t searched_ = 0;  // bytes of the buffer in which no marker of the state begins
+  bool reasoning_;
+  std::string buffer_;
+  size_t at_ = 0;       // the buffer before it is taken
+  size_t scanned_ = 0;  // bytes after `at_` that hold nothing of interest to the state
+  bool ended_ = false;  // no more text follows
+  TextEnd end_ = TextEnd::kCut;
+  char last_ = '\n';           // the last byte that was shown, a newline behind markup
+  bool after_markup_ = false;  // markup was left out and only white space has followed
+
   std::vector<ParserEvent> events_;
-  std::optional<EncodingError> error_;
-  int calls_ = 0;  // begun so far
+  int calls_ = 0;  // reported, begun so far
   int complete_calls_ = 0;
-  bool call_open_ = false;  // begun and not ended; false while a call without a readable name is skipped
-  std::unordered_set<std::string> keys_;  // parameters of the open call
-  bool value_is_string_ = false;
-  bool value_skipped_ = false;
-  std::string reasoning_, content_;  // strict mode only, to be checked at the end
+  bool in_block_ = false;
+  bool call_open_ = false;
+  size_t members_ = 0;    // arguments of the open call
+  bool whole_ = false;    // the arguments of the open call came as one object
+  bool junk_ = false;     // the open call has had text that is no markup
+  int depth_ = 0;         // of brackets in a JSON body
+  bool quoted_ = false;   // in a string of a JSON body
+  bool escaped_ = false;  // behind a backslash of such a string
+
+  enum class ValueKind { kString, kJson, kGuess, kSkipped };
+  ValueKind value_kind_ = ValueKind::kSkipped;
+  bool plain_value_ = false;  // opened without bars
+  std::string value_;         // what is known of a value that is not passed on as it comes
 };
 
-struct ToolCall {
-  std::string name;
-  std::string arguments;  // JSON text as the model wrote it
-  bool operator==(const ToolCall&) const = default;
-};
-
-// A whole assistant turn.
-struct AssistantMessage {
-  std::string content;
-  std::string reasoning_content;
-  std::vector<ToolCall> tool_calls;
-  bool operator==(const AssistantMessage&) const = default;
-
-  // {"role": "assistant", "content", "reasoning_content", "tool_calls": [{"type": "function", "function":
-  // {"name", "arguments"}}]}; no ids, the server invents them.
-  Json to_json() const;
-};
-
-// Puts events together again. Calls without an end are left out.
-class MessageBuilder {
- public:
-  void add(const ParserEvent& event);
-  const AssistantMessage& message() const { return message_; }
-
- private:
-  AssistantMessage message_;
-  ToolCall open_;
-};
-
-// Reads a whole turn, EOS text included. Strict mode reports the kind of the reference's exception; tolerant
-// mode never fails.
-EncodingResult<AssistantMessage> parse_completion(std::string_view text, const ParserOptions& options,
-                                                  TextEnd end = TextEnd::kCut);
+// Reads a whole turn, EOS text included.
+AssistantMessage parse_completion(std::string_view text, const ParserOptions& options,
+                                  TextEnd end = TextEnd::kCut);
 
 }  // namespace ft::encoding

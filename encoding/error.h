@@ -1,4 +1,4 @@
-// What the text side of Foretoken reports when input is refused: a kind and one message.
+// What the text side of Foretoken reports when input is refused: a kind, one message, and the field at fault.
 #pragma once
 
 #include <string>
@@ -28,6 +28,7 @@ enum class ErrorKind {
 struct EncodingError {
   ErrorKind kind;
   std::string message;
+  std::string field = {};  // path of the input's field that is at fault, "messages[2].content"; "" if none is
 };
 
 template <class T>
@@ -38,8 +39,8 @@ using EncodingResult = tl::expected<T, EncodingError>;
 std::string_view reference_name(ErrorKind kind);
 
 // Shorthand for returning an error from a function with an EncodingResult.
-inline tl::unexpected<EncodingError> fail(ErrorKind kind, std::string message) {
-  return tl::unexpected<EncodingError>(EncodingError{kind, std::move(message)});
+inline tl::unexpected<EncodingError> fail(ErrorKind kind, std::string message, std::string field = {}) {
+  return tl::unexpected<EncodingError>(EncodingError{kind, std::move(message), std::move(field)});
 }
 
 }  // namespace ft::encoding

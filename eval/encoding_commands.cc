@@ -14,6 +14,7 @@
 #include "encoding/completion_parser.h"
 #include "encoding/detokenizer.h"
 #include "encoding/ordered_json.h"
+#include "encoding/reference_reader.h"
 #include "encoding/tokenizer.h"
 
 namespace ft::eval {
@@ -81,10 +82,14 @@ EncodingResult<encoding::ChatOptions> chat_options(const Json& value) {
   if (!kwargs.is_object()) return fail(ErrorKind::kInvalidJson, "`kwargs` must be an object");
   if (!kwargs.contains("thinking_mode"))
     return fail(ErrorKind::kInvalidJson, "`kwargs.thinking_mode` is missing");
-  options.thinking_mode = as_text(kwargs.get("thinking_mode"));
+  options.thinking = kwargs.get("thinking_mode") == Json("thinking");
   if (const Json* drop = kwargs.find("drop_thinking")) options.drop_thinking = drop->truthy();
   if (const Json* bos = kwargs.find("add_default_bos_token")) options.add_default_bos_token = bos->truthy();
-  if (const Json* context = kwargs.find("context")) options.context = *context;
+  if (const Json* context = kwargs.find("context")) {
+    EncodingResult<std::vector<encoding::ChatMessage>> read = encoding::read_chat_messages(*context);
+    if (!read) return tl::unexpected<EncodingError>(std::move(read.error()));
+    options.context = std::move(*read);
+  }
   const Json& effort = kwargs.get("reasoning_effort");
   if (!effort.is_null()) options.reasoning_effort = as_text(effort);
   if (const Json* profile = value.find("profile")) {
@@ -108,7 +113,13 @@ Answer encode_case(const Json& value) {
   } else if (!value.contains("messages")) {
     return fail(ErrorKind::kInvalidJson, "`messages` or `messages_raw` is missing");
   }
-  const EncodingResult<encoding::Prompt> prompt = encoding::encode_chat(messages, *options);
+  const auto read = encoding::read_chat_messages(messages);
+  if (!read) return Json::Object{{"error", error_of(read.error())}};
+  if (!read->empty()) {  // without a message the reference does not look at the mode
+    const auto mode = encoding::is_thinking_mode(as_text(value.get("kwargs").get("thinking_mode")));
+    if (!mode) return Json::Object{{"error", error_of(mode.error())}};
+  }
+  const EncodingResult<encoding::Prompt> prompt = encoding::encode_chat(*read, *options);
   if (!prompt) return Json::Object{{"error", error_of(prompt.error())}};
   return Json::Object{{"prompt", prompt->text}};
 }
@@ -116,10 +127,11 @@ Answer encode_case(const Json& value) {
 Answer parse_case(const Json& value) {
   const EncodingResult<const std::string*> text = text_member(value, "text");
   if (!text) return tl::unexpected<EncodingError>(text.error());
-  encoding::ParserOptions options;
-  options.thinking = value.get("thinking_mode") == Json("thinking");
-  options.strict = !value.contains("strict") || value.get("strict").truthy();
-  const EncodingResult<encoding::AssistantMessage> message = encoding::parse_completion(**text, options);
+  const bool thinking = value.get("thinking_mode") == Json("thinking");
+  if (value.contains("strict") && !value.get("strict").truthy()) {
+    return Json::Object{{"message", encoding::parse_completion(**text, {.thinking = thinking}).to_json()}};
+  }
+  const EncodingResult<encoding::AssistantMessage> message = encoding::read_as_reference(**text, thinking);
   if (!message) return Json::Object{{"error", error_of(message.error())}};
   return Json::Object{{"message", message->to_json()}};
 }

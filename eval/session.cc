@@ -50,9 +50,14 @@ Result<std::vector<int32_t>> prompt_tokens(const std::string& line, const std::s
   const auto ordered = encoding::Json::parse(prompt.contains("messages") ? line : user_turn.dump());
   if (!ordered) return fail(ErrorCode::kInvalidFile, "{}: {}", where, ordered.error().message);
   encoding::ChatOptions options;
-  options.thinking_mode = thinking.get<bool>() ? "thinking" : "chat";
-  options.profile = config.has_dspark() ? &encoding::kFlash0731 : &encoding::kPreview;
-  const auto text = encoding::encode_chat(ordered->get("messages"), options);
+  options.thinking = thinking.get<bool>();
+  options.profile = &encoding::profile_of_checkpoint(config.has_dspark(), config.vocab_size);
+  if (const auto complete = encoding::check_chat_tokens(*tokenizer); !complete) {
+    return fail(ErrorCode::kInvalidFile, "{}: {}", where, complete.error().message);
+  }
+  const auto messages = encoding::read_chat_messages(ordered->get("messages"));
+  if (!messages) return fail(ErrorCode::kInvalidFile, "{}: {}", where, messages.error().message);
+  const auto text = encoding::encode_chat(*messages, options);
   if (!text) return fail(ErrorCode::kInvalidFile, "{}: {}", where, text.error().message);
   return tokenizer->encode(text->text, text->client);
 }

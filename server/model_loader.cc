@@ -10,6 +10,7 @@
 #include "core/machine_memory.h"
 #include "core/release.h"
 #include "core/weights.h"
+#include "encoding/chat_template.h"
 #include "encoding/ordered_json.h"
 #include "scheduler/engine.h"
 #include "server/engine_backend.h"
@@ -41,11 +42,9 @@ Result<std::string> model_path(const Options& options) {
               compiled.string());
 }
 
-// Checkpoints with a DSpark draft are the releases with the later effort texts; the embedded ones were
-// trained on the preview's format.
 const encoding::Profile* chat_profile(const Options& options, const ModelConfig& config) {
   if (options.chat_profile != "auto") return encoding::find_profile(options.chat_profile);
-  return config.has_dspark() && !options.model.empty() ? &encoding::kFlash0731 : &encoding::kPreview;
+  return &encoding::profile_of_checkpoint(config.has_dspark(), config.vocab_size);
 }
 
 // What the options that ask for memory are called on the command line.
@@ -107,6 +106,9 @@ Result<std::shared_ptr<const ServedModel>> load(const Options& options,
   const ModelConfig& config = (*checkpoint)->config();
   auto tokenizer = encoding::load_tokenizer(*path);
   if (!tokenizer) return fail(code_of(tokenizer.error()), "{}", tokenizer.error().message);
+  if (auto complete = encoding::check_chat_tokens(**tokenizer); !complete) {
+    return fail(code_of(complete.error()), "{}: {}", *path, complete.error().message);
+  }
   if ((*tokenizer)->vocab_size() > config.vocab_size) {
     return fail(ErrorCode::kInvalidFile,
                 "{}: the tokenizer has {} tokens, but vocab_size in config.json is {}", *path,

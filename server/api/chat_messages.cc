@@ -9,6 +9,9 @@
 namespace ft::server {
 namespace {
 
+using encoding::ChatMessage;
+using encoding::ChatRole;
+using encoding::FunctionCall;
 using encoding::Json;
 
 // Text of a part, or an error that names it.
@@ -35,32 +38,26 @@ ApiResult<std::string> part_text(const Json& part, const std::string& path) {
   return *text;
 }
 
-// A string, or text parts: joined for the roles whose content must be one string, kept as parts for a tool.
-ApiResult<std::optional<Json>> read_content(FieldReader& fields, bool keep_parts) {
+// A string, or text parts joined by `separator`.
+ApiResult<std::optional<std::string>> read_content(FieldReader& fields, std::string_view separator) {
   const Json* content = fields.any("content");
-  if (content == nullptr) return std::optional<Json>();
+  if (content == nullptr) return std::optional<std::string>();
   const std::string path = fields.path("content");
-  if (content->is_string()) return std::optional<Json>(*content);
+  if (content->is_string()) return std::optional<std::string>(content->as_string());
   if (!content->is_array()) {
     return refuse(bad_field(path, type_message(path, "a string or an array of parts", *content)));
   }
   std::string joined;
-  Json parts = Json::array();
   for (size_t i = 0; i < content->size(); ++i) {
     auto text = part_text(content->as_array()[i], fmt::format("{}[{}]", path, i));
     if (!text) return refuse(text.error());
-    if (i > 0) joined += '\n';
+    if (i > 0) joined += separator;
     joined += *text;
-    Json part = Json::object();
-    part.set("type", "text");
-    part.set("text", std::move(*text));
-    parts.push_back(std::move(part));
   }
-  if (keep_parts) return std::optional<Json>(std::move(parts));
-  return std::optional<Json>(Json(std::move(joined)));
+  return std::optional<std::string>(std::move(joined));
 }
 
-ApiResult<Json> read_tool_call(const Json& call, const std::string& path) {
+ApiResult<FunctionCall> read_tool_call(const Json& call, const std::string& path) {
   if (!call.is_object()) return refuse(bad_field(path, type_message(path, "an object", call)));
   FieldReader fields(call, path);
   const auto id = fields.text("id");
@@ -75,51 +72,44 @@ ApiResult<Json> read_tool_call(const Json& call, const std::string& path) {
 
   FieldReader reader(*function, fields.path("function"));
   const auto name = reader.text("name");
-  const auto arguments = reader.text("arguments");
+  const Json* given = function->find("arguments");
   if (reader.ok() && !name) reader.refuse("name", fmt::format("'{}' is missing", reader.path("name")));
-  if (reader.ok() && !arguments)
+  if (reader.ok() && given == nullptr)
     reader.refuse("arguments", fmt::format("'{}' is missing", reader.path("arguments")));
   if (!reader.ok()) return refuse(*reader.error());
-
-  Json out_function = Json::object();
-  out_function.set("name", *name);
-  out_function.set("arguments", *arguments);
-  Json out = Json::object();
-  if (id) out.set("id", *id);
-  out.set("type", "function");
-  out.set("function", std::move(out_function));
-  return out;
+  auto arguments = encoding::read_call_arguments(*given);
+  if (!arguments) {
+    const std::string where = reader.path("arguments");
+    return refuse(bad_field(where, fmt::format("'{}' cannot be read: {}", where, arguments.error().message)));
+  }
+  return FunctionCall{id.value_or(""), *name, std::move(*arguments)};
 }
 
 struct Message {
-  Json json = Json::object();
+  ChatMessage value;
   Prefill prefill = Prefill::kNone;
 };
 
 ApiResult<Message> read_assistant(FieldReader& fields) {
   Message message;
-  message.json.set("role", "assistant");
-  auto content = read_content(fields, false);
+  message.value.role = ChatRole::kAssistant;
+  auto content = read_content(fields, "\n");
   if (!content) return refuse(content.error());
-  if (*content) message.json.set("content", **content);
+  message.value.content = content->value_or("");
   auto reasoning = fields.text("reasoning_content");
   if (!reasoning) reasoning = fields.text("reasoning");
-  if (reasoning) message.json.set("reasoning_content", *reasoning);
+  message.value.reasoning_content = reasoning.value_or("");
   const Json* calls = fields.array("tool_calls");
   const bool prefix = fields.boolean("prefix").value_or(false);
   if (!fields.ok()) return refuse(*fields.error());
-  if (calls != nullptr && calls->size() > 0) {
-    Json out = Json::array();
-    for (size_t i = 0; i < calls->size(); ++i) {
-      auto call = read_tool_call(calls->as_array()[i], fmt::format("{}[{}]", fields.path("tool_calls"), i));
-      if (!call) return refuse(call.error());
-      out.push_back(std::move(*call));
-    }
-    message.json.set("tool_calls", std::move(out));
+  for (size_t i = 0; calls != nullptr && i < calls->size(); ++i) {
+    auto call = read_tool_call(calls->as_array()[i], fmt::format("{}[{}]", fields.path("tool_calls"), i));
+    if (!call) return refuse(call.error());
+    message.value.tool_calls.push_back(std::move(*call));
   }
   if (prefix) {
     message.prefill = *content ? Prefill::kContent : Prefill::kReasoning;
-    message.json.set("wo_eos", true);
+    message.value.open_end = true;
   }
   return message;
 }
@@ -135,26 +125,26 @@ ApiResult<Message> read_message(const Json& value, size_t index) {
     return refuse(bad_field(fields.path("role"), fmt::format("'{}' is missing", fields.path("role"))));
   if (*role == "assistant") return read_assistant(fields);
 
-  const bool tool = *role == "tool";
-  if (!tool && *role != "system" && *role != "developer" && *role != "user") {
+  Message message;
+  message.value.role = *role == "developer" ? ChatRole::kSystem : encoding::chat_role(*role);
+  const bool tool = message.value.role == ChatRole::kTool;
+  if (!tool && message.value.role != ChatRole::kSystem && message.value.role != ChatRole::kUser) {
     return refuse(bad_field(fields.path("role"),
                             fmt::format("'{}' is '{}': expected system, developer, user, assistant or tool",
                                         fields.path("role"), *role)));
   }
-  auto content = read_content(fields, tool);
+  auto content = read_content(fields, tool ? "\n\n" : "\n");
   if (!content) return refuse(content.error());
   if (!*content) {
     return refuse(bad_field(fields.path("content"), fmt::format("'{}' is missing", fields.path("content"))));
   }
-  Message message;
-  message.json.set("role", *role == "developer" ? "system" : *role);
-  message.json.set("content", **content);
+  message.value.content = std::move(**content);
   if (tool) {
     const auto id = fields.text("tool_call_id");
     if (fields.ok() && !id)
       fields.refuse("tool_call_id", fmt::format("'{}' is missing", fields.path("tool_call_id")));
     if (!fields.ok()) return refuse(*fields.error());
-    message.json.set("tool_call_id", *id);
+    message.value.tool_call_id = *id;
   }
   return message;
 }
@@ -177,15 +167,15 @@ ApiResult<ChatMessages> read_messages(const Json& messages) {
           bad_field(fmt::format("messages[{}].prefix", i), "only the last message can have 'prefix': true"));
     }
     out.prefill = message->prefill;
-    out.messages.push_back(std::move(message->json));
+    out.messages.push_back(std::move(message->value));
   }
-  const std::string& role = out.messages.as_array().back().get("role").as_string();
-  if (role != "user" && role != "tool" && out.prefill == Prefill::kNone) {
+  const ChatRole role = out.messages.back().role;
+  if (role != ChatRole::kUser && role != ChatRole::kTool && out.prefill == Prefill::kNone) {
     return refuse(
         bad_field(fmt::format("messages[{}].role", messages.size() - 1),
                   fmt::format("the last message is from '{}': expected user or tool, or an assistant "
                               "message with 'prefix': true to be continued",
-                              role)));
+                              role == ChatRole::kSystem ? "system" : "assistant")));
   }
   return out;
 }
@@ -219,19 +209,11 @@ ApiResult<void> check_tools(const Json& tools) {
   return {};
 }
 
-void attach_tools(Json& messages, const Json& tools) {
-  Json::Array& list = messages.as_array();
-  for (Json& message : list) {
-    if (message.get("role").as_string() == "system") {
-      message.set("tools", tools);
-      return;
-    }
+void attach_tools(std::vector<ChatMessage>& messages, const Json& tools) {
+  if (messages.empty() || messages.front().role != ChatRole::kSystem) {
+    messages.emplace(messages.begin())->role = ChatRole::kSystem;
   }
-  Json system = Json::object();
-  system.set("role", "system");
-  system.set("content", "");
-  system.set("tools", tools);
-  list.insert(list.begin(), std::move(system));
+  for (const Json& tool : tools.as_array()) messages.front().functions.push_back(tool.get("function"));
 }
 
 }  // namespace ft::server

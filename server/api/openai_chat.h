@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "encoding/ordered_json.h"
 #include "server/api/chat_messages.h"
@@ -15,7 +16,7 @@ namespace ft::server {
 
 struct ChatRequest {
   RequestParams params;
-  encoding::Json messages;  // for encoding::encode_chat, tools attached
+  std::vector<encoding::ChatMessage> messages;  // tools attached
   Prefill prefill = Prefill::kNone;
   bool thinking = true;
   std::optional<std::string> effort;  // "low", "high" or "max"

@@ -65,7 +65,7 @@ ApiResult<std::vector<int32_t>> tokenize_prompt(const ServedModel& model, std::s
 
 ApiResult<std::vector<int32_t>> chat_prompt(const ServedModel& model, const ChatRequest& request) {
   encoding::ChatOptions options;
-  options.thinking_mode = request.thinking ? "thinking" : "chat";
+  options.thinking = request.thinking;
   options.reasoning_effort = effort_level(*model.profile, request.effort);
   options.profile = model.profile;
   // One token more, since what reopen_reasoning() takes away is one.

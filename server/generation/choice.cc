@@ -39,7 +39,8 @@ void Choice::feed(scheduler::TokenEvent event) {
   if (reasoning) ++reasoning_tokens_;
   if (ends_the_turn(event.token)) return;  // also with ignore_eos: control text is never shown
   const int32_t token = event.token;
-  pending_.push_back({ShownToken{std::move(event), reasoning, content_characters_}, content_known_});
+  pending_.push_back(
+      {ShownToken{std::move(event), reasoning, content_characters_}, content_known_ + parser_.held_text()});
   add_text(detokenizer_.feed(token));
 }
 

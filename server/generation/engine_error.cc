@@ -29,7 +29,7 @@ ApiError from_engine(const Error& error) {
 }
 
 ApiError from_encoding(const encoding::EncodingError& error, std::string param) {
-  return bad_field(std::move(param), error.message);
+  return bad_field(error.field.empty() ? std::move(param) : error.field, error.message);
 }
 
 }  // namespace ft::server

@@ -12,7 +12,7 @@ namespace ft::server {
 // kInvalidArgument and kNotFound are a 400 on the error's field, kTooLarge (which can never fit) a 400 with code
 // context_length_exceeded, kOverloaded a 429 with Retry-After, kUnavailable a 503.
 ApiError from_engine(const Error& error);
-// A prompt that the encoder refused: a 400 on `param`.
+// A prompt that the encoder refused: a 400 on the field at fault, `param` where the error names none.
 ApiError from_encoding(const encoding::EncodingError& error, std::string param);
 
 }  // namespace ft::server

@@ -10,10 +10,10 @@ namespace {
 ChatOptions options_of(const Json& item) {
   const Json& kwargs = item.get("kwargs");
   ChatOptions options;
-  options.thinking_mode = kwargs.get("thinking_mode").as_string();
+  options.thinking = kwargs.get("thinking_mode") == Json("thinking");
   if (const Json* drop = kwargs.find("drop_thinking")) options.drop_thinking = drop->as_bool();
   if (const Json* bos = kwargs.find("add_default_bos_token")) options.add_default_bos_token = bos->as_bool();
-  if (const Json* context = kwargs.find("context")) options.context = *context;
+  if (const Json* context = kwargs.find("context")) options.context = *read_chat_messages(*context);
   const Json& effort = kwargs.get("reasoning_effort");
   if (!effort.is_null())
     options.reasoning_effort.emplace(effort.is_string() ? effort.as_string() : effort.dump());
@@ -25,7 +25,9 @@ void check_case(const Json& item) {
   SCOPED_TRACE(item.get("id").dump());
   Json messages = item.get("messages");
   if (const Json* raw = item.find("messages_raw")) messages = *Json::parse(raw->as_string());
-  const EncodingResult<Prompt> prompt = encode_chat(messages, options_of(item));
+  const EncodingResult<bool> mode = is_thinking_mode(item.get("kwargs").get("thinking_mode").as_string());
+  EncodingResult<Prompt> prompt = encode_chat(messages, options_of(item));
+  if (!mode && messages.size() > 0) prompt = tl::unexpected<EncodingError>(mode.error());
   if (const Json* error = item.find("error")) {
     ASSERT_FALSE(prompt) << prompt->text;
     EXPECT_EQ(reference_name(prompt.error().kind), error->get("type").as_string());
@@ -68,7 +70,7 @@ TEST(ChatTemplate, UpstreamPairs) {
       messages = list;
     }
     ChatOptions options;
-    options.thinking_mode = i == 4 ? "chat" : "thinking";
+    options.thinking = i != 4;
     const EncodingResult<Prompt> prompt = encode_chat(messages, options);
     ASSERT_TRUE(prompt) << prompt.error().message;
     EXPECT_EQ(prompt->text, read_text(folder + "test_output_" + std::to_string(i) + ".txt"));
@@ -100,7 +102,7 @@ TEST(ChatTemplate, ClientRangesHoldExactlyTheClientsText) {
     {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"P"},{"type":"image"},{"type":"text"}]},
     {"role":"latest_reminder","content":"M"}])");
   ChatOptions options;
-  options.thinking_mode = "thinking";
+  options.thinking = true;
   const EncodingResult<Prompt> prompt = encode_chat(messages, options);
   ASSERT_TRUE(prompt) << prompt.error().message;
   std::vector<std::string> client;
@@ -112,9 +114,20 @@ TEST(ChatTemplate, ClientRangesHoldExactlyTheClientsText) {
     at = range.end;
   }
   format += prompt->text.substr(at);
-  const std::vector<std::string> expected{
-      "S<think>", "{\"name\": \"F\"}", "{\"r\": 1}", "U<｜User｜>", "R", "A", "N", "K", "V", "L",
-      "[2]",      "T</tool_result>",   "P",          "image",       "M"};
+  const std::vector<std::string> expected{"S<think>",
+                                          "{\"name\": \"F\"}",
+                                          "{\"r\": 1}",
+                                          "U<｜User｜>",
+                                          "R",
+                                          "A",
+                                          "N",
+                                          "K",
+                                          "V",
+                                          "L",
+                                          "[2]",
+                                          "T</tool_result>",
+                                          "P\n\n[Unsupported image]\n\n",
+                                          "M"};
   EXPECT_EQ(client, expected);
   EXPECT_EQ(format.substr(0, kBosToken.size() + 1), std::string(kBosToken) + "@");
   EXPECT_NE(
@@ -123,7 +136,7 @@ TEST(ChatTemplate, ClientRangesHoldExactlyTheClientsText) {
           "<｜DSML｜parameter name=\"@\" string=\"true\">@</｜DSML｜parameter>\n"
           "<｜DSML｜parameter name=\"@\" string=\"false\">@</｜DSML｜parameter>\n</｜DSML｜invoke>\n"
           "</｜DSML｜tool_calls><｜end▁of▁sentence｜><｜User｜><tool_result>@</tool_result>\n\n"
-          "<tool_result>@\n\n[Unsupported @]\n\n</tool_result><｜Assistant｜><think><｜latest_reminder｜>@"),
+          "<tool_result>@</tool_result><｜Assistant｜><think><｜latest_reminder｜>@"),
       std::string::npos)
       << format;
 }
@@ -134,7 +147,10 @@ TEST(ChatTemplate, RefusesWrongTypes) {
     EXPECT_TRUE(value) << messages;
     const EncodingResult<Prompt> prompt = encode_chat(*value, {});
     EXPECT_FALSE(prompt) << messages;
-    return prompt ? "accepted" : std::string(reference_name(prompt.error().kind));
+    if (prompt) return std::string("accepted");
+    EXPECT_TRUE(prompt.error().message.starts_with(prompt.error().field)) << prompt.error().message;
+    EXPECT_TRUE(prompt.error().field.starts_with("messages")) << prompt.error().field;
+    return std::string(reference_name(prompt.error().kind));
   };
   EXPECT_EQ(kind(R"({"role":"user"})"), "TypeError");
   EXPECT_EQ(kind(R"("text")"), "TypeError");
@@ -163,6 +179,33 @@ TEST(ChatTemplate, RefusesWrongTypes) {
           R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{\"a\":\"\\ud800\"}"}}]}])"),
       "ValueError");
   EXPECT_EQ(kind(R"([{"role":5,"content":"x"}])"), "NotImplementedError");
+}
+
+TEST(ChatTemplate, ErrorsNameTheField) {
+  const auto field = [](const char* messages, bool thinking = false) {
+    ChatOptions options;
+    options.thinking = thinking;
+    return encode_chat(*Json::parse(messages), options).error().field;
+  };
+  EXPECT_EQ(field("7"), "messages");
+  EXPECT_EQ(field(R"([{"role":"user","content":"q"},{"role":"system","content":[1]}])"),
+            "messages[1].content");
+  EXPECT_EQ(field(R"([{"role":"tool","content":[{"type":"text","text":1}]}])"),
+            "messages[0].content[0].text");
+  EXPECT_EQ(field(R"([{"role":"assistant","tool_calls":[{},{}]}])"), "messages[0].tool_calls[0].function");
+  EXPECT_EQ(field(R"([{"role":"user","content":"q"},{"role":"tool","content":"r"},{"role":"weird"}])"),
+            "messages[2].role");
+  EXPECT_EQ(field(R"([{"role":"system","content":"s"},{"role":"user","content":"q","task":"x"}])"),
+            "messages[1].task");
+  EXPECT_EQ(field(R"([{"role":"developer"}])"), "messages[0].content");
+  EXPECT_EQ(field(R"([{"role":"direct_search_results"},{"role":"user","content":"q"}])", true),
+            "messages[0].role");
+}
+
+TEST(ChatTemplate, OneRuleChoosesTheProfile) {
+  EXPECT_EQ(profile_of_checkpoint(true, 129280).name, "0731");
+  EXPECT_EQ(profile_of_checkpoint(false, 129280).name, "preview");
+  EXPECT_EQ(profile_of_checkpoint(true, 2048).name, "preview");
 }
 
 TEST(ChatTemplate, RenderingStopsAtTheLimit) {

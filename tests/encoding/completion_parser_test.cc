@@ -4,8 +4,10 @@
 
 #include <functional>
 #include <random>
+#include <set>
 
 #include "encoding/chat_template.h"
+#include "encoding/reference_reader.h"
 #include "encoding/utf8.h"
 #include "tests/encoding/vectors.h"
 
@@ -14,8 +16,8 @@ namespace {
 
 using Kind = ParserEvent::Kind;
 
-ParserOptions strict_options(const Json& item) {
-  return {.thinking = item.get("thinking_mode") == Json("thinking"), .strict = true};
+ParserOptions options_of(const Json& item) {
+  return {.thinking = item.get("thinking_mode") == Json("thinking")};
 }
 
 // Offsets where the text may be cut: between characters.
@@ -62,7 +64,6 @@ AssistantMessage stream(const std::vector<std::string_view>& pieces, const Parse
   const std::vector<ParserEvent> last = parser.finish(end);
   take(last);
   EXPECT_EQ(last.back().kind, Kind::kDone);
-  EXPECT_FALSE(parser.error()) << parser.error()->message;
   EXPECT_EQ(parser.complete_calls(), static_cast<int>(builder.message().tool_calls.size()));
   return builder.message();
 }
@@ -74,72 +75,75 @@ void for_each_vector(const std::function<void(const Json&)>& check) {
   }
 }
 
-TEST(CompletionParser, SharedVectors) {
-  for_each_vector([](const Json& item) {
-    const EncodingResult<AssistantMessage> message =
-        parse_completion(item.get("text").as_string(), strict_options(item));
-    if (const Json* error = item.find("error")) {
-      ASSERT_FALSE(message) << message->to_json().dump();
-      EXPECT_EQ(reference_name(message.error().kind), error->get("type").as_string());
-    } else {
-      ASSERT_TRUE(message) << message.error().message;
-      EXPECT_EQ(message->to_json().dump(), item.get("expected").dump());
-    }
-  });
+std::vector<std::string_view> one_by_one(std::string_view text) {
+  const std::vector<size_t> borders = character_borders(text);
+  std::vector<std::string_view> pieces;
+  for (size_t i = 0; i + 1 < borders.size(); ++i) {
+    pieces.push_back(text.substr(borders[i], borders[i + 1] - borders[i]));
+  }
+  return pieces;
 }
 
-// The refusals do not depend on how the text is cut either.
-TEST(CompletionParser, EveryTwoCutAndEveryCharacterStreamTheSame) {
-  for_each_vector([](const Json& item) {
-    const std::string& text = item.get("text").as_string();
-    const std::vector<size_t> borders = character_borders(text);
-    std::vector<std::string_view> characters;
-    for (size_t i = 0; i + 1 < borders.size(); ++i) {
-      characters.push_back(std::string_view(text).substr(borders[i], borders[i + 1] - borders[i]));
-    }
-    std::vector<std::vector<std::string_view>> cuts{characters};
-    for (const size_t border : borders) {
-      cuts.push_back({std::string_view(text).substr(0, border), std::string_view(text).substr(border)});
-    }
-    for (const auto& pieces : cuts) {
-      if (item.contains("expected")) {
-        EXPECT_EQ(stream(pieces, strict_options(item)).to_json().dump(), item.get("expected").dump());
-        continue;
-      }
-      CompletionParser parser(strict_options(item));
-      for (const std::string_view piece : pieces) parser.feed(piece);
-      parser.finish(TextEnd::kCut);
-      ASSERT_TRUE(parser.error());
-      EXPECT_EQ(reference_name(parser.error()->kind), item.get("error").get("type").as_string());
-    }
-  });
+// The reading of `text`, which must be the same whole, character by character and at every two-cut.
+AssistantMessage read_in_all_cuts(std::string_view text, const ParserOptions& options,
+                                  TextEnd end = TextEnd::kCut) {
+  AssistantMessage whole = stream({text}, options, end);
+  EXPECT_EQ(stream(one_by_one(text), options, end), whole) << text;
+  for (const size_t border : character_borders(text)) {
+    EXPECT_EQ(stream({text.substr(0, border), text.substr(border)}, options, end), whole)
+        << text.substr(0, border) << " || " << text.substr(border);
+  }
+  return whole;
 }
 
-// What the reference accepts means the same in tolerant mode, but for a call that the text leaves open.
-TEST(CompletionParser, TolerantModeAgreesWhereStrictAccepts) {
-  for_each_vector([](const Json& item) {
+bool is_json_object(const std::string& text) {
+  const EncodingResult<Json> value = Json::parse(text);
+  return value && value->is_object();
+}
+
+// What the reference accepts means the same, but for heads whose attributes it reads into a name and for arguments
+// that are no JSON.
+TEST(CompletionParser, AgreesWithTheReferenceWhereItAccepts) {
+  const std::set<std::string> odd_heads{"invoke_extra_attr", "name_nongreedy", "head_quote_gt"};
+  for_each_vector([&](const Json& item) {
     if (!item.contains("expected")) return;
-    ParserOptions options = strict_options(item);
-    options.strict = false;
-    const bool left_open = item.get("tag") == Json("unclosed_invoke");
-    const std::string& text = item.get("text").as_string();
-    std::mt19937 random(17);
-    const std::vector<size_t> borders = character_borders(text);
-    for (int round = 0; round < 20; ++round) {
-      std::vector<std::string_view> pieces;
-      for (size_t i = 0; i + 1 < borders.size();) {
-        const size_t next = std::min(borders.size() - 1, i + 1 + random() % (round == 0 ? 1 : 30));
-        pieces.push_back(std::string_view(text).substr(borders[i], borders[next] - borders[i]));
-        i = next;
+    // A call that the text leaves open counts if the model ended its turn.
+    const TextEnd end = item.get("tag") == Json("unclosed_invoke") ? TextEnd::kEos : TextEnd::kCut;
+    AssistantMessage read = read_in_all_cuts(item.get("text").as_string(), options_of(item), end);
+    if (odd_heads.contains(item.get("tag").as_string())) return;
+    Json expected = item.get("expected");
+    for (size_t i = 0; i < read.tool_calls.size() && i < expected.get("tool_calls").size(); ++i) {
+      Json& function = *expected.find("tool_calls")->as_array()[i].find("function");
+      EXPECT_TRUE(is_json_object(read.tool_calls[i].arguments)) << read.tool_calls[i].arguments;
+      if (!is_json_object(function.get("arguments").as_string())) {
+        function.set("arguments", read.tool_calls[i].arguments);
       }
-      EXPECT_EQ(stream(pieces, options, left_open ? TextEnd::kEos : TextEnd::kCut).to_json().dump(),
-                item.get("expected").dump());
     }
+    EXPECT_EQ(read.to_json().dump(), expected.dump());
   });
 }
 
-// Any text at all: tolerant mode has no errors, and the cut does not matter.
-TEST(CompletionParser, TolerantModeTakesAnyText) {
+// Calls as models write them, in place of what they were taught.
+TEST(CompletionParser, TolerantVectors) {
+  for (const Json& item : read_cases("encoding/tolerant_cases.jsonl", 29)) {
+    SCOPED_TRACE(item.get("id").dump());
+    const AssistantMessage read = read_in_all_cuts(item.get("text").as_string(), options_of(item));
+    const Json& want = item.get("want");
+    EXPECT_EQ(read.content, want.get("content").as_string());
+    EXPECT_EQ(read.reasoning_content, want.get("reasoning").as_string());
+    Json calls = Json::array();
+    for (const ToolCall& call : read.tool_calls) {
+      const EncodingResult<Json> arguments = Json::parse(call.arguments);
+      ASSERT_TRUE(arguments) << call.arguments;
+      calls.push_back(Json::Array{call.name, *arguments});
+    }
+    const Json::Array& any = want.get("calls_any").as_array();
+    EXPECT_TRUE(std::find(any.begin(), any.end(), calls) != any.end()) << calls.dump();
+  }
+}
+
+// Any text at all: the cut does not matter, and arguments are JSON.
+TEST(CompletionParser, TakesAnyText) {
   const char* const parts[] = {"<think>",
                                "</think>",
                                "\n",
@@ -175,23 +179,15 @@ TEST(CompletionParser, TolerantModeTakesAnyText) {
   for (int round = 0; round < 4000; ++round) {
     std::string text;
     for (size_t i = random() % 24; i > 0; --i) text += parts[random() % std::size(parts)];
-    const ParserOptions options{.thinking = random() % 2 == 0,
-                                .strict = false,
-                                .tools_offered = random() % 4 != 0,
-                                .eos_in_text = random() % 2 == 0};
+    const ParserOptions options{
+        .thinking = random() % 2 == 0, .tools_offered = random() % 4 != 0, .eos_in_text = random() % 2 == 0};
     const TextEnd end = random() % 2 == 0 ? TextEnd::kCut : TextEnd::kEos;
     const AssistantMessage whole = stream({text}, options, end);
-    const std::vector<size_t> borders = character_borders(text);
-    std::vector<std::string_view> pieces;
-    for (size_t i = 0; i + 1 < borders.size(); ++i) {
-      pieces.push_back(std::string_view(text).substr(borders[i], borders[i + 1] - borders[i]));
+    ASSERT_EQ(stream(one_by_one(text), options, end), whole) << text;
+    for (const ToolCall& call : whole.tool_calls) {
+      EXPECT_TRUE(is_json_object(call.arguments)) << text << "\n" << call.arguments;
     }
-    ASSERT_EQ(stream(pieces, options, end), whole) << text;
-    if (options.tools_offered) {
-      EXPECT_EQ(whole.content.find("\n\n<｜DSML｜tool_calls"), std::string::npos) << text;
-    } else {
-      EXPECT_TRUE(whole.tool_calls.empty());
-    }
+    EXPECT_TRUE(options.tools_offered || whole.tool_calls.empty());
   }
 }
 
@@ -200,17 +196,17 @@ TEST(CompletionParser, ShowsTextAsSoonAsItIsCertain) {
   CompletionParser parser({.thinking = true});
   EXPECT_EQ(parser.feed("I thi"), (std::vector<ParserEvent>{{Kind::kReasoning, "I thi"}}));
   EXPECT_EQ(parser.feed("nk.\n"), (std::vector<ParserEvent>{{Kind::kReasoning, "nk."}}));
-  EXPECT_EQ(parser.feed("So <"), (std::vector<ParserEvent>{{Kind::kReasoning, "\nSo "}}));
+  EXPECT_EQ(parser.feed("So <"), (std::vector<ParserEvent>{{Kind::kReasoning, "\nSo"}}));
   EXPECT_FALSE(parser.reasoning_ended());
-  EXPECT_EQ(parser.feed("/think>A"), (std::vector<ParserEvent>{{Kind::kContent, "A"}}));
+  EXPECT_EQ(parser.feed("/think>A"),
+            (std::vector<ParserEvent>{{Kind::kReasoning, " "}, {Kind::kContent, "A"}}));
   EXPECT_TRUE(parser.reasoning_ended());
   EXPECT_EQ(parser.feed("\n\n<｜DS"), std::vector<ParserEvent>{});
   EXPECT_EQ(parser.feed("X"), (std::vector<ParserEvent>{{Kind::kContent, "\n\n<｜DSX"}}));
   EXPECT_EQ(parser.feed("\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n"),
-            std::vector<ParserEvent>{});
+            (std::vector<ParserEvent>{{Kind::kToolCallBegin, "f", 0}}));
   EXPECT_EQ(parser.feed("<｜DSML｜parameter name=\"a\" string=\"true\">x\"y"),
-            (std::vector<ParserEvent>{{Kind::kToolCallBegin, "f", 0},
-                                      {Kind::kToolArguments, "{\"a\": \"x\\\"y", 0}}));
+            (std::vector<ParserEvent>{{Kind::kToolArguments, "{\"a\": \"x\\\"y", 0}}));
   EXPECT_EQ(parser.feed(" < "), (std::vector<ParserEvent>{{Kind::kToolArguments, " < ", 0}}));
   EXPECT_EQ(parser.feed("z</｜DSML｜parameter>\n"),
             (std::vector<ParserEvent>{{Kind::kToolArguments, "z\"", 0}}));
@@ -229,7 +225,7 @@ const ToolCall kF{"f", "{\"a\": 1}"};
 
 AssistantMessage tolerant(const std::string& text, bool thinking, TextEnd end = TextEnd::kCut,
                           bool tools_offered = true) {
-  return stream({text}, {.thinking = thinking, .strict = false, .tools_offered = tools_offered}, end);
+  return read_in_all_cuts(text, {.thinking = thinking, .tools_offered = tools_offered}, end);
 }
 
 TEST(CompletionParser, ToleratesWhatModelsGetWrong) {
@@ -255,13 +251,14 @@ TEST(CompletionParser, ToleratesWhatModelsGetWrong) {
   EXPECT_EQ(tolerant("c" + kOpen + kCallF, false), (AssistantMessage{"c", "", {kF}}));
   EXPECT_EQ(tolerant(kOpen + kCallF + kCallF + "<｜end▁of▁sentence｜>", false),
             (AssistantMessage{"", "", {kF, kF}}));
-  // (5) No tools offered: text.
+  // (5) No tools offered: the markup is not shown, the text around it is.
   const std::string block = kOpen + kCallF + kClose;
-  EXPECT_EQ(tolerant("c" + block, false, TextEnd::kCut, false), (AssistantMessage{"c" + block, "", {}}));
+  EXPECT_EQ(tolerant("c" + block, false, TextEnd::kCut, false), (AssistantMessage{"c", "", {}}));
+  EXPECT_EQ(tolerant("c" + block + "\nd", false, TextEnd::kCut, false), (AssistantMessage{"c\nd", "", {}}));
   EXPECT_EQ(tolerant("r" + block + "</think>c", true, TextEnd::kCut, false),
-            (AssistantMessage{"c", "r" + block, {}}));
-  // (6) Text after the block.
-  EXPECT_EQ(tolerant("c" + block + "\nmore" + block, false), (AssistantMessage{"c", "", {kF}}));
+            (AssistantMessage{"c", "r", {}}));
+  // (6) Text after the block, and calls after that.
+  EXPECT_EQ(tolerant("c" + block + "\nmore" + block, false), (AssistantMessage{"c", "", {kF, kF}}));
   // (7) A repeated <think>.
   EXPECT_EQ(tolerant("<think>r</think>c", true), (AssistantMessage{"c", "r", {}}));
   EXPECT_EQ(tolerant("r<think>r</think>c", true), (AssistantMessage{"c", "r<think>r", {}}));
@@ -273,7 +270,7 @@ TEST(CompletionParser, ToleratesWhatModelsGetWrong) {
 TEST(CompletionParser, TolerantBlocksSkipWhatCannotBeRead) {
   const auto block = [](const std::string& inside) { return kOpen + inside + kClose; };
   EXPECT_EQ(tolerant(block("junk\n" + kCallF + "junk" + kCallF), false),
-            (AssistantMessage{"", "", {kF, kF}}));
+            (AssistantMessage{"\njunk", "", {kF, kF}}));
   EXPECT_EQ(tolerant(block("<｜DSML｜invoke nam=\"g\">\n</｜DSML｜invoke>\n" + kCallF), false),
             (AssistantMessage{"", "", {kF}}));
   EXPECT_EQ(tolerant(block("<｜DSML｜invoke id=\"g\">\n<｜DSML｜parameter name=\"a\" "
@@ -291,7 +288,7 @@ TEST(CompletionParser, TolerantBlocksSkipWhatCannotBeRead) {
                      "<｜DSML｜parameter name=\"b\" string=\"true\">2</｜DSML｜parameter>"
                      "<｜DSML｜parameter name=\"b\" string=\"true\">3</｜DSML｜parameter></｜DSML｜invoke>"),
                false),
-      (AssistantMessage{"", "", {{"g", "{\"b\": \"2\"}"}}}));
+      (AssistantMessage{"", "", {{"g", R"({"a": 1, "b": "2", "b": "3"})"}}}));
   EXPECT_EQ(tolerant(block("<｜DSML｜invoke name=\"g\">\n" + kCallF), false),
             (AssistantMessage{"", "", {{"g", "{}"}, kF}}));
   // A close tag without its '<' is part of the value.
@@ -303,17 +300,138 @@ TEST(CompletionParser, TolerantBlocksSkipWhatCannotBeRead) {
 }
 
 TEST(CompletionParser, QuotedEndOfSentenceIsTextWhenTheIdDecides) {
-  const ParserOptions options{
-      .thinking = false, .strict = false, .tools_offered = true, .eos_in_text = false};
+  const ParserOptions options{.thinking = false, .tools_offered = true, .eos_in_text = false};
   EXPECT_EQ(stream({"write <｜end▁of▁", "sentence｜> to stop"}, options, TextEnd::kEos).content,
             "write <｜end▁of▁sentence｜> to stop");
 }
 
-TEST(CompletionParser, StrictFinishAtEosEqualsFedEos) {
-  const ParserOptions options{.thinking = true, .strict = true};
-  EXPECT_EQ(parse_completion("r</think>c", options, TextEnd::kEos)->content, "c");
-  EXPECT_EQ(parse_completion("r</think>c<｜end▁of▁sentence｜>", options, TextEnd::kEos)->content, "c");
-  EXPECT_FALSE(parse_completion("r</think>c", options, TextEnd::kCut));
+TEST(CompletionParser, TakesOddMarkup) {
+  const auto calls = [](const std::string& text, TextEnd end = TextEnd::kEos) {
+    std::string out;
+    const AssistantMessage read = tolerant("Hi" + text, false, end);
+    EXPECT_EQ(read.content, "Hi") << text;
+    for (const ToolCall& call : read.tool_calls) out += call.name + call.arguments;
+    return out;
+  };
+  // A JSON object in place of parameters, markup inside its strings, and what is no object.
+  EXPECT_EQ(calls("\n<｜DSML｜invoke name=\"f\">\n{\"a\": [\"</｜DSML｜invoke>\\\"\"]}\n</｜DSML｜invoke>"),
+            R"(f{"a": ["</｜DSML｜invoke>\""]})");
+  EXPECT_EQ(calls("\n<｜DSML｜invoke name=\"f\">{a: 1}</｜DSML｜invoke>"), R"(f{"arguments": "{a: 1}"})");
+  EXPECT_EQ(calls("\n<｜DSML｜invoke name=\"f\">{\"a\": 1"), "");
+  // Bars, quotes, space, the slash in another place, no bars.
+  EXPECT_EQ(calls("<|DSML|tool_calls><|DSML|invoke name='f'><|DSML|parameter name='a' string='true'>x"
+                  "</|DSML|parameter></|DSML|invoke></|DSML|tool_calls>"),
+            R"(f{"a": "x"})");
+  EXPECT_EQ(calls("\n\n<｜DSML｜ calls>\n<｜DSML｜ invoke name=\"f\">\n<｜DSML｜ parameter name=\"a\" "
+                  "string=\"true\">x"
+                  "<｜DSML｜/parameter>\n</｜DSML｜ invoke>\n</｜DSML｜ calls>"),
+            R"(f{"a": "x"})");
+  EXPECT_EQ(
+      calls(kOpen + "<invoke name=\"f\">\n<parameter name=\"a\">[1]</parameter>\n</invoke>\n</tool_calls>"),
+      R"(f{"a": [1]})");
+  // Values that other markup ends, and markup that is part of a value.
+  EXPECT_EQ(calls(kOpen +
+                  "<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\" string=\"true\">x\n"
+                  "<｜DSML｜parameter name=\"b\" string=\"true\">y\n</｜DSML｜invoke>" +
+                  kClose),
+            R"(f{"a": "x", "b": "y"})");
+  EXPECT_EQ(
+      calls(kOpen +
+            "<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\" string=\"true\">x</｜DSML｜invoke> y"
+            "</｜DSML｜invoke></｜DSML｜parameter>\n</｜DSML｜invoke>" +
+            kClose),
+      R"(f{"a": "x</｜DSML｜invoke> y</｜DSML｜invoke>"})");
+  // Values that are said to be JSON.
+  const auto json = [&](const std::string& value) {
+    return calls(kOpen + "<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\" string=\"false\">" +
+                 value + "</｜DSML｜parameter>\n</｜DSML｜invoke>" + kClose);
+  };
+  EXPECT_EQ(json("Oslo"), R"(f{"a": "Oslo"})");
+  EXPECT_EQ(json("True"), R"(f{"a": "True"})");
+  EXPECT_EQ(json("NaN"), R"(f{"a": "NaN"})");
+  EXPECT_EQ(json("[1, Infinity]"), R"(f{"a": "[1, Infinity]"})");
+  EXPECT_EQ(json(" {\"b\": null} "), R"(f{"a":  {"b": null} })");
+}
+
+TEST(CompletionParser, QuotedMarkupIsText) {
+  for (const std::string text :
+       {"Write <｜DSML｜tool_calls> first, then <｜DSML｜invoke name=\"f\"> with a name.",
+        "It ends with </｜DSML｜invoke> there.", "`</｜DSML｜parameter>` closes it",
+        "<｜DSML｜other> is no tag"}) {
+    EXPECT_EQ(tolerant(text, false), (AssistantMessage{text, "", {}}));
+    EXPECT_EQ(tolerant(text, true), (AssistantMessage{"", text, {}}));
+  }
+}
+
+// Mutations of good blocks. Whatever happens to white space, bars and closing tags, every call is found; wherever
+// the text ends, no markup shows.
+TEST(CompletionParser, MutatedBlocksKeepTheirCalls) {
+  std::mt19937 random(31);
+  const auto pick = [&](std::initializer_list<const char*> choices) {
+    return std::string(*(choices.begin() + random() % choices.size()));
+  };
+  for (int round = 0; round < 3000; ++round) {
+    const std::string bars = pick({"｜", "｜", "|", "｜｜", "||"});
+    const std::string dsml = bars + "DSML" + bars;
+    const auto space = [&] { return pick({"\n", "\n", "", " ", "\n\n", "\r\n", "\t"}); };
+    const bool wrapped = random() % 4 != 0, thinking = random() % 3 == 0;
+    std::string text = thinking && random() % 2 == 0 ? "Hi</think>" : "Hi";
+    text += pick({"\n\n", "\n", " ", "", "\t\n"});
+    const std::string block = pick({"tool_calls", "tool_calls", "function_calls", "toolcalls"});
+    if (wrapped) text += "<" + dsml + block + ">" + space();
+    std::vector<ToolCall> expected;
+    for (size_t calls = 1 + random() % 3; calls > 0; --calls) {
+      ToolCall call{"tool" + std::to_string(random() % 9), ""};
+      const std::string quote = pick({"\"", "\"", "'"});
+      text += "<" + dsml + "invoke name=" + quote + call.name + quote + ">" + space();
+      for (size_t k = 0; k < random() % 3; ++k) {
+        const std::string key = "k" + std::to_string(k);
+        const bool string = random() % 2 == 0;
+        const std::string value = string
+                                      ? pick({"x", "", "two\nlines", "a < b", "</div>", "</", "{\"a\": 1}"})
+                                      : pick({"1", "[1, 2]", "{\"a\": \"b\"}", "null", "\"s\""});
+        text += "<" + dsml + "parameter name=" + quote + key + quote;
+        text +=
+            " string=" + quote + (string ? pick({"true", "True"}) : pick({"false", "False"})) + quote + ">";
+        text += value + "</" + dsml + pick({"parameter", "parameter", "paramter", "param"}) + ">" + space();
+        call.arguments += call.arguments.empty() ? "{" : ", ";
+        append_json_string(call.arguments, key);
+        call.arguments += ": ";
+        if (string) {
+          append_json_string(call.arguments, value);
+        } else {
+          call.arguments += value;
+        }
+      }
+      call.arguments += call.arguments.empty() ? "{}" : "}";
+      // Only inside a block may the next call end one without parameters.
+      if (!wrapped || random() % 4 != 0)
+        text += "</" + dsml + pick({"invoke", "invok"}) + pick({">", ">", " >"}) + space();
+      expected.push_back(call);
+    }
+    if (random() % 4 != 0) text += "</" + dsml + block + ">";
+    const ParserOptions options{.thinking = thinking};
+    const AssistantMessage whole = stream({text}, options, TextEnd::kEos);
+    ASSERT_EQ(whole.tool_calls, expected) << text;
+    ASSERT_EQ(whole.content + whole.reasoning_content, "Hi") << text;
+    ASSERT_EQ(stream(one_by_one(text), options, TextEnd::kEos), whole) << text;
+    // Truncated anywhere.
+    const std::vector<size_t> borders = character_borders(text);
+    const size_t cut = borders[random() % borders.size()];
+    const std::string_view torn = std::string_view(text).substr(0, cut);
+    for (const TextEnd end : {TextEnd::kCut, TextEnd::kEos}) {
+      const AssistantMessage part = stream({torn}, options, end);
+      ASSERT_EQ(stream(one_by_one(torn), options, end), part) << torn;
+      ASSERT_EQ((part.content + part.reasoning_content).find("DSML"), std::string::npos) << torn;
+      for (const ToolCall& call : part.tool_calls) ASSERT_TRUE(is_json_object(call.arguments)) << torn;
+      ASSERT_LE(part.tool_calls.size(), expected.size()) << torn;
+    }
+    // Not offered: no calls, and no markup.
+    const AssistantMessage hidden =
+        stream({text}, {.thinking = thinking, .tools_offered = false}, TextEnd::kEos);
+    ASSERT_TRUE(hidden.tool_calls.empty());
+    ASSERT_EQ((hidden.content + hidden.reasoning_content).find("DSML"), std::string::npos) << text;
+  }
 }
 
 // A megabyte inside a head or a value costs linear time.
@@ -328,6 +446,11 @@ TEST(CompletionParser, LongTextsAreLinear) {
     for (int i = 0; i < 100000; ++i) parser.feed("<<\n\n");
     parser.finish(TextEnd::kCut);
   }
+  // Markup that waits for what follows does not look at all of it again.
+  CompletionParser parser(ParserOptions{});
+  parser.feed("</｜DSML｜invoke");
+  for (int i = 0; i < 100000; ++i) parser.feed(" ");
+  parser.finish(TextEnd::kCut);
 }
 
 // So do many calls and parameters that come as one text.
@@ -343,21 +466,17 @@ TEST(CompletionParser, LongBlocksAreLinear) {
     one.replace(one.find('%'), 1, std::to_string(i));
     parameters += one;
   }
-  for (const bool strict : {false, true}) {
-    ParserOptions options;
-    options.strict = strict;
-    const auto count = [&](const std::string& text, Kind kind) {
-      CompletionParser parser(options);
-      int64_t seen = 0;
-      for (const ParserEvent& event : parser.feed(text)) {
-        EXPECT_TRUE(is_valid_utf8(event.text));
-        seen += event.kind == kind ? 1 : 0;
-      }
-      return seen;
-    };
-    EXPECT_EQ(count(calls + "</｜DSML｜tool_calls>", Kind::kToolCallEnd), 20000);
-    EXPECT_EQ(count(parameters + close + "</｜DSML｜tool_calls>", Kind::kToolCallEnd), 1);
-  }
+  const auto count = [&](const std::string& text) {
+    CompletionParser parser(ParserOptions{});
+    int64_t ends = 0;
+    for (const ParserEvent& event : parser.feed(text)) {
+      EXPECT_TRUE(is_valid_utf8(event.text));
+      ends += event.kind == Kind::kToolCallEnd;
+    }
+    return ends;
+  };
+  EXPECT_EQ(count(calls + "</｜DSML｜tool_calls>\n"), 20000);
+  EXPECT_EQ(count(parameters + close + "</｜DSML｜tool_calls>\n"), 1);
 }
 
 // Encoding a turn and reading it back gives the turn.
@@ -396,15 +515,14 @@ TEST(CompletionParser, ReadsWhatTheEncoderWrites) {
     Json message = turn.to_json();
     message.set("tool_calls", std::move(calls));
     ChatOptions options;
-    options.thinking_mode = thinking ? "thinking" : "chat";
-    options.context = Json::Array{Json::Object{{"role", "user"}, {"content", "q"}}};
+    options.thinking = thinking;
+    options.context.resize(1);  // a user's message
     const EncodingResult<Prompt> prompt = encode_chat(Json::Array{message}, options);
     ASSERT_TRUE(prompt) << prompt.error().message;
-    const EncodingResult<AssistantMessage> strict =
-        parse_completion(prompt->text, {.thinking = thinking, .strict = true});
+    const EncodingResult<AssistantMessage> strict = read_as_reference(prompt->text, thinking);
     ASSERT_TRUE(strict) << prompt->text << strict.error().message;
     EXPECT_EQ(*strict, turn) << prompt->text;
-    EXPECT_EQ(tolerant(prompt->text, thinking), turn) << prompt->text;
+    EXPECT_EQ(stream(one_by_one(prompt->text), {.thinking = thinking}), turn) << prompt->text;
   }
 }
 

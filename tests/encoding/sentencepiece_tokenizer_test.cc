@@ -41,7 +41,7 @@ TEST(SentencepieceTokenizer, GoldenPrompts) {
     EXPECT_EQ(*nano().decode(reply), item.get("greedy_text").as_string());
     // The same prompt from its messages, client text protected.
     ChatOptions options;
-    options.thinking_mode = item.get("thinking").as_bool() ? "thinking" : "chat";
+    options.thinking = item.get("thinking").as_bool();
     const EncodingResult<Prompt> prompt = encode_chat(item.get("messages"), options);
     ASSERT_TRUE(prompt) << prompt.error().message;
     EXPECT_EQ(prompt->text, item.get("prompt").as_string());

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "encoding/chat_template.h"
 #include "encoding/ordered_json.h"
 
 namespace ft::encoding {
@@ -37,6 +38,13 @@ inline std::vector<Json> read_cases(const std::string& name, size_t count) {
   }
   EXPECT_EQ(cases.size(), count) << name;
   return cases;
+}
+
+// The prompt of messages in the reference's form, read and rendered.
+inline EncodingResult<Prompt> encode_chat(const Json& messages, const ChatOptions& options) {
+  const EncodingResult<std::vector<ChatMessage>> read = read_chat_messages(messages);
+  if (!read) return tl::unexpected<EncodingError>(read.error());
+  return encode_chat(std::span<const ChatMessage>(*read), options);
 }
 
 inline bool is_missing(const std::string& path) {

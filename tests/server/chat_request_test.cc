@@ -7,6 +7,7 @@ namespace ft::server {
 namespace {
 
 using draft::DrafterChoice;
+using encoding::ChatRole;
 using encoding::Json;
 
 RequestDefaults defaults() {
@@ -219,7 +220,7 @@ const Refused kMessages[] = {
      R"([{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},{"role":"user","content":"x"}])",
      "messages[0].tool_calls[0].function.arguments"},
     {"messages",
-     R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{}}}]},{"role":"user","content":"x"}])",
+     R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"\"\\ud800\""}}]},{"role":"user","content":"x"}])",
      "messages[0].tool_calls[0].function.arguments"},
 };
 INSTANTIATE_TEST_SUITE_P(Messages, ChatRequestRefused, ::testing::ValuesIn(kMessages));
@@ -384,14 +385,47 @@ TEST(ChatRequest, PassesOnOnlyWhatTheApiKnows) {
            "content_blocks":[{"type":"text","text":"x"}],"mask":1},
           {"role":"assistant","content":"c","reasoning_content":"r","wo_eos":true,
            "tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"k\": 1}"},"index":0}]},
-          {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"t"}]}])");
+          {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"t"},{"type":"text","text":"u"}]}])");
   ASSERT_TRUE(request) << request.error().message;
-  EXPECT_EQ(
-      request->messages.dump(),
-      R"([{"role": "system", "content": "d"}, {"role": "user", "content": "a\nb"}, )"
-      R"({"role": "assistant", "content": "c", "reasoning_content": "r", "tool_calls": [{"id": "1", "type": )"
-      R"("function", "function": {"name": "f", "arguments": "{\"k\": 1}"}}]}, )"
-      R"({"role": "tool", "content": [{"type": "text", "text": "t"}], "tool_call_id": "1"}])");
+  const std::vector<encoding::ChatMessage>& messages = request->messages;
+  ASSERT_EQ(messages.size(), 4U);
+  EXPECT_EQ(messages[0].role, ChatRole::kSystem);
+  EXPECT_EQ(messages[0].content, "d");
+  EXPECT_TRUE(messages[0].functions.empty());
+  EXPECT_TRUE(messages[0].response_format.is_null());
+  EXPECT_EQ(messages[1].content, "a\nb");
+  EXPECT_FALSE(messages[1].task);
+  EXPECT_EQ(messages[2].reasoning_content, "r");
+  EXPECT_FALSE(messages[2].open_end);
+  ASSERT_EQ(messages[2].tool_calls.size(), 1U);
+  EXPECT_EQ(messages[2].tool_calls[0].id, "1");
+  EXPECT_EQ(messages[2].tool_calls[0].name, "f");
+  EXPECT_EQ(Json(messages[2].tool_calls[0].arguments).dump(), R"({"k": 1})");
+  EXPECT_EQ(messages[3].role, ChatRole::kTool);
+  EXPECT_EQ(messages[3].content, "t\n\nu");
+  EXPECT_EQ(messages[3].tool_call_id, "1");
+}
+
+// What agents send back of a model's calls, odd ones included.
+TEST(ChatRequest, TakesArgumentsInEveryForm) {
+  const auto arguments = [](const std::string& given) {
+    const auto request =
+        parse_messages(R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":)" + given +
+                       R"(}}]},{"role":"user","content":"x"}])");
+    EXPECT_TRUE(request) << given;
+    return request ? Json(request->messages[0].tool_calls[0].arguments).dump() : "";
+  };
+  EXPECT_EQ(arguments(R"({"b": 1, "a": "x"})"), R"({"b": 1, "a": "x"})");
+  EXPECT_EQ(arguments(R"("{\"b\": 1}")"), R"({"b": 1})");
+  EXPECT_EQ(arguments(R"("\"{\\\"b\\\": 1}\"")"), R"({"b": 1})");
+  EXPECT_EQ(arguments("null"), "{}");
+  EXPECT_EQ(arguments(R"("null")"), "{}");
+  EXPECT_EQ(arguments(R"("")"), R"({"arguments": ""})");
+  EXPECT_EQ(arguments(R"("[\"x\"]")"), R"({"arguments": ["x"]})");
+  EXPECT_EQ(arguments("[3]"), R"({"arguments": [3]})");
+  EXPECT_EQ(arguments(R"("3")"), R"({"arguments": 3})");
+  EXPECT_EQ(arguments(R"("\"3\"")"), R"({"arguments": "3"})");
+  EXPECT_EQ(arguments(R"("Oslo, please")"), R"({"arguments": "Oslo, please"})");
 }
 
 TEST(ChatRequest, AttachesToolsToTheSystemMessage) {
@@ -399,17 +433,29 @@ TEST(ChatRequest, AttachesToolsToTheSystemMessage) {
   const auto without = parse("tools", tools);
   ASSERT_TRUE(without);
   EXPECT_TRUE(without->tools_offered);
-  EXPECT_EQ(without->messages.size(), 2U);
-  EXPECT_EQ(without->messages.as_array()[0].dump(),
-            R"({"role": "system", "content": "", "tools": [{"type": "function", "function": {"name": "f", )"
-            R"("parameters": {"z": 1, "a": 2}}}]})");
+  ASSERT_EQ(without->messages.size(), 2U);
+  EXPECT_EQ(without->messages[0].role, ChatRole::kSystem);
+  EXPECT_EQ(without->messages[0].content, "");
+  ASSERT_EQ(without->messages[0].functions.size(), 1U);
+  EXPECT_EQ(without->messages[0].functions[0].dump(), R"({"name": "f", "parameters": {"z": 1, "a": 2}})");
   Json body = *Json::parse(R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}]})");
   body.set("tools", *Json::parse(tools));
-  EXPECT_EQ(parse_chat_request(body, defaults())->messages.size(), 2U);
+  const auto with = parse_chat_request(body, defaults());
+  ASSERT_EQ(with->messages.size(), 2U);
+  EXPECT_EQ(with->messages[0].content, "s");
+  EXPECT_EQ(with->messages[0].functions.size(), 1U);
+  // A system message in the middle is not where a conversation's tools belong.
+  Json late = *Json::parse(
+      R"({"messages":[{"role":"user","content":"a"},{"role":"system","content":"s"},{"role":"user","content":"u"}]})");
+  late.set("tools", *Json::parse(tools));
+  const auto inserted = parse_chat_request(late, defaults());
+  ASSERT_EQ(inserted->messages.size(), 4U);
+  EXPECT_EQ(inserted->messages[0].functions.size(), 1U);
+  EXPECT_EQ(inserted->messages[2].content, "s");
   body.set("tool_choice", "none");
   const auto none = parse_chat_request(body, defaults());
   EXPECT_FALSE(none->tools_offered);
-  EXPECT_FALSE(none->messages.as_array()[0].contains("tools"));
+  EXPECT_TRUE(none->messages[0].functions.empty());
 }
 
 TEST(ChatRequest, ContinuesAnAssistantMessage) {
@@ -417,7 +463,7 @@ TEST(ChatRequest, ContinuesAnAssistantMessage) {
       parse_messages(R"([{"role":"user","content":"u"},{"role":"assistant","content":"a","prefix":true}])");
   ASSERT_TRUE(content);
   EXPECT_EQ(content->prefill, Prefill::kContent);
-  EXPECT_TRUE(content->messages.as_array()[1].get("wo_eos").truthy());
+  EXPECT_TRUE(content->messages[1].open_end);
   const auto reasoning = parse_messages(
       R"([{"role":"user","content":"u"},{"role":"assistant","reasoning_content":"r","prefix":true}])");
   ASSERT_TRUE(reasoning);

@@ -137,8 +137,8 @@ TEST(Choice, ToolCallsAtEveryCut) {
   check_every_cut(chat_options(true, true), "hm</think>" + kCalls, {"", "hm", kCallsRead, "tool_calls"});
 }
 
-TEST(Choice, MarkupWithoutToolsIsText) {
-  check_every_cut(chat_options(false, false), "a" + kCalls, {"a" + kCalls, "", "", "stop"});
+TEST(Choice, MarkupWithoutToolsIsNotShown) {
+  check_every_cut(chat_options(false, false), "a" + kCalls, {"a", "", "", "stop"});
 }
 
 TEST(Choice, StopStringAtEveryCut) {

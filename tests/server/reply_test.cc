@@ -169,8 +169,8 @@ TEST_F(ReplyTest, StreamsOneEventPerStep) {
   ASSERT_EQ(chunks.size(), 5U);
   EXPECT_EQ(chunks[0]["choices"][0]["delta"], json::parse(R"({"role":"assistant","content":""})"));
   EXPECT_EQ(chunks[1]["choices"][0]["delta"], json::parse(R"({"content":"Hel"})"));
-  EXPECT_EQ(chunks[2]["choices"][0]["delta"], json::parse(R"({"content":"lo "})"));
-  EXPECT_EQ(chunks[3]["choices"][0]["delta"], json::parse(R"({"content":"you"})"));
+  EXPECT_EQ(chunks[2]["choices"][0]["delta"], json::parse(R"({"content":"lo"})"));
+  EXPECT_EQ(chunks[3]["choices"][0]["delta"], json::parse(R"({"content":" you"})"));
   EXPECT_EQ(chunks[4]["choices"][0]["delta"], json::object());
   EXPECT_EQ(chunks[4]["choices"][0]["finish_reason"], "stop");
   for (const json& chunk : chunks) {
