@@ -1,5 +1,6 @@
 // foretoken-server: loads a model and serves it over HTTP, or talks to a server (`chat`).
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -147,6 +148,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Blocks of large requests go back to the system when they are freed; without a fixed threshold the allocator takes
+  // the first of them as a reason to keep the next ones.
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

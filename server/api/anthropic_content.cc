@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "server/api/anthropic_blocks.h"
 #include "server/api/field_reader.h"
@@ -15,49 +16,35 @@ using encoding::Json;
 
 constexpr std::string_view kBillingHeader = "x-anthropic-billing-header:";
 
+using encoding::ChatMessage;
+using encoding::ChatRole;
+
 struct AssistantTurn {
   std::string reasoning;
   std::string content;
-  Json calls = Json::array();
+  std::vector<encoding::FunctionCall> calls;
 };
 
-// The only functions that know how the encoder takes messages.
-void add_text(ChatMessages& chat, std::string_view role, std::string text) {
-  Json message = Json::object();
-  message.set("role", role);
-  message.set("content", std::move(text));
+void add_text(ChatMessages& chat, ChatRole role, std::string text) {
+  ChatMessage message;
+  message.role = role;
+  message.content = std::move(text);
   chat.messages.push_back(std::move(message));
 }
 
 void add_result(ChatMessages& chat, std::string id, std::string text) {
-  Json message = Json::object();
-  message.set("role", "tool");
-  message.set("tool_call_id", std::move(id));
-  message.set("content", std::move(text));
-  chat.messages.push_back(std::move(message));
-}
-
-Json call_of(std::string id, std::string name, const Json& input) {
-  Json function = Json::object();
-  function.set("name", std::move(name));
-  function.set("arguments", input.dump());
-  Json call = Json::object();
-  call.set("id", std::move(id));
-  call.set("type", "function");
-  call.set("function", std::move(function));
-  return call;
+  add_text(chat, ChatRole::kTool, std::move(text));
+  chat.messages.back().tool_call_id = std::move(id);
 }
 
 void add_assistant(ChatMessages& chat, AssistantTurn turn, bool open_end) {
   if (open_end)
     chat.prefill = turn.content.empty() && !turn.reasoning.empty() ? Prefill::kReasoning : Prefill::kContent;
-  Json message = Json::object();
-  message.set("role", "assistant");
-  message.set("content", std::move(turn.content));
-  message.set("reasoning_content", std::move(turn.reasoning));
-  if (turn.calls.size() > 0) message.set("tool_calls", std::move(turn.calls));
-  if (open_end) message.set("wo_eos", true);
-  chat.messages.push_back(std::move(message));
+  add_text(chat, ChatRole::kAssistant, std::move(turn.content));
+  ChatMessage& message = chat.messages.back();
+  message.reasoning_content = std::move(turn.reasoning);
+  message.tool_calls = std::move(turn.calls);
+  message.open_end = open_end;
 }
 
 ApiResult<std::string> system_text(const Json& system) {
@@ -103,9 +90,8 @@ class Conversation {
     end_assistant(true);
     if (!system_.empty()) {
       ChatMessages front;
-      add_text(front, "system", std::move(system_));
-      chat_.messages.as_array().insert(chat_.messages.as_array().begin(),
-                                       std::move(front.messages.as_array().front()));
+      add_text(front, ChatRole::kSystem, std::move(system_));
+      chat_.messages.insert(chat_.messages.begin(), std::move(front.messages.front()));
     }
     return std::move(chat_);
   }
@@ -118,7 +104,7 @@ class Conversation {
       append_paragraph(system_, *text);
     } else {
       end_assistant(false);
-      add_text(chat_, "user", std::move(*text));
+      add_text(chat_, ChatRole::kUser, std::move(*text));
     }
     return {};
   }
@@ -126,7 +112,7 @@ class Conversation {
   ApiResult<void> add_user(const Json& content, const std::string& path) {
     end_assistant(false);
     if (content.is_string()) {
-      add_text(chat_, "user", content.as_string());
+      add_text(chat_, ChatRole::kUser, content.as_string());
       return {};
     }
     if (!content.is_array())
@@ -143,9 +129,9 @@ class Conversation {
         return refuse(wrong_type(*block, "text, document or tool_result, since this model reads text only"));
       auto text = block_text(*block);
       if (!text) return refuse(text.error());
-      if (!text->empty()) add_text(chat_, "user", std::move(*text));
+      if (!text->empty()) add_text(chat_, ChatRole::kUser, std::move(*text));
     }
-    if (chat_.messages.size() == before) add_text(chat_, "user", "");
+    if (chat_.messages.size() == before) add_text(chat_, ChatRole::kUser, "");
     return {};
   }
 
@@ -200,8 +186,9 @@ class Conversation {
     if (!name) return refuse(name.error());
     const Json* input = block.fields.object("input");
     if (block.fields.error()) return refuse(*block.fields.error());
-    assistant_->calls.push_back(
-        call_of(std::move(*id), std::move(*name), input != nullptr ? *input : Json::object()));
+    encoding::FunctionCall call{std::move(*id), std::move(*name), {}};
+    if (input != nullptr) call.arguments = input->as_object();
+    assistant_->calls.push_back(std::move(call));
     return {};
   }
 
