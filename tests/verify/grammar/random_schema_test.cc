@@ -188,6 +188,11 @@ bool valid(const json& schema, const json& instance) {
   valijson::Validator validator(valijson::Validator::kStrongTypes);
   return validator.validate(parsed, valijson::adapters::NlohmannJsonAdapter(instance), nullptr);
 }
+#else
+bool valid(const json&, const json&) {
+  return true;
+}
+#endif
 
 void check(uint32_t seed, int schemas) {
   Random random(seed);
@@ -211,12 +216,10 @@ void check(uint32_t seed, int schemas) {
   }
   EXPECT_GT(compiled, schemas / 2);
   EXPECT_GT(texts, schemas);
-}
-#else
-void check(uint32_t, int) {
-  GTEST_SKIP() << "SKIPPED: the validator (Debian's libvalijson-dev) is not installed";
-}
+#ifndef FT_HAVE_VALIJSON
+  GTEST_SKIP() << "SKIPPED: no validator (Debian's libvalijson-dev), so only dead ends were looked for";
 #endif
+}
 
 TEST(RandomSchema, WalksThroughTheMasksWriteValidInstances) {
   check(1, 300);
