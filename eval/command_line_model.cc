@@ -76,6 +76,7 @@ void add_generate(CLI::App& app, Run& run) {
                    "share of steps whose rows are computed again and compared")
       ->check(within(0.0, 1.0))
       ->capture_default_str();
+  command->add_option("--schema", options->schema, "file of a JSON schema that every reply keeps to");
   command->add_option("--state-dir", options->state_dir,
                       "keeps measured costs and calibration here for the next start");
   command->callback([&run, options] {

@@ -4,7 +4,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "encoding/text_tokens.h"
 #include "eval/paper_selection.h"
+#include "eval/structured_requests.h"
 
 namespace ft::eval {
 
@@ -43,6 +45,15 @@ nlohmann::ordered_json completion_line(size_t index, const Completion& completio
   line["cached"] = completion.report.cached_tokens;
   line["preemptions"] = completion.report.preemptions;
   return line;
+}
+
+Result<std::vector<Completion>> run(scheduler::Engine& engine, const GenerateOptions& options,
+                                    const std::vector<scheduler::GenerateRequest>& requests,
+                                    RunTotals* totals) {
+  auto done = run_requests(engine, requests, options.concurrency);
+  if (!done) return fail(done.error().code, "{}: {}", options.prompts, done.error().message);
+  if (totals != nullptr) *totals = totals_of(*done);
+  return std::move(done->completions);
 }
 
 }  // namespace
@@ -124,11 +135,7 @@ std::vector<scheduler::GenerateRequest> make_requests(const GenerateOptions& opt
 Result<std::vector<Completion>> generate(scheduler::Engine& engine, const GenerateOptions& options,
                                          const std::vector<std::vector<int32_t>>& prompts,
                                          RunTotals* totals) {
-  const auto requests = make_requests(options, engine.options().context, prompts);
-  auto run = run_requests(engine, requests, options.concurrency);
-  if (!run) return fail(run.error().code, "{}: {}", options.prompts, run.error().message);
-  if (totals != nullptr) *totals = totals_of(*run);
-  return std::move(run->completions);
+  return run(engine, options, make_requests(options, engine.options().context, prompts), totals);
 }
 
 std::string summary_text(const GenerateOptions& options, const GenerateSummary& summary) {
@@ -175,7 +182,16 @@ Result<void> run_generate(const GenerateOptions& options, GenerateSummary* summa
   auto engine = scheduler::Engine::create(*session->backend, *session->checkpoint, *engine_settings);
   if (!engine) return tl::make_unexpected(engine.error());
   GenerateSummary done;
-  const auto completions = generate(**engine, options, *prompts, &done.totals);
+  auto requests = make_requests(options, (*engine)->options().context, *prompts);
+  if (!options.schema.empty()) {
+    if (text == nullptr) return tl::make_unexpected(tokenizer.error());
+    const ModelConfig& config = session->config();
+    const std::vector<int32_t> ends(config.eos_token_ids.begin(), config.eos_token_ids.end());
+    const auto vocabulary =
+        std::make_shared<const grammar::Vocabulary>(encoding::text_tokens(*text, config.vocab_size), ends);
+    if (auto bound = bind_to_schema(options.schema, *text, vocabulary, requests); !bound) return bound;
+  }
+  const auto completions = run(**engine, options, requests, &done.totals);
   if (!completions) return tl::make_unexpected(completions.error());
   for (size_t i = 0; i < completions->size(); ++i)
     out << completion_line(i, (*completions)[i], text).dump() << '\n';

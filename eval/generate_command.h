@@ -32,6 +32,7 @@ struct GenerateOptions {
   int64_t kv_cache_tokens = 0;    // tokens in the cache; 0 = room for `concurrency` times the longest request
   int64_t prefix_cache_mib = 64;  // memory for states of prompts; 0 = none are kept
   double canary_rate = 0.0;
+  std::string schema;     // file of a JSON schema that every reply keeps to; "": none
   std::string state_dir;  // where the engine keeps what it has learned; "" = nowhere
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "encoding/ordered_json.h"
+#include "encoding/text_tokens.h"
 #include "encoding/tokenizer.h"
 #include "verify/grammar/grammar_state.h"
 #include "verify/grammar/schema_compiler.h"
@@ -56,15 +57,10 @@ struct Totals {
 class SchemaRun {
  public:
   explicit SchemaRun(const encoding::Tokenizer& tokenizer) : tokenizer_(tokenizer) {
-    std::vector<std::string_view> tokens;
-    for (encoding::TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
-      const std::string_view bytes = tokenizer.token_bytes(id);
-      // Added tokens are control tokens: their text is never one token of a client's text.
-      tokens.push_back(tokenizer.id_of(bytes) == id ? std::string_view() : bytes);
-    }
     std::vector<int32_t> ends;
     if (const auto end = tokenizer.id_of(kEndOfSentence)) ends.push_back(*end);
-    vocabulary_ = std::make_shared<const grammar::Vocabulary>(tokens, ends);
+    vocabulary_ = std::make_shared<const grammar::Vocabulary>(
+        encoding::text_tokens(tokenizer, tokenizer.vocab_size()), ends);
     mask_.resize(vocabulary_->mask_words());
   }
 

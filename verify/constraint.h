@@ -2,24 +2,51 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
+#include <utility>
 
 namespace ft::verify {
 
-// The state of one request's constraint after the tokens emitted so far. One thread at a time.
+// The state of a constraint after some tokens: a value. A copy is cheap and independent of its original, so a node of
+// a tree has its parent's state and one token more, and nothing is ever taken back. States made from one another
+// belong to one thread at a time.
 class Constraint {
  public:
-  virtual ~Constraint() = default;
+  // What the value holds; immutable as seen from outside.
+  class State {
+   public:
+    virtual ~State() = default;
+    virtual void fill_mask(std::span<uint32_t> mask) const = 0;
+    virtual std::shared_ptr<const State> after(int32_t token) const = 0;  // null: not allowed
+  };
+
+  explicit Constraint(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
   // Writes every word of `mask`, ceil(vocab / 32) words, bit v % 32 of word v / 32: which tokens may come
   // next. End tokens are allowed exactly where the output may end. Bits beyond the vocabulary are 0.
-  virtual void fill_mask(std::span<uint32_t> mask) = 0;
+  void fill_mask(std::span<uint32_t> mask) const { state_->fill_mask(mask); }
 
-  // Moves past a token. False, and no change, if the token is not allowed here.
-  virtual bool advance(int32_t token) = 0;
+  // The state behind one more token; empty if the token is not allowed here.
+  std::optional<Constraint> after(int32_t token) const {
+    std::shared_ptr<const State> next = state_->after(token);
+    if (next == nullptr) return std::nullopt;
+    return Constraint(std::move(next));
+  }
 
-  // Undoes the last `count` successful advances. The verifier never needs more than a step's tokens.
-  virtual void rollback(int64_t count) = 0;
+  // Becomes the state behind the token. False, and no change, if the token is not allowed here.
+  bool advance(int32_t token) {
+    std::shared_ptr<const State> next = state_->after(token);
+    if (next == nullptr) return false;
+    state_ = std::move(next);
+    return true;
+  }
+
+  const std::shared_ptr<const State>& shared_state() const { return state_; }
+
+ private:
+  std::shared_ptr<const State> state_;
 };
 
 }  // namespace ft::verify

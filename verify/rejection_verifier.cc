@@ -1,5 +1,7 @@
 #include "verify/rejection_verifier.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 
 namespace ft::verify {
@@ -21,7 +23,8 @@ void RejectionVerifier::verify(const VerifyInput& input, std::span<const double>
   mask_.resize(input.constraint != nullptr ? (vocab_ + 31) / 32 : 0);
   target_.resize(vocab_);
   walked_ = 0;
-  advanced_ = 0;
+  states_.clear();
+  if (input.constraint != nullptr) states_.push_back(*input.constraint);
   out.clear();
   acceptance_.start(rule, {input.params.seed, input.anchor_position});
   const ChainEnd end = walk(input, draft_probability);
@@ -33,7 +36,7 @@ RejectionVerifier::ChainEnd RejectionVerifier::walk(const VerifyInput& input,
                                                     std::span<const double> draft_probability) {
   ChainEnd end;
   for (;;) {
-    if (input.constraint != nullptr) input.constraint->fill_mask(mask_);
+    if (input.constraint != nullptr) states_.back().fill_mask(mask_);
     if (!sampler_.distribution(logits_row(input, walked_), input.params, input.counts, mask_, target_)) {
       end.unusable = true;
       break;
@@ -52,9 +55,10 @@ RejectionVerifier::ChainEnd RejectionVerifier::walk(const VerifyInput& input,
     end.finish = input.stop.finish_after(draft, walked_);
     if (end.finish != FinishReason::kNone) break;
     if (input.constraint != nullptr) {
-      end.refused = !input.constraint->advance(draft);
+      auto next = states_.back().after(draft);
+      end.refused = !next;
       if (end.refused) break;
-      ++advanced_;
+      states_.push_back(std::move(*next));
     }
   }
   acceptance_.end();
@@ -69,7 +73,9 @@ void RejectionVerifier::take_back(const VerifyInput& input) {
       input.counts->pop(input.tree[node].token);
     }
   }
-  if (advanced_ > accepted) input.constraint->rollback(advanced_ - accepted);
+  // The constraint does not move past a draft that ends the request or that it refuses.
+  if (input.constraint != nullptr)
+    *input.constraint = states_[std::min(static_cast<size_t>(accepted), states_.size() - 1)];
 }
 
 void RejectionVerifier::emit(const VerifyInput& input, const ChainEnd& end, Verified& out) {

@@ -50,8 +50,8 @@ class RejectionVerifier {
   std::vector<double> target_;  // the row in hand
   std::vector<uint32_t> mask_;
   size_t vocab_ = 0;
-  int64_t walked_ = 0;    // drafts that counts hold
-  int64_t advanced_ = 0;  // drafts that the constraint has moved past
+  int64_t walked_ = 0;              // drafts that counts hold
+  std::vector<Constraint> states_;  // [node]: the constraint behind it, as far as it was walked
 };
 
 }  // namespace ft::verify

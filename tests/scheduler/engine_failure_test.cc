@@ -64,21 +64,18 @@ class FailingDrafter final : public draft::Drafter {
   int call_;
 };
 
-// Allows everything until it throws.
-class FailingConstraint final : public verify::Constraint {
+// Allows everything until a mask throws, which is after so many of them.
+class Failing final : public verify::Constraint::State, public std::enable_shared_from_this<Failing> {
  public:
-  explicit FailingConstraint(int calls) : calls_(calls) {}
-  void fill_mask(std::span<uint32_t> mask) override {
+  explicit Failing(int calls) : calls_(calls) {}
+  void fill_mask(std::span<uint32_t> mask) const override {
     if (calls_-- == 0) throw std::bad_alloc();
-    std::ranges::fill(mask, ~uint32_t{0});
-    mask.back() = kLastWord;
+    std::ranges::fill(mask, ~uint32_t{0});  // the nano vocabulary is a whole number of words
   }
-  bool advance(int32_t) override { return true; }
-  void rollback(int64_t) override {}
+  std::shared_ptr<const State> after(int32_t) const override { return shared_from_this(); }
 
  private:
-  static constexpr uint32_t kLastWord = ~uint32_t{0};  // the nano vocabulary is a whole number of words
-  int calls_;
+  mutable int calls_;
 };
 
 class EngineFailure : public ::testing::Test {
@@ -142,7 +139,7 @@ Checkpoint* EngineFailure::checkpoint_ = nullptr;
 TEST_F(EngineFailure, AConstraintThatThrowsCostsItsRequestAlone) {
   const auto running = engine({});
   GenerateRequest constrained = request();
-  constrained.constraint = std::make_shared<FailingConstraint>(3);
+  constrained.constraint = std::make_shared<verify::Constraint>(std::make_shared<const Failing>(3));
   const auto failing = running->submit(std::move(constrained)).value();
   const auto other = running->submit(request()).value();
   const std::vector<int32_t> before = read(*failing);

@@ -165,8 +165,7 @@ TEST(RejectionVerifier, MatchesTheDefinition) {
     TokenCounts counts;
     counts.add_prompt(std::span(context).first(kPrompt));
     for (size_t i = kPrompt; i < context.size(); ++i) counts.push(context[i]);
-    ScriptedConstraint constraint(kVocab, rule);
-    constraint.history.assign(context.begin() + kPrompt, context.end());
+    ScriptedConstraint constraint(kVocab, rule, Tokens(context.begin() + kPrompt, context.end()));
 
     const Expected expected = by_definition(acceptance_rule, context, kPrompt, drafted, params, stop, rule);
     const std::vector<float> logits = tree_logits(context, drafted.tree);
@@ -202,7 +201,7 @@ TEST(RejectionVerifier, MatchesTheDefinition) {
     }
     if (expected.finish != FinishReason::kNone) output.pop_back();
     if (rule) {
-      ASSERT_EQ(constraint.history, output);
+      ASSERT_EQ(constraint.history(), output);
     }
 
     accepted += verified.accepted();
@@ -281,7 +280,7 @@ TEST(RejectionVerifier, GreedyIsTheVerifiersWalk) {
     for (const AcceptanceRule acceptance_rule : kRules) {
       for (const size_t side : {0, 1}) {
         counts[side].clear();
-        constraints[side].history.clear();
+        constraints[side] = ScriptedConstraint(kVocab, rule);
         const VerifyInput input{.tree = tree,
                                 .logits = logits,
                                 .params = params,
@@ -307,7 +306,7 @@ TEST(RejectionVerifier, GreedyIsTheVerifiersWalk) {
         ASSERT_EQ(one.logprob, other.logprob);
         ASSERT_EQ(one.top_logprobs.size(), other.top_logprobs.size());
       }
-      ASSERT_EQ(constraints[1].history, constraints[0].history);
+      ASSERT_EQ(constraints[1].history(), constraints[0].history());
       for (const TokenCounts::Entry& entry : counts[1].entries()) {
         const auto same = [&](const TokenCounts::Entry& e) { return e.token == entry.token; };
         const auto found = std::find_if(counts[0].entries().begin(), counts[0].entries().end(), same);
@@ -365,12 +364,12 @@ TEST(RejectionVerifier, ResultsDoNotDependOnEarlierCalls) {
   }
 }
 
-// A constraint whose mask allows a token that advance() then refuses.
-class Refusing : public ScriptedConstraint {
- public:
-  Refusing() : ScriptedConstraint(kVocab, [](const Tokens&, int32_t) { return true; }) {}
-  bool advance(int32_t token) override { return history.empty() && ScriptedConstraint::advance(token); }
-};
+// Says yes in its mask, and no after the first token.
+ScriptedConstraint refusing() {
+  return ScriptedConstraint(
+      kVocab, [](const Tokens&, int32_t) { return true; }, {},
+      [](const Tokens& history, int32_t) { return history.empty(); });
+}
 
 TEST(RejectionVerifier, ARefusedTokenEndsTheWalkAndSaysSo) {
   TokenTree tree;
@@ -382,7 +381,7 @@ TEST(RejectionVerifier, ARefusedTokenEndsTheWalkAndSaysSo) {
   params.temperature = 0;
   const std::vector<double> q(3 * kVocab, 1.0 / static_cast<double>(kVocab));
   for (const AcceptanceRule rule : kRules) {
-    Refusing constraint;
+    ScriptedConstraint constraint = refusing();
     RejectionVerifier verifier;
     Verified verified;
     verifier.verify({.tree = tree,
@@ -395,7 +394,7 @@ TEST(RejectionVerifier, ARefusedTokenEndsTheWalkAndSaysSo) {
     EXPECT_TRUE(verified.degenerate);
     EXPECT_EQ(verified.emitted, (Tokens{1, 2}));
     EXPECT_EQ(verified.path, (Tokens{0, 1}));
-    EXPECT_EQ(constraint.history, Tokens{1});
+    EXPECT_EQ(constraint.history(), Tokens{1});
   }
 }
 

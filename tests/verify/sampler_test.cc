@@ -259,7 +259,7 @@ TEST(Sampler, LogprobsAreOfTheRawLogits) {
   EXPECT_NEAR(result.top_logprobs[0].logprob, 2 - normaliser, 1e-5) << "temperature must not show";
 }
 
-TEST(ScriptedConstraint, MaskAdvanceAndRollbackMeetTheInterface) {
+TEST(ScriptedConstraint, IsAValueThatTokensDoNotChange) {
   // Tokens must alternate in parity.
   ScriptedConstraint constraint(40, [](const std::vector<int32_t>& history, int32_t token) {
     return history.empty() || (history.back() + token) % 2 == 1;
@@ -272,8 +272,11 @@ TEST(ScriptedConstraint, MaskAdvanceAndRollbackMeetTheInterface) {
   EXPECT_FALSE(constraint.advance(5));
   constraint.fill_mask(mask);
   EXPECT_EQ(mask[0], 0x55555555u);
+  const Constraint before = constraint;
   EXPECT_TRUE(constraint.advance(4));
-  constraint.rollback(2);
+  EXPECT_TRUE(before.after(6).has_value());
+  EXPECT_FALSE(before.after(5).has_value());
+  EXPECT_EQ(constraint.history(), (std::vector<int32_t>{3, 4}));
   EXPECT_TRUE(constraint.advance(5));
   Sampler sampler;
   constraint.fill_mask(mask);

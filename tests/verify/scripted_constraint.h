@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -11,32 +12,52 @@ namespace ft::verify {
 
 class ScriptedConstraint : public Constraint {
  public:
-  using Rule = std::function<bool(const std::vector<int32_t>& history, int32_t token)>;
+  using History = std::vector<int32_t>;
+  using Rule = std::function<bool(const History& history, int32_t token)>;
 
-  ScriptedConstraint(int64_t vocab, Rule rule) : vocab_(vocab), rule_(std::move(rule)) {}
+  // `takes`: what it moves past, where that is not what its masks allow.
+  ScriptedConstraint(int64_t vocab, Rule allows, History history = {}, Rule takes = {})
+      : Constraint(std::make_shared<const Scripted>(
+            std::make_shared<const Script>(vocab, allows, takes ? takes : allows), std::move(history))) {}
 
-  void fill_mask(std::span<uint32_t> mask) override {
-    ++masks_filled;
-    for (uint32_t& word : mask) word = 0;
-    for (int32_t v = 0; v < vocab_; ++v) {
-      if (rule_(history, v)) mask[static_cast<size_t>(v) / 32] |= 1u << (v % 32);
-    }
-  }
-
-  bool advance(int32_t token) override {
-    if (!rule_(history, token)) return false;
-    history.push_back(token);
-    return true;
-  }
-
-  void rollback(int64_t count) override { history.resize(history.size() - static_cast<size_t>(count)); }
-
-  std::vector<int32_t> history;
-  int masks_filled = 0;
+  const History& history() const { return scripted().history; }
+  // Masks that this constraint and all states made from it have filled.
+  int masks_filled() const { return scripted().script->masks_filled; }
 
  private:
-  int64_t vocab_;
-  Rule rule_;
+  struct Script {
+    Script(int64_t size, Rule allowed, Rule taken)
+        : vocab(size), allows(std::move(allowed)), takes(std::move(taken)) {}
+    int64_t vocab;
+    Rule allows;
+    Rule takes;
+    mutable int masks_filled = 0;
+  };
+
+  struct Scripted : public State {
+    Scripted(std::shared_ptr<const Script> rules, History tokens)
+        : script(std::move(rules)), history(std::move(tokens)) {}
+
+    void fill_mask(std::span<uint32_t> mask) const override {
+      ++script->masks_filled;
+      for (uint32_t& word : mask) word = 0;
+      for (int32_t v = 0; v < script->vocab; ++v) {
+        if (script->allows(history, v)) mask[static_cast<size_t>(v) / 32] |= 1u << (v % 32);
+      }
+    }
+
+    std::shared_ptr<const State> after(int32_t token) const override {
+      if (!script->takes(history, token)) return nullptr;
+      History longer = history;
+      longer.push_back(token);
+      return std::make_shared<const Scripted>(script, std::move(longer));
+    }
+
+    std::shared_ptr<const Script> script;
+    History history;
+  };
+
+  const Scripted& scripted() const { return static_cast<const Scripted&>(*shared_state()); }
 };
 
 }  // namespace ft::verify

@@ -182,8 +182,9 @@ TEST(Verifier, TheTokensDoNotDependOnTheTree) {
         if (d == 0) logprobs = actual.logprobs;
         EXPECT_EQ(actual.logprobs, logprobs);
         if (rule) {
-          EXPECT_EQ(constraint.history, Tokens(expected.tokens.begin(), expected.tokens.end() - 1));
-          EXPECT_EQ(constraint.masks_filled, 60) << "one mask per emitted token, none for rows off the path";
+          EXPECT_EQ(constraint.history(), Tokens(expected.tokens.begin(), expected.tokens.end() - 1));
+          EXPECT_EQ(constraint.masks_filled(), 60)
+              << "one mask per emitted token, none for rows off the path";
         }
       }
     }
@@ -302,7 +303,7 @@ TEST(Verifier, AConstraintThatAllowsNothingEndsTheWalk) {
                   verified);
   EXPECT_TRUE(verified.degenerate);
   EXPECT_EQ(verified.path, Tokens{0});
-  EXPECT_EQ(dead_end.masks_filled, 1);
+  EXPECT_EQ(dead_end.masks_filled(), 1);
 }
 
 TEST(Verifier, CountsHoldEveryEmittedToken) {

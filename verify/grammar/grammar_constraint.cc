@@ -1,0 +1,62 @@
+#include "verify/grammar/grammar_constraint.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "verify/grammar/grammar_state.h"
+
+namespace ft::grammar {
+namespace {
+
+using verify::Constraint;
+
+class Within : public Constraint::State {
+ public:
+  explicit Within(GrammarState state) : state_(std::move(state)) {}
+
+  void fill_mask(std::span<uint32_t> mask) const override { state_.fill_mask(mask); }
+
+  std::shared_ptr<const State> after(int32_t token) const override {
+    auto next = state_.after(token);
+    return next ? std::make_shared<const Within>(std::move(*next)) : nullptr;
+  }
+
+ private:
+  GrammarState state_;
+};
+
+class Before : public Constraint::State, public std::enable_shared_from_this<Before> {
+ public:
+  Before(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary)
+      : marker_(marker), inner_(std::move(inner)), vocabulary_(std::move(vocabulary)) {}
+
+  void fill_mask(std::span<uint32_t> mask) const override {
+    std::fill(mask.begin(), mask.end(), ~uint32_t{0});
+    if (const auto rest = static_cast<uint32_t>(vocabulary_->size() % 32); rest != 0)
+      mask.back() = (uint32_t{1} << rest) - 1;
+    for (const int32_t end : vocabulary_->end_tokens()) mask[end / 32] &= ~(uint32_t{1} << end % 32);
+  }
+
+  std::shared_ptr<const State> after(int32_t token) const override {
+    if (token < 0 || token >= vocabulary_->size() || vocabulary_->is_end(token)) return nullptr;
+    return token == marker_ ? inner_.shared_state() : shared_from_this();
+  }
+
+ private:
+  int32_t marker_;
+  Constraint inner_;
+  std::shared_ptr<const Vocabulary> vocabulary_;
+};
+
+}  // namespace
+
+Constraint grammar_constraint(std::shared_ptr<const Grammar> grammar,
+                              std::shared_ptr<const Vocabulary> vocabulary) {
+  return Constraint(std::make_shared<const Within>(GrammarState(std::move(grammar), std::move(vocabulary))));
+}
+
+Constraint behind_token(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary) {
+  return Constraint(std::make_shared<const Before>(marker, std::move(inner), std::move(vocabulary)));
+}
+
+}  // namespace ft::grammar
