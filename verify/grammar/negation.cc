@@ -92,6 +92,7 @@ void Normaliser::negate_values(KeywordReader& reader, Shapes& shapes) {
     others.language = inverse(*equal);
   }
   shapes.push_back(string_shape_of(std::move(others)));
+  lossy_ |= !arrays || !objects;
   if (arrays) shapes.push_back(shape_of(JsonType::kArray));
   if (objects) shapes.push_back(shape_of(JsonType::kObject));
 }
@@ -158,6 +159,7 @@ void Normaliser::negate_arrays(KeywordReader& reader, Shapes& shapes) {
     differs.min = static_cast<int64_t>(i + 1);
     shapes.push_back(array_shape_of(std::move(differs)));
   }
+  lossy_ |= shape.unique || (shape.rest != kNothing && shape.rest != kAnything);
   if (shape.rest == kNothing)
     shapes.push_back(
         array_shape_of({{}, kAnything, static_cast<int64_t>(shape.prefix.size()) + 1, kNoLimit, false}));
@@ -173,6 +175,8 @@ void Normaliser::negate_objects(KeywordReader& reader, Shapes& shapes) {
     if (required) object.required.push_back(name);
     shapes.push_back(object_shape_of(std::move(object)));
   };
+  lossy_ |= !shape.names.empty();
+  for (const auto& rules : shape.rules) lossy_ |= !rules->patterns.empty() || rules->additional != kAnything;
   if (shape.min > 0) shapes.push_back(object_shape_of({{}, {}, {}, 0, shape.min - 1}));
   if (shape.max < kNoLimit) shapes.push_back(object_shape_of({{}, {}, {}, shape.max + 1, kNoLimit}));
   for (const std::string& name : shape.required) with_member(name, kNothing, false);

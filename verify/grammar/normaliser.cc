@@ -1,6 +1,7 @@
 #include "verify/grammar/normaliser.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ft::grammar {
 namespace {
@@ -101,6 +102,7 @@ Normaliser::Outcome Normaliser::shapes_of(Literal literal) {
   const SchemaPlace place = schemas_[literal / 2];
   const auto [known, added] = literal_shapes_.try_emplace(literal, std::nullopt);
   if (!added) {
+    lossy_ |= lossy_literals_.contains(literal);
     if (known->second) return *known->second;
     return tl::make_unexpected(
         SchemaError{"$ref", place.path, "it refers to itself with nothing in between"});
@@ -108,7 +110,10 @@ Normaliser::Outcome Normaliser::shapes_of(Literal literal) {
   if (depth_ >= kMaxDepth)
     return tl::make_unexpected(SchemaError{"", place.path, "schemas within schemas nested too deep"});
   ++depth_;
+  const bool lossy_before = std::exchange(lossy_, false);
   Outcome result = literal % 2 == 0 ? positive(place) : negative(place);
+  if (lossy_) lossy_literals_.insert(literal);
+  lossy_ |= lossy_before;
   --depth_;
   if (result) result = budget_left(place, **result);
   literal_shapes_[literal] = result;
@@ -211,13 +216,15 @@ void Normaliser::apply_one_of(KeywordReader& reader, Shapes& shapes) {
     for (size_t j = 0; j < count && !alone.empty() && !reader.error(); ++j) {
       if (i == j || !may_hold(algebra_.intersection(alone, branches[j]), kLookAhead)) continue;
       const bool held = may_hold(alone, kLookAhead);
+      const bool lossy_before = std::exchange(lossy_, false);
       intersect(reader, alone, shapes_of(places[j], true));
-      // Branches with one meaning exclude each other wholly; what else is lost could not be expressed.
-      if (held && !reader.error() && !may_hold(alone, kLookAhead))
+      // Nothing is left although the negation left something out: the branches cannot be told apart.
+      if (lossy_ && held && !reader.error() && !may_hold(alone, kLookAhead))
         reader.refuse("oneOf",
                       fmt::format("branches {} and {} overlap, and what only the first allows cannot be "
                                   "told apart",
                                   i, j));
+      lossy_ |= lossy_before;
     }
     united.insert(united.end(), alone.begin(), alone.end());
   }

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -85,6 +86,8 @@ class Normaliser {
   std::map<ConjunctionId, Outcome> conjunction_shapes_;
   std::map<std::string, AutomatonRef, std::less<>> automata_;  // of patterns, formats and bounds of numbers
   std::deque<JsonValue> constants_;
+  std::set<Literal> lossy_literals_;  // negations that allow less than they should
+  bool lossy_ = false;                // so is what is being made now
   size_t pattern_states_ = 0;
   int depth_ = 0;
 };
