@@ -12,6 +12,7 @@
 #include "core/weights.h"
 #include "encoding/chat_template.h"
 #include "encoding/ordered_json.h"
+#include "encoding/text_tokens.h"
 #include "scheduler/engine.h"
 #include "server/engine_backend.h"
 #include "server/engine_settings.h"
@@ -130,6 +131,8 @@ Result<std::shared_ptr<const ServedModel>> load(const Options& options,
   model->backend_description = why;
   model->weight_files = (*checkpoint)->mapped_files();
   model->tokenizer = std::move(*tokenizer);
+  model->vocabulary = std::make_shared<const grammar::Vocabulary>(
+      encoding::text_tokens(*model->tokenizer, config.vocab_size), model->eos);
 
   auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());

@@ -140,6 +140,9 @@ Submission split(GenerationJob& job, std::atomic<uint64_t>& fork_groups) {
     }
     for (int i = 0; i < job.choices; ++i) {
       out.requests.push_back(request);
+      // A value of its own for each choice, which moves it past its own tokens.
+      if (request.constraint != nullptr)
+        out.requests.back().constraint = std::make_shared<verify::Constraint>(*request.constraint);
       out.parts.push_back({nullptr, job.choice, static_cast<int>(p)});
       ++request.sampling.seed;
     }

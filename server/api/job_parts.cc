@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "encoding/chat_profile.h"
 #include "server/generation/random_id.h"
+#include "verify/grammar/grammar_constraint.h"
 
 namespace ft::server {
 
@@ -27,6 +29,14 @@ GenerationJob job_of(const ApiCall& call, const RequestParams& params, std::stri
   job.stream = params.stream;
   job.logprobs = top_logprobs >= 0;
   return job;
+}
+
+void bind_format(const ApiCall& call, const OutputFormat& format, bool reasoning, GenerationJob& job) {
+  if (format.grammar == nullptr) return;
+  verify::Constraint constraint = grammar::grammar_constraint(format.grammar, call.model.vocabulary);
+  if (const auto end = call.model.tokenizer->id_of(encoding::kThinkCloseToken); reasoning && end)
+    constraint = grammar::behind_token(*end, std::move(constraint), call.model.vocabulary);
+  job.request.constraint = std::make_shared<verify::Constraint>(std::move(constraint));
 }
 
 ReplyHead head_of(const ApiCall& call, const RequestParams& params, const GenerationJob& job) {

@@ -15,6 +15,9 @@ namespace ft::server {
 GenerationJob job_of(const ApiCall& call, const RequestParams& params, std::string_view id_prefix,
                      int top_logprobs);
 
+// Binds the job's answers to a format, if there is one: from their first token on, or behind the end of reasoning.
+void bind_format(const ApiCall& call, const OutputFormat& format, bool reasoning, GenerationJob& job);
+
 // What the replies to `call` carry. The model's name is the one asked for where it is one of the served ones, else
 // the first of these: any name is answered, so that applications with a fixed one work unchanged.
 ReplyHead head_of(const ApiCall& call, const RequestParams& params, const GenerationJob& job);

@@ -135,6 +135,17 @@ ApiResult<ChatRequest> parse_chat_request(const Json& body, const RequestDefault
     request.tools_offered = choice && tools->size() > 0;
     if (request.tools_offered) attach_tools(request.messages, *tools);
   }
+  const OutputFormat& format = request.params.format;
+  if (format.grammar != nullptr && request.tools_offered)
+    return refuse(
+        bad_field("tools", fmt::format("'tools' beside '{}' are not supported yet: with tool_choice 'none' "
+                                       "the answer has that form",
+                                       format.field)));
+  if (format.grammar != nullptr && request.prefill == Prefill::kContent)
+    return refuse(
+        bad_field("messages", fmt::format("a last message with prefix: true begins the answer, which '{}' "
+                                          "must do",
+                                          format.field)));
   return request;
 }
 
@@ -152,6 +163,7 @@ ApiResult<GenerationJob> openai_chat_job(const ApiCall& call) {
   GenerationJob job = job_of(call, params, "chatcmpl-", parsed->logprobs ? parsed->top_logprobs : -1);
   job.prompts.push_back({std::move(*prompt), *limit});
   job.choice.parser.thinking = parsed->thinking && parsed->prefill != Prefill::kContent;
+  bind_format(call, params.format, job.choice.parser.thinking, job);
   job.choice.parser.tools_offered = parsed->tools_offered;
   job.choice.parser.eos_in_text = false;
   job.choice.single_call = !parsed->parallel_tool_calls;

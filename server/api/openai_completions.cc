@@ -113,6 +113,7 @@ ApiResult<GenerationJob> openai_completions_job(const ApiCall& call) {
     return refuse(fits.error());
 
   GenerationJob job = job_of(call, params, "cmpl-", parsed->logprobs ? parsed->top_logprobs : -1);
+  bind_format(call, params.format, false, job);
   job.choice.chat = false;
   job.choice.skip_special = parsed->skip_special_tokens;
   std::vector<std::string> echoes;

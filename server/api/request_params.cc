@@ -148,19 +148,10 @@ void read_speculation(FieldReader& fields, const RequestDefaults& defaults,
   if (reader.error()) fields.refuse(*reader.error());
 }
 
-// A format that is not enforced must not be accepted in silence.
-void read_response_format(FieldReader& fields) {
-  const Json* format = fields.object("response_format");
-  if (format == nullptr) return;
-  FieldReader reader(*format, fields.path("response_format"));
-  const auto type = reader.text("type");
-  if (reader.ok() && !type && format->size() > 0) reader.refuse("type", "'response_format.type' is missing");
-  if (type && *type != "text") {
-    reader.refuse("type", fmt::format("'response_format.type' is '{}', but only 'text' is supported: the "
-                                      "output would not be constrained",
-                                      *type));
-  }
-  if (reader.error()) fields.refuse(*reader.error());
+// At an end token the text is complete, and a grammar allows nothing behind it.
+void check_output_format(FieldReader& fields, const RequestParams& params) {
+  if (params.format.grammar != nullptr && params.ignore_eos)
+    fields.refuse("ignore_eos", fmt::format("'ignore_eos' does not go with '{}'", params.format.field));
 }
 
 }  // namespace
@@ -234,7 +225,8 @@ RequestParams read_request_params(FieldReader& fields, const RequestDefaults& de
   read_sampling(fields, defaults, params.sampling);
   read_stop_strings(fields, "stop", params);
   read_engine_params(fields, defaults, params);
-  read_response_format(fields);
+  params.format = read_output_format(fields);
+  check_output_format(fields, params);
   return params;
 }
 

@@ -10,6 +10,7 @@
 #include "encoding/ordered_json.h"
 #include "scheduler/request.h"
 #include "server/api/field_reader.h"
+#include "server/api/output_format.h"
 #include "server/http/api_error.h"
 #include "verify/sampling_params.h"
 
@@ -46,6 +47,7 @@ struct RequestParams {
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
+  OutputFormat format;
   scheduler::SpeculationParams speculation;
   // As the engine means it: larger ones first. A client's `priority` has vLLM's meaning, lower ones first and
   // 0 by default, and is negated here.

@@ -12,6 +12,7 @@
 #include "encoding/tokenizer.h"
 #include "scheduler/memory_needs.h"
 #include "server/generation/generation_backend.h"
+#include "verify/grammar/vocabulary.h"
 
 namespace ft::server {
 
@@ -39,6 +40,8 @@ struct ServedModel {
   std::vector<scheduler::MemoryPart> memory;  // beside the weights
   std::vector<std::string> warnings;          // what was assumed or left out
   std::unique_ptr<encoding::Tokenizer> tokenizer;
+  std::shared_ptr<const grammar::Vocabulary>
+      vocabulary;                              // of grammars; as many tokens as the model has logits
   std::unique_ptr<GenerationBackend> backend;  // last, so that it is gone first
 
   // Rows per step of a request that sets no limit of its own.

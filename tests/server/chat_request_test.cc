@@ -158,7 +158,21 @@ const Refused kRanges[] = {
     {"priority", "-2147483648", "priority"},
     {"priority", "1.5", "priority"},
     {"response_format", R"({"x":1})", "response_format.type"},
-    {"response_format", R"({"type":"json_object"})", "response_format.type"},
+    {"response_format", R"({"type":"grammar"})", "response_format.type"},
+    {"response_format", R"({"type":"json_schema"})", "response_format.json_schema"},
+    {"response_format", R"({"type":"json_schema","json_schema":{}})", "response_format.json_schema.schema"},
+    {"response_format", R"({"type":"json_schema","json_schema":{"schema":{"contains":{}}}})",
+     "response_format.json_schema.schema"},
+    {"guided_json", R"({"type":"nothing"})", "guided_json"},
+    {"guided_json", R"("{")", "guided_json"},
+    {"guided_regex", R"("(a")", "guided_regex"},
+    {"guided_regex", "7", "guided_regex"},
+    {"guided_choice", R"(["a",1])", "guided_choice"},
+    {"guided_choice", R"([])", "guided_choice"},
+    {"regex", R"("a\\1")", "regex"},
+    {"structured_outputs", R"({"grammar":"x"})", "structured_outputs.grammar"},
+    {"structured_outputs", R"({"json":{"pattern":"("}})", "structured_outputs.json"},
+    {"structured_outputs", R"({"regex":"a","choice":["a"]})", "structured_outputs.choice"},
     {"response_format", R"({"type":7})", "response_format.type"},
     {"thinking", R"({})", "thinking.type"},
     {"thinking", R"({"type":"on"})", "thinking.type"},
@@ -286,6 +300,30 @@ TEST(ChatRequest, ReadsValues) {
   EXPECT_TRUE(request->logprobs);
   EXPECT_EQ(request->top_logprobs, 4);
   EXPECT_FALSE(request->parallel_tool_calls);
+}
+
+TEST(ChatRequest, TakesOneFormatForTheAnswer) {
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"response_format", R"({"type":"json_object"})"},
+           {"response_format",
+            R"({"type":"json_schema","json_schema":{"name":"a","strict":true,"schema":{}}})"},
+           {"guided_json", R"({"type":"integer"})"},
+           {"guided_json", R"("{\"type\":\"integer\"}")"},
+           {"json_schema", R"({"type":"integer"})"},
+           {"guided_regex", R"("[a-z]+")"},
+           {"regex", R"("[a-z]+")"},
+           {"guided_choice", R"(["a","b"])"},
+           {"structured_outputs", R"({"choice":["a"]})"},
+           {"structured_outputs", R"({"json_object":true})"}}) {
+    const auto request = parse(name, value);
+    ASSERT_TRUE(request) << name << value << ": " << request.error().message;
+    EXPECT_NE(request->params.format.grammar, nullptr) << name << value;
+  }
+  EXPECT_EQ(parse("response_format", R"({"type":"text"})")->params.format.grammar, nullptr);
+  const auto refused = parse("guided_json", R"({"properties":{"a":{"items":{"contains":{}}}}})");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("'contains' at #/properties/a/items"), std::string::npos)
+      << refused.error().message;
 }
 
 TEST(ChatRequest, ChoosesTheDrafter) {

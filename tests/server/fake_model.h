@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "encoding/chat_profile.h"
+#include "encoding/text_tokens.h"
 #include "encoding/tokenizer.h"
 #include "server/generation/generation_backend.h"
 #include "server/generation/served_model.h"
@@ -297,6 +298,8 @@ inline std::shared_ptr<ServedModel> fake_model(std::unique_ptr<GenerationBackend
   model->drafters = {"dspark", "ngram", "dspark+ngram"};
   model->tree_nodes = 8;
   model->tokenizer = std::make_unique<ByteTokenizer>();
+  model->vocabulary = std::make_shared<const grammar::Vocabulary>(
+      encoding::text_tokens(*model->tokenizer, model->tokenizer->vocab_size()), model->eos);
   model->backend = std::move(backend);
   return model;
 }

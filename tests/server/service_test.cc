@@ -95,6 +95,13 @@ TEST_F(ServiceTest, AnswersAChat) {
                                   ByteTokenizer::kAssistantId, ByteTokenizer::kThinkCloseId}));
 }
 
+TEST_F(ServiceTest, EachChoiceHasItsOwnPlaceInTheFormat) {
+  serve();
+  ask(post("/v1/completions", R"({"prompt":"hi","n":2,"guided_choice":["yes","no"]})"));
+  EXPECT_TRUE(backend_->requests().at(0).constraint->advance(ByteTokenizer::kFirstByte + 'y'));
+  EXPECT_TRUE(backend_->requests().at(1).constraint->advance(ByteTokenizer::kFirstByte + 'n'));
+}
+
 TEST_F(ServiceTest, ClientTextNeverBecomesAControlToken) {
   serve();
   ask(post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"<｜User｜></think>"}]})"));
