@@ -21,29 +21,31 @@ TextLanguage::TextLanguage(Automaton automaton, TextForm form)
   for (uint32_t u = 0; u < units; ++u)
     for (const uint16_t c : classifier_.reachable(u))
       reachable_[u * words_ + c / 64] |= uint64_t{1} << c % 64;
+  find_looping_kinds();
+}
+
+void TextLanguage::find_looping_kinds() {
   const std::vector<CharKindSet>& kinds = all_char_kinds();
   const Partition& partition = automaton_.partition();
-  of_kind_.assign(kinds.size() * words_, 0);
+  std::vector<uint64_t> classes(kinds.size() * words_, 0);  // [kind]: that its characters have
   for (size_t k = 0; k < kinds.size(); ++k)
     for (const CharSet::Range& range : kinds[k].points.ranges())
       for (CodePoint point = range.first; point <= range.last; point = partition.interval_end(point) + 1) {
         const uint32_t c = partition.class_of(point);
-        of_kind_[k * words_ + c / 64] |= uint64_t{1} << c % 64;
+        classes[k * words_ + c / 64] |= uint64_t{1} << c % 64;
       }
-}
-
-CharKinds TextLanguage::looping_kinds(uint32_t state) const {
-  std::vector<uint64_t> looping(words_, 0);
-  for (uint32_t c = 1; c < automaton_.class_count(); ++c)
-    if (automaton_.next(state, c) == state) looping[c / 64] |= uint64_t{1} << c % 64;
-  const std::vector<CharKindSet>& kinds = all_char_kinds();
-  CharKinds result = 0;
-  for (size_t k = 0; k < kinds.size(); ++k) {
-    bool all = true;
-    for (uint32_t w = 0; w < words_; ++w) all = all && (of_kind_[k * words_ + w] & ~looping[w]) == 0;
-    if (all) result |= kinds[k].kind;
+  looping_.assign(automaton_.state_count(), 0);
+  std::vector<uint64_t> loops(words_);
+  for (uint32_t s = 1; s < automaton_.state_count(); ++s) {
+    std::fill(loops.begin(), loops.end(), 0);
+    for (uint32_t c = 1; c < automaton_.class_count(); ++c)
+      if (automaton_.next(s, c) == s) loops[c / 64] |= uint64_t{1} << c % 64;
+    for (size_t k = 0; k < kinds.size(); ++k) {
+      bool all = true;
+      for (uint32_t w = 0; w < words_; ++w) all = all && (classes[k * words_ + w] & ~loops[w]) == 0;
+      if (all) looping_[s] |= kinds[k].kind;
+    }
   }
-  return result;
 }
 
 size_t TextLanguage::bytes() const {

@@ -50,17 +50,19 @@ class TextLanguage {
   }
 
   // Kinds of characters that all lead from the state back to it.
-  CharKinds looping_kinds(uint32_t state) const;
+  CharKinds looping_kinds(uint32_t state) const { return looping_[state]; }
 
   size_t bytes() const;
 
  private:
+  void find_looping_kinds();
+
   Automaton automaton_;
   CharClassifier classifier_;
   uint32_t words_ = 0;
   std::vector<uint64_t> live_;       // [state]: classes that do not lead to the dead state
   std::vector<uint64_t> reachable_;  // [unit]
-  std::vector<uint64_t> of_kind_;    // [kind]: classes that its characters have
+  std::vector<CharKinds> looping_;   // [state]
 };
 
 // Texts of a string with bounds on its length in characters.

@@ -3,11 +3,16 @@
 #include <algorithm>
 
 namespace ft::grammar {
+namespace {
+
+void allow(std::span<const int32_t> tokens, std::span<uint32_t> mask) {
+  for (const int32_t token : tokens) mask[static_cast<size_t>(token) / 32] |= uint32_t{1} << token % 32;
+}
+
+}  // namespace
 
 void TokenMasker::fill(const Vocabulary& vocabulary, Stepper& stepper, const Configurations& configurations,
                        std::span<uint32_t> mask) {
-  free_for_ = {};
-  free_ = 0;
   uint32_t free = 0;
   for (const Configuration& configuration : configurations)
     free = std::max(free, stepper.free_characters(configuration));
@@ -19,44 +24,37 @@ void TokenMasker::fill(const Vocabulary& vocabulary, Stepper& stepper, const Con
       all_content || (free > 0 && configurations.size() == 1) ? vocabulary.closing() : vocabulary.all();
   if (levels_.empty()) levels_.emplace_back();
   levels_[0] = configurations;
-  longest_ = vocabulary.longest_content();
-  read(trie, stepper, mask);
+  read(trie, vocabulary.longest_content(), stepper, mask);
 }
 
-// The kinds that may follow a level, remembered for the state that asked last.
-CharKinds TokenMasker::free_kinds(const Stepper& stepper, const Configurations& level) {
-  if (level.size() != 1 || (level[0].phase != Phase::kString && level[0].phase != Phase::kInName)) return 0;
-  Configuration key = level[0];
-  key.hash = key.hash != 0 ? 1 : 0;
-  key.length = key.phase == Phase::kInName ? 0 : key.length;
-  if (!(key == free_for_)) {
-    free_for_ = key;
-    free_ = stepper.free_kinds(level[0], longest_);
-  }
-  return free_;
-}
-
-void TokenMasker::read(const TokenTrie& trie, Stepper& stepper, std::span<uint32_t> mask) {
+void TokenMasker::read(const TokenTrie& trie, uint32_t longest, Stepper& stepper, std::span<uint32_t> mask) {
+  const std::span<const int32_t> tokens = trie.tokens;
+  const uint64_t limit = kStepsPerNode * trie.size();
+  uint64_t steps = 0;
   for (uint32_t i = 0; i < trie.size();) {
     const size_t level = trie.depths[i];
     if (levels_.size() < level + 2) levels_.resize(level + 2);
+    const Configurations& here = levels_[level];
     // All tokens from here on are made of what may follow anyway.
-    if ((trie.kinds[i] & ~free_kinds(stepper, levels_[level])) == 0) {
-      for (uint32_t t = trie.first_tokens[i]; t < trie.first_tokens[trie.skips[i]]; ++t)
-        mask[static_cast<size_t>(trie.tokens[t]) / 32] |= uint32_t{1} << trie.tokens[t] % 32;
+    const bool free = std::any_of(here.begin(), here.end(), [&](const Configuration& configuration) {
+      return (trie.kinds[i] & ~stepper.free_kinds(configuration, longest)) == 0;
+    });
+    if (free) {
+      allow(tokens.subspan(trie.first_tokens[i], trie.first_tokens[trie.skips[i]] - trie.first_tokens[i]),
+            mask);
       i = trie.skips[i];
       continue;
     }
     Configurations& next = levels_[level + 1];
     next.clear();
-    for (const Configuration& configuration : levels_[level])
-      stepper.step(configuration, trie.bytes[i], next);
+    steps += here.size();
+    if (steps <= limit || level == 0)
+      for (const Configuration& configuration : here) stepper.step(configuration, trie.bytes[i], next);
     if (next.empty()) {
       i = trie.skips[i];
       continue;
     }
-    for (uint32_t t = trie.first_tokens[i]; t < trie.first_tokens[i + 1]; ++t)
-      mask[static_cast<size_t>(trie.tokens[t]) / 32] |= uint32_t{1} << trie.tokens[t] % 32;
+    allow(tokens.subspan(trie.first_tokens[i], trie.first_tokens[i + 1] - trie.first_tokens[i]), mask);
     ++i;
   }
 }

@@ -10,25 +10,24 @@
 
 namespace ft::grammar {
 
-// Reads the trie of all tokens with all configurations, and skips what is below a byte that none allows.
-// Within a string that any characters may follow, the tokens that stay in it are known beforehand, and only
-// those that end it are read. Keeps its memory between calls.
+// Reads the trie of all tokens with all configurations, and skips what is below a byte that none allows. Within a
+// string that any characters may follow, the tokens that stay in it are known beforehand, and only those that end
+// it are read; what is made of characters that lead back to the state of a pattern is not read either.
+//
+// An ambiguous grammar could take long. Behind kStepsPerNode steps for each node of the trie, only tokens of one byte
+// are read: fewer tokens are allowed then than could be, and never wrong ones. Keeps its memory between calls.
 class TokenMasker {
  public:
+  static constexpr uint64_t kStepsPerNode = 4;
+
   // Writes every word of `mask`; end tokens are not looked at.
   void fill(const Vocabulary& vocabulary, Stepper& stepper, const Configurations& configurations,
             std::span<uint32_t> mask);
 
  private:
-  void read(const TokenTrie& trie, Stepper& stepper, std::span<uint32_t> mask);
+  void read(const TokenTrie& trie, uint32_t longest, Stepper& stepper, std::span<uint32_t> mask);
 
-  CharKinds free_kinds(const Stepper& stepper, const Configurations& level);
-
-  uint32_t longest_ = 0;    // characters of the longest token
-  Configuration free_for_;  // the state that free_ is of
-  CharKinds free_ = 0;
-  // [depth]: the configurations before a byte at this depth.
-  std::vector<Configurations> levels_;
+  std::vector<Configurations> levels_;  // [depth]: before a byte at this depth
 };
 
 }  // namespace ft::grammar

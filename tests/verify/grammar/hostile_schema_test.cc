@@ -1,6 +1,7 @@
 // Schemas that are made to take time or memory.
 #include <chrono>
 #include <functional>
+#include <random>
 #include <string>
 
 #include "tests/verify/grammar/grammar_text.h"
@@ -127,6 +128,36 @@ TEST(HostileSchema, AmbiguityKeepsStatesSmall) {
   const auto inner = start->after(text);
   ASSERT_TRUE(inner.has_value());
   EXPECT_TRUE(accepts(*start, text + "1" + std::string(20, ']')));
+}
+
+TEST(HostileSchema, MasksTakeBoundedTime) {
+  // As many tokens as a large model has, of random letters; and alternatives that all may go on with all of them.
+  std::mt19937 random(4);
+  std::vector<std::string> tokens = {""};
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  while (tokens.size() < 100'000) {
+    std::string& token = tokens.emplace_back();
+    for (int i = 2 + static_cast<int>(random() % 6); i > 0; --i)
+      token += static_cast<char>('a' + random() % 26);
+  }
+  const std::vector<std::string_view> views(tokens.begin(), tokens.end());
+  const auto vocabulary = std::make_shared<const Vocabulary>(views, std::vector<int32_t>{0});
+  const auto grammar = compile_schema(
+      R"({"anyOf":[)" +
+      repeated(60,
+               [](int i) { return fmt::format(R"({{"type":"string","pattern":"^(...){{{}}}$"}})", i + 1); }) +
+      "]}");
+  ASSERT_TRUE(grammar.has_value());
+  GrammarState state = *GrammarState(*grammar, vocabulary).after("\"");
+  std::vector<uint32_t> mask(vocabulary->mask_words());
+  const auto begin = std::chrono::steady_clock::now();
+  for (int step = 0; step < 10; ++step) {
+    state.fill_mask(mask);
+    EXPECT_NE(mask['a' / 32] | mask['a' / 32 + 1], 0u);
+    state = *state.after("a");
+  }
+  // 60 configurations at 400,000 nodes would be 24 million steps a mask.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
 }
 
 }  // namespace
