@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Schemas, FullStructuredOutput, testing::ValuesIn(kSchem
 
 TEST(StructuredOutput, RefusesASchemaByKeywordAndPath) {
   const TempDir dir;
-  std::ofstream(dir.path() + "/schema.json") << R"({"properties": {"a": {"contains": {}}}})";
+  std::ofstream(dir.path() + "/schema.json") << R"({"properties": {"a": {"unevaluatedItems": false}}})";
   std::ofstream(dir.path() + "/prompts.jsonl") << R"({"prompt": "Hello"})"
                                                << "\n";
   GenerateOptions options;
@@ -91,7 +91,8 @@ TEST(StructuredOutput, RefusesASchemaByKeywordAndPath) {
   options.schema = dir.path() + "/schema.json";
   const auto done = run_generate(options, nullptr);
   ASSERT_FALSE(done.has_value());
-  EXPECT_NE(done.error().message.find("#/properties/a/contains"), std::string::npos) << done.error().message;
+  EXPECT_NE(done.error().message.find("#/properties/a/unevaluatedItems"), std::string::npos)
+      << done.error().message;
 }
 
 }  // namespace

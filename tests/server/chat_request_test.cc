@@ -161,7 +161,7 @@ const Refused kRanges[] = {
     {"response_format", R"({"type":"grammar"})", "response_format.type"},
     {"response_format", R"({"type":"json_schema"})", "response_format.json_schema"},
     {"response_format", R"({"type":"json_schema","json_schema":{}})", "response_format.json_schema.schema"},
-    {"response_format", R"({"type":"json_schema","json_schema":{"schema":{"contains":{}}}})",
+    {"response_format", R"({"type":"json_schema","json_schema":{"schema":{"unevaluatedItems":false}}})",
      "response_format.json_schema.schema"},
     {"guided_json", R"({"type":"nothing"})", "guided_json"},
     {"guided_json", R"("{")", "guided_json"},
@@ -320,9 +320,9 @@ TEST(ChatRequest, TakesOneFormatForTheAnswer) {
     EXPECT_NE(request->params.format.grammar, nullptr) << name << value;
   }
   EXPECT_EQ(parse("response_format", R"({"type":"text"})")->params.format.grammar, nullptr);
-  const auto refused = parse("guided_json", R"({"properties":{"a":{"items":{"contains":{}}}}})");
+  const auto refused = parse("guided_json", R"({"properties":{"a":{"items":{"unevaluatedItems":false}}}})");
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message.find("'contains' at #/properties/a/items"), std::string::npos)
+  EXPECT_NE(refused.error().message.find("'unevaluatedItems' at #/properties/a/items"), std::string::npos)
       << refused.error().message;
 }
 

@@ -39,7 +39,10 @@ struct ArrayRule {
   uint32_t max = UINT32_MAX;  // no maximum
   // No two items are equal. Then there is no prefix, items are literals and strings, and equal ones are equal texts.
   bool unique = false;
+  // What one item at least is; UINT32_MAX: nothing. Then there is no prefix. A frame counts whether it was there.
+  NodeId contained = UINT32_MAX;
 
+  bool contains() const { return contained != UINT32_MAX; }
   NodeId item(uint32_t index) const { return index < prefix.size() ? prefix[index] : rest; }
   // Items up to which their number matters.
   uint32_t counted() const;

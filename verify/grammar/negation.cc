@@ -146,8 +146,9 @@ void Normaliser::negate_strings(KeywordReader& reader, Shapes& shapes) {
 
 void Normaliser::negate_arrays(KeywordReader& reader, Shapes& shapes) {
   const ArrayShape shape = array_shape(reader);
-  if (shape.min > 0) shapes.push_back(array_shape_of({{}, kAnything, 0, shape.min - 1, false}));
-  if (shape.max < kNoLimit) shapes.push_back(array_shape_of({{}, kAnything, shape.max + 1, kNoLimit, false}));
+  if (shape.min > 0) shapes.push_back(array_shape_of({{}, kAnything, 0, shape.min - 1, false, {}}));
+  if (shape.max < kNoLimit)
+    shapes.push_back(array_shape_of({{}, kAnything, shape.max + 1, kNoLimit, false, {}}));
   const char* keyword = reader.get("prefixItems") != nullptr ? "prefixItems" : "items";
   const JsonValue* prefix = reader.get(keyword);
   for (size_t i = 0; i < shape.prefix.size(); ++i) {
@@ -159,10 +160,13 @@ void Normaliser::negate_arrays(KeywordReader& reader, Shapes& shapes) {
     differs.min = static_cast<int64_t>(i + 1);
     shapes.push_back(array_shape_of(std::move(differs)));
   }
+  if (const JsonValue* schema = reader.get("contains"); schema != nullptr && !shape.contains.empty())
+    shapes.push_back(
+        array_shape_of({{}, conjunction(reader.below("contains", *schema), true), 0, kNoLimit, false, {}}));
   lossy_ |= shape.unique || (shape.rest != kNothing && shape.rest != kAnything);
   if (shape.rest == kNothing)
     shapes.push_back(
-        array_shape_of({{}, kAnything, static_cast<int64_t>(shape.prefix.size()) + 1, kNoLimit, false}));
+        array_shape_of({{}, kAnything, static_cast<int64_t>(shape.prefix.size()) + 1, kNoLimit, false, {}}));
 }
 
 void Normaliser::negate_objects(KeywordReader& reader, Shapes& shapes) {

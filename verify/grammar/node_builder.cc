@@ -115,6 +115,12 @@ NodeBuilder::ArrayDraft NodeBuilder::draft_array(NodeId id, const ArrayShape& sh
   draft.min = shape.min;
   draft.max = shape.max;
   draft.unique = shape.unique;
+  if (!shape.contains.empty()) {
+    if (shape.contains.size() > 1 || !shape.prefix.empty() || shape.unique)
+      refuse("contains", drafts_[id].conjunction,
+             "not supported twice, beside uniqueItems or with a prefix of items");
+    draft.contained = item(normaliser_.conjunctions().both(shape.rest, shape.contains[0]));
+  }
   return draft;
 }
 
@@ -290,7 +296,9 @@ bool NodeBuilder::holds_value(const ArrayDraft& array) const {
   const auto fixed = static_cast<int64_t>(array.prefix.size());
   for (int64_t i = 0; i < std::min(array.min, fixed); ++i)
     if (!drafts_[array.prefix[static_cast<size_t>(i)]].productive) return false;
-  return array.min <= fixed || drafts_[array.rest].productive;
+  // One item at least is to be what is contained; the others need not be there.
+  if (array.contained != UINT32_MAX && (array.max < 1 || !drafts_[array.contained].productive)) return false;
+  return array.min <= (array.contained != UINT32_MAX ? 1 : fixed) || drafts_[array.rest].productive;
 }
 
 bool NodeBuilder::holds_value(const ObjectDraft& object) const {
@@ -379,7 +387,8 @@ void NodeBuilder::finish_node(NodeId id) {
 }
 
 ArrayRule NodeBuilder::finish_array(const ArrayDraft& draft) const {
-  return {draft.prefix, draft.rest, limit_of(draft.min), limit_of(draft.max), draft.unique && draft.max > 1};
+  return {draft.prefix,   draft.rest, limit_of(draft.min), limit_of(draft.max), draft.unique && draft.max > 1,
+          draft.contained};
 }
 
 std::optional<int64_t> NodeBuilder::distinct_items(const ArrayDraft& draft) const {

@@ -34,6 +34,7 @@ class NodeBuilder {
     int64_t min = 0;
     int64_t max = 0;
     bool unique = false;
+    NodeId contained = UINT32_MAX;
     bool dead = false;
   };
   struct ObjectDraft {

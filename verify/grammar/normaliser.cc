@@ -16,8 +16,8 @@ constexpr int kLookAhead = 3;   // levels of a value that tell branches apart
 
 // Keywords that would change what is valid and that we do not enforce.
 constexpr std::string_view kRefused[] = {
-    "contains",      "unevaluatedProperties", "unevaluatedItems", "$dynamicRef",
-    "$recursiveRef", "divisibleBy",           "disallow",         "extends",
+    "unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef",
+    "divisibleBy",           "disallow",         "extends",
 };
 
 bool is_ref(const JsonValue& schema) {
@@ -137,8 +137,7 @@ Normaliser::Outcome Normaliser::positive(const SchemaPlace& place) {
 Shapes Normaliser::direct(KeywordReader& reader) {
   const TypeSet types = read_types(reader);
   for (const std::string_view keyword : kRefused)
-    if (reader.get(keyword) != nullptr && (keyword != "contains" || types.has(JsonType::kArray)))
-      reader.refuse(keyword, "this keyword is not supported");
+    if (reader.get(keyword) != nullptr) reader.refuse(keyword, "this keyword is not supported");
   Shapes shapes;
   for (const JsonType type : {JsonType::kNull, JsonType::kBoolean})
     if (types.has(type)) shapes.push_back(shape_of(type));
@@ -298,6 +297,8 @@ bool Normaliser::may_hold(const Shape& shape, int depth) {
     const auto fixed = static_cast<int64_t>(array.prefix.size());
     for (int64_t i = 0; i < std::min(array.min, fixed); ++i)
       if (!value_may_be(array.prefix[static_cast<size_t>(i)])) return false;
+    for (const ConjunctionId item : array.contains)
+      if (fixed == 0 && !value_may_be(conjunctions_.both(array.rest, item))) return false;
     return array.min <= fixed || value_may_be(array.rest);
   }
   if (shape.type == JsonType::kObject) {

@@ -13,7 +13,7 @@ namespace ft::grammar {
 // never more: the layout, the order of members and the forms of numbers are fixed (grammar.h,
 // number_language.h), and negations are not always followed wholly (normaliser.h). Keywords that the
 // specifications do not define are annotations. What is defined and cannot be enforced is refused, with its
-// keyword and path: contains, unevaluatedProperties, unevaluatedItems, uniqueItems of items that equal texts
+// keyword and path: minContains and maxContains, unevaluatedProperties, unevaluatedItems, uniqueItems of items that equal texts
 // do not tell apart, dynamic references, references out of the document, formats of string_format.h, patterns
 // of regex.h, branches of a oneOf that cannot be told apart.
 //

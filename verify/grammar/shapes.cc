@@ -183,6 +183,10 @@ std::optional<ArrayShape> ShapeAlgebra::intersection(const ArrayShape& a, const 
   result.min = std::max(a.min, b.min);
   result.max = std::min(a.max, b.max);
   result.unique = a.unique || b.unique;
+  result.contains = a.contains;
+  for (const ConjunctionId contained : b.contains)
+    if (std::find(result.contains.begin(), result.contains.end(), contained) == result.contains.end())
+      result.contains.push_back(contained);
   if (result.min > result.max) return std::nullopt;
   return result;
 }

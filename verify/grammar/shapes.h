@@ -45,6 +45,7 @@ struct ArrayShape {
   int64_t min = 0;
   int64_t max = kNoLimit;
   bool unique = false;
+  std::vector<ConjunctionId> contains;  // for each of these there is an item
 };
 
 // What one schema says of members. A name that is among `properties` or matches a pattern has all those

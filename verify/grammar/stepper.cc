@@ -55,7 +55,8 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
       if (byte == ']') {
         if (grammar_.arrays[frame.rule].min == 0) put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);
       } else if (grammar_.arrays[frame.rule].max > 0) {
-        begin_item(frame, byte, out);
+        next_items(frame, items_);
+        for (const NextItem& item : items_) begin_value(item.node, item.frame, byte, out);
       }
       return;
     }
@@ -63,12 +64,11 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
       return after(from.frame, byte, out);
     case Phase::kSpace: {
       if (byte != ' ') return;
-      Frame frame = pool_[from.frame];
+      const Frame frame = pool_[from.frame];
       if (frame.is_object) return put({from.frame, Phase::kName, 0, 0, 0, 0, 0}, out);
-      const ArrayRule& rule = grammar_.arrays[frame.rule];
-      const NodeId item = rule.item(frame.index);
-      frame.index = count_up(frame.index, rule.counted());
-      return put({pool_.intern(frame), Phase::kValue, 0, item, 0, 0, 0}, out);
+      next_items(frame, items_);
+      for (const NextItem& item : items_) put({item.frame, Phase::kValue, 0, item.node, 0, 0, 0}, out);
+      return;
     }
     case Phase::kFirstName: {
       const Frame& frame = pool_[from.frame];
@@ -165,12 +165,18 @@ bool Stepper::item_alive(const Configuration& item) const {
   return false;
 }
 
-void Stepper::begin_item(const Frame& before, uint8_t byte, Configurations& out) {
+void Stepper::next_items(const Frame& before, std::vector<NextItem>& items) {
+  items.clear();
   Frame frame = before;
   const ArrayRule& rule = grammar_.arrays[frame.rule];
   const NodeId item = rule.item(frame.index);
+  const bool last = rule.max != kNoMaximum && frame.index + 1 >= rule.max;
   frame.index = count_up(frame.index, rule.counted());
-  begin_value(item, pool_.intern(frame), byte, out);
+  const bool missing = rule.contains() && frame.count == 0;
+  if (!missing || !last) items.push_back({item, pool_.intern(frame)});
+  if (!missing) return;
+  frame.count = 1;
+  items.push_back({rule.contained, pool_.intern(frame)});
 }
 
 void Stepper::after(FrameId id, uint8_t byte, Configurations& out) {
@@ -185,7 +191,7 @@ void Stepper::after(FrameId id, uint8_t byte, Configurations& out) {
   } else {
     const ArrayRule& rule = grammar_.arrays[frame.rule];
     go_on = byte == ',' && (rule.max == kNoMaximum || frame.index < rule.max);
-    close = byte == ']' && frame.index >= rule.min;
+    close = byte == ']' && frame.index >= rule.min && (!rule.contains() || frame.count == 1);
   }
   if (go_on) put({id, Phase::kSpace, 0, 0, 0, 0, 0}, out);
   if (close) put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);

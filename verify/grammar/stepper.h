@@ -61,7 +61,12 @@ class Stepper {
  private:
   void begin_value(NodeId node, FrameId frame, uint8_t byte, Configurations& out);
   void after(FrameId frame, uint8_t byte, Configurations& out);
-  void begin_item(const Frame& frame, uint8_t byte, Configurations& out);
+  // The next item of an array: its node, and the frame it stands in. Two where it may be the one that must be there.
+  struct NextItem {
+    NodeId node = 0;
+    FrameId frame = kBottom;
+  };
+  void next_items(const Frame& frame, std::vector<NextItem>& items);
   void in_name(const Configuration& from, uint8_t byte, Configurations& out);
   void end_name(const Configuration& from, Configurations& out);
   void begin_name(FrameId frame, Configurations& out);
@@ -94,6 +99,7 @@ class Stepper {
 
   const Grammar& grammar_;
   FramePool& pool_;
+  std::vector<NextItem> items_;
 };
 
 }  // namespace ft::grammar

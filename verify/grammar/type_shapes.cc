@@ -156,6 +156,16 @@ ArrayShape Normaliser::array_shape(KeywordReader& reader) {
   shape.min = reader.count("minItems").value_or(0);
   shape.max = reader.count("maxItems").value_or(kNoLimit);
   shape.unique = reader.flag("uniqueItems") && shape.max > 1;
+  const int64_t times = reader.count("minContains").value_or(1);
+  if (const JsonValue* schema = reader.get("contains")) {
+    if (times > 1 || reader.get("maxContains") != nullptr)
+      reader.refuse(times > 1 ? "minContains" : "maxContains",
+                    "counting what contains matches is not supported");
+    if (times == 1) {
+      shape.contains.push_back(conjunction(reader.below("contains", *schema), false));
+      shape.min = std::max<int64_t>(shape.min, 1);
+    }
+  }
   return shape;
 }
 

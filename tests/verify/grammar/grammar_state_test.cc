@@ -26,6 +26,7 @@ constexpr const char* kSchemas[] = {
     R"({"type": "object", "propertyNames": {"enum": ["a", "ab", "abc"]}, "minProperties": 2})",
     R"({"anyOf": [{"type": "string", "enum": ["a", "abc", "name"]}, {"type": "string", "minLength": 4},
                   {"type": "array", "items": {"type": "null"}}, {"type": "array", "items": {"type": "boolean"}}]})",
+    R"({"type": "array", "items": {"type": "integer"}, "contains": {"minimum": 10}, "maxItems": 3})",
     R"({"type": "array", "items": {"type": "string", "maxLength": 2}, "uniqueItems": true})",
     R"({"type": "array", "items": {"type": "string", "pattern": "^a{0,3}b?$"}, "uniqueItems": true, "minItems": 7})",
     R"({"type": "array", "items": {"type": ["string", "integer", "boolean"], "enum": ["a", "ab", "abc", true, 12, 1]},

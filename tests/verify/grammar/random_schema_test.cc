@@ -82,6 +82,7 @@ json array_schema(Random& random, int depth) {
     made["items"] = {{"type", "string"}, {"maxLength", 2}};
     made["uniqueItems"] = true;
   }
+  if (below(random, 6) == 0) made["contains"] = schema(random, depth - 1);
   if (below(random, 3) == 0) made["minItems"] = below(random, 4);
   if (below(random, 3) == 0) made["maxItems"] = 1 + below(random, 4);
   return made;

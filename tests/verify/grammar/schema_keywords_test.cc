@@ -97,6 +97,13 @@ const Case kArrays[] = {
     {R"({"type": "array", "items": {"type": "integer", "minimum": 8, "maximum": 11}, "uniqueItems": true})",
      {"[8, 11, 10, 9]"},
      {"[8, 8]", "[8, 9, 10, 11, 8]"}},
+    {R"({"type": "array", "items": {"type": "integer"}, "contains": {"minimum": 10}, "maxItems": 3})",
+     {"[10]", "[1, 2, 11]", "[12, 1, 2]", "[10, 11]"},
+     {"[]", "[1]", "[1, 2, 3]", "[\"a\", 10]"}},
+    {R"({"type": "array", "contains": {"const": "x"}, "minContains": 0})", {"[]", "[1]"}, {"1"}},
+    {R"({"type": "array", "not": {"contains": {"type": "null"}}})",
+     {"[]", "[1, \"a\"]"},
+     {"[null]", "[1, null]"}},
     {R"({"type": "array", "items": {}, "uniqueItems": true, "maxItems": 1})", {"[[1]]"}, {"[1, 2]"}},
 };
 INSTANTIATE_TEST_SUITE_P(Arrays, SchemaKeywords, testing::ValuesIn(kArrays));
@@ -212,7 +219,7 @@ TEST(SchemaRefusals, NameTheKeywordAndThePath) {
       {R"({"items": {"type": "array", "items": {"type": "number"}, "uniqueItems": true}})", "uniqueItems",
        "#/items"},
       {R"({"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": true, "minItems": 3})", "", "#"},
-      {R"({"items": {"contains": {"type": "null"}}})", "contains", "#/items"},
+      {R"({"items": {"type": "array", "contains": {}, "maxContains": 2}})", "maxContains", "#/items"},
       {R"({"unevaluatedProperties": false})", "unevaluatedProperties", "#"},
       {R"({"properties": {"a": {"format": "regex"}}})", "format", "#/properties/a"},
       {R"({"properties": {"a": {"pattern": "(a)\\1"}}})", "pattern", "#/properties/a"},
