@@ -373,7 +373,7 @@ TEST(ChatRequest, TakesNumbersAsClientsWriteThem) {
 }
 
 TEST(ChatRequest, WhatAsksForNothingIsTaken) {
-  for (const char* name : {"functions", "guided_json", "continue_final_message", "modalities", "tools"})
+  for (const char* name : {"functions", "guided_grammar", "continue_final_message", "modalities", "tools"})
     EXPECT_TRUE(parse(name, "[]")) << name;
   EXPECT_TRUE(parse("response_format", "{}"));
   EXPECT_TRUE(parse("reasoning", "{}"));
