@@ -9,8 +9,8 @@
 
 namespace ft::encoding {
 
-// The bytes of token v, for v below `size`; empty for added tokens, which are control tokens and no text, and beyond the
-// vocabulary. The views live as long as the tokenizer.
+// The bytes of token v, for v below `size`; empty for added tokens, which are control tokens and no text, and beyond
+// the vocabulary. The views live as long as the tokenizer.
 std::vector<std::string_view> text_tokens(const Tokenizer& tokenizer, int64_t size);
 
 }  // namespace ft::encoding

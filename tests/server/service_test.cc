@@ -6,7 +6,7 @@
 #include <set>
 #include <thread>
 
-#include "tests/server/fake_model.h"
+#include "tests/server/service_fixture.h"
 #include "tests/support/drafter_choice.h"
 
 namespace ft::server {
@@ -14,69 +14,10 @@ namespace {
 
 using nlohmann::json;
 using testing::ByteTokenizer;
-
-HttpRequest post(const std::string& target, const std::string& body) {
-  HttpRequest request;
-  request.method = "POST";
-  request.target = target;
-  request.body = body;
-  request.headers = {{"content-type", "application/json"}};
-  return request;
-}
-
-HttpRequest get(const std::string& target) {
-  HttpRequest request;
-  request.method = "GET";
-  request.target = target;
-  return request;
-}
-
-class ServiceTest : public ::testing::Test {
- protected:
-  void serve(Options options = {}, size_t queue_max = 64, int64_t context = 4096,
-             const std::function<void(ServedModel&)>& change = {}) {
-    service_ = std::make_unique<Service>(options);
-    auto backend = std::make_unique<testing::ScriptedBackend>(
-        [](const scheduler::GenerateRequest&) { return testing::say("hello"); }, std::chrono::milliseconds(0),
-        queue_max);
-    backend_ = backend.get();
-    auto model = testing::fake_model(std::move(backend), context);
-    if (change) change(*model);
-    service_->set_model(std::move(model));
-  }
-
-  // num_spec_tokens of a chat with these extra members.
-  json spec_tokens(const std::string& members) {
-    const HttpResponse response = ask(
-        post("/v1/chat/completions",
-             R"({"messages":[{"role":"user","content":"hi"}],"include_speculation":true)" + members + "}"));
-    return json::parse(response.body)["metrics"]["speculative_decoding"]["num_spec_tokens"];
-  }
-
-  HttpResponse ask(const HttpRequest& given) {
-    HttpRequest request = given.without_body();
-    request.body = given.body;
-    service_->identify(request);
-    Outcome outcome = service_->handle(request, {});
-    if (auto* reply = std::get_if<std::unique_ptr<PendingResponse>>(&outcome)) {
-      std::string out;
-      while (!(*reply)->pump(out)) std::this_thread::yield();
-      if (!(*reply)->stream()) return (*reply)->response();
-      HttpResponse response;
-      response.body = out;
-      return response;
-    }
-    return std::get<HttpResponse>(outcome);
-  }
-  json error(const HttpResponse& response) { return json::parse(response.body).at("error"); }
-  // The one request that reached the engine.
-  scheduler::GenerateRequest submitted() { return backend_->requests().at(0); }
-
-  std::unique_ptr<Service> service_;
-  testing::ScriptedBackend* backend_ = nullptr;
-};
-
-constexpr const char* kHi = R"({"messages":[{"role":"user","content":"hi"}]})";
+using testing::get;
+using testing::kHi;
+using testing::post;
+using testing::ServiceTest;
 
 TEST_F(ServiceTest, AnswersAChat) {
   serve();
@@ -450,99 +391,6 @@ TEST_F(ServiceTest, ReportsHealth) {
   service_->begin_stop();
   EXPECT_EQ(ask(get("/health")).status, 503);
   EXPECT_EQ(error(ask(post("/v1/completions", R"({"prompt":"a"})")))["code"], "stopping");
-}
-
-TEST_F(ServiceTest, ChecksKeys) {
-  Options options;
-  options.api_keys = {"secret", "other"};
-  serve(options);
-  EXPECT_EQ(ask(post("/v1/chat/completions", kHi)).status, 401);
-  EXPECT_EQ(ask(get("/v1/models")).status, 401);
-  EXPECT_EQ(ask(get("/health")).status, 200);
-  EXPECT_EQ(ask(get("/metrics")).status, 200);
-  const std::pair<const char*, const char*> good[] = {
-      {"authorization", "Bearer secret"}, {"authorization", "bearer other"}, {"x-api-key", "secret"}};
-  for (const auto& [name, value] : good) {
-    HttpRequest request = post("/v1/chat/completions", kHi);
-    request.headers.emplace_back(name, value);
-    EXPECT_EQ(ask(request).status, 200) << value;
-  }
-  const std::pair<const char*, const char*> bad[] = {{"authorization", "Bearer secreT"},
-                                                     {"authorization", "secret"},
-                                                     {"x-api-key", ""},
-                                                     {"x-api-key", "secret1"}};
-  for (const auto& [name, value] : bad) {
-    HttpRequest request = post("/v1/chat/completions", kHi);
-    request.headers.emplace_back(name, value);
-    EXPECT_EQ(ask(request).status, 401) << value;
-  }
-}
-
-TEST_F(ServiceTest, AllRequestsAreEqualUnlessTold) {
-  serve();
-  for (const char* priority : {"-1000", "1000"})
-    ask(post("/v1/completions", std::string(R"({"prompt":"a","priority":)") + priority + "}"));
-  for (const scheduler::GenerateRequest& request : backend_->requests()) EXPECT_EQ(request.priority, 0);
-}
-
-TEST_F(ServiceTest, TheHeadAloneIsRefused) {
-  Options options;
-  options.api_keys = {"secret"};
-  serve(options);
-  const auto status = [&](HttpRequest request) {
-    const auto refused = service_->admit(request);
-    return refused ? refused->status : 200;
-  };
-  const auto with = [](HttpRequest request, const char* name, const char* value) {
-    request.headers.emplace_back(name, value);
-    return request;
-  };
-  EXPECT_EQ(status(post("/v1/chat/completions", "")), 401);
-  EXPECT_EQ(status(with(post("/v1/chat/completions", ""), "x-api-key", "secret")), 200);
-  EXPECT_EQ(status(post("/nothing", "")), 404);
-  EXPECT_EQ(status(get("/v1/chat/completions")), 405);
-  EXPECT_EQ(status(get("/health")), 200);
-}
-
-TEST_F(ServiceTest, AKeylessLocalServerAnswersToLocalNamesOnly) {
-  Options options;
-  options.allowed_hosts = {"My.Name"};
-  serve(options);
-  const auto status = [&](const char* host) {
-    HttpRequest request = get("/health");
-    request.headers.emplace_back("host", host);
-    return ask(request).status;
-  };
-  for (const char* host :
-       {"localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000", "[::1]", "my.name:1"})
-    EXPECT_EQ(status(host), 200) << host;
-  for (const char* host :
-       {"rebind.evil", "localhost.evil", "127.0.0.1.evil", "127.1", "1.2.3.4", "[::2]:8000", "x"})
-    EXPECT_EQ(status(host), 403) << host;
-  options.host = "0.0.0.0";
-  serve(options);
-  EXPECT_EQ(status("rebind.evil"), 200);
-  options.host = "127.0.0.1";
-  options.api_keys = {"k"};
-  serve(options);
-  EXPECT_EQ(status("rebind.evil"), 200);
-}
-
-TEST_F(ServiceTest, BrowsersMustSendJsonAsSuch) {
-  serve();
-  const auto status = [&](const char* type, bool browser) {
-    HttpRequest request = post("/v1/completions", R"({"prompt":"a"})");
-    request.headers.clear();
-    if (type != nullptr) request.headers.emplace_back("content-type", type);
-    if (browser) request.headers.emplace_back("origin", "http://evil.example");
-    return ask(request).status;
-  };
-  for (const bool browser : {false, true}) {
-    EXPECT_EQ(status("application/json; charset=utf-8", browser), 200);
-    EXPECT_EQ(status("application/x-www-form-urlencoded", browser), browser ? 415 : 200);
-    EXPECT_EQ(status(nullptr, browser), browser ? 415 : 200);
-    EXPECT_EQ(status("text/plain", browser), 415);
-  }
 }
 
 TEST_F(ServiceTest, ExportsMetrics) {

@@ -13,9 +13,9 @@ namespace ft::grammar {
 // never more: the layout, the order of members and the forms of numbers are fixed (grammar.h,
 // number_language.h), and negations are not always followed wholly (normaliser.h). Keywords that the
 // specifications do not define are annotations. What is defined and cannot be enforced is refused, with its
-// keyword and path: minContains and maxContains, unevaluatedProperties, unevaluatedItems, uniqueItems of items that equal texts
-// do not tell apart, dynamic references, references out of the document, formats of string_format.h, patterns
-// of regex.h, branches of a oneOf that cannot be told apart.
+// keyword and path: minContains and maxContains, unevaluatedProperties, unevaluatedItems, uniqueItems of items
+// that equal texts do not tell apart, dynamic references, references out of the document, formats of
+// string_format.h, patterns of regex.h, branches of a oneOf that cannot be told apart.
 //
 // Bounds: the text as parse_json says; kMaxAutomataBytes for all automata, 20,000 conjunctions of schemas,
 // 256 alternatives of one value. What exceeds them is refused in a few milliseconds per megabyte.
