@@ -45,19 +45,36 @@ void account(RunningRequest& running, const RequestOutcome& outcome, EngineStats
   report.completion_tokens += emitted;
 }
 
+namespace {
+
+TokenEvent event_of(const verify::SampleResult& sample) {
+  TokenEvent event;
+  event.token = sample.token;
+  event.logprob = sample.logprob;
+  for (const verify::TokenLogprob& top : sample.top_logprobs) event.top.push_back({top.token, top.logprob});
+  return event;
+}
+
+}  // namespace
+
+void publish_prompt(RequestState& state, const RequestOutcome& outcome) {
+  for (const verify::SampleResult& sample : outcome.prompt) {
+    TokenEvent event = event_of(sample);
+    event.of_prompt = true;
+    state.stream->push(std::move(event));
+  }
+  state.prompt_told += static_cast<int64_t>(outcome.prompt.size());
+}
+
 void publish(const RequestState& state, const RequestOutcome& outcome) {
   const verify::Verified& verified = outcome.verified;
   size_t count = verified.emitted.size();
   if (verified.degenerate && count > 0) --count;
   for (size_t i = 0; i < count; ++i) {
     TokenEvent event;
+    if (state.request.sampling.logprobs >= 0) event = event_of(verified.samples[i]);
     event.token = verified.emitted[i];
     event.step = static_cast<int32_t>(state.report.steps);
-    if (state.request.sampling.logprobs >= 0) {
-      event.logprob = verified.samples[i].logprob;
-      for (const verify::TokenLogprob& top : verified.samples[i].top_logprobs)
-        event.top.push_back({top.token, top.logprob});
-    }
     state.stream->push(std::move(event));
   }
 }

@@ -10,6 +10,9 @@ namespace ft::scheduler {
 // Counts what the step did for a request that emitted something.
 void account(RunningRequest& running, const RequestOutcome& outcome, EngineStats& stats);
 
+// Hands the log probabilities of its prompt, as far as the step has read it, to the request's stream.
+void publish_prompt(RequestState& state, const RequestOutcome& outcome);
+
 // Hands the new tokens to the request's stream, all but one that is not to be sent. Does not notify.
 void publish(const RequestState& state, const RequestOutcome& outcome);
 

@@ -72,6 +72,10 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
   if (prompt_tokens > options.context || request.max_tokens > options.context - prompt_tokens)
     return fail(ErrorCode::kTooLarge, "{} prompt tokens and max_tokens {} exceed the context of {} tokens",
                 prompt_tokens, request.max_tokens, options.context);
+  if (request.prompt_logprobs > 20)
+    return fail_field("logprobs", "prompt_logprobs is {}, expected at most 20", request.prompt_logprobs);
+  if (request.prompt_logprobs >= 0 && request.fork_group != 0)
+    return fail(ErrorCode::kInvalidArgument, "a fork has no log probabilities of its prompt");
   if (auto valid = verify::validate(request.sampling, vocab); !valid)
     return tl::make_unexpected(valid.error());
   if (request.speculation.max_nodes && *request.speculation.max_nodes < 1)
@@ -90,7 +94,8 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
     return fail(ErrorCode::kOverloaded, "{} requests are waiting, which is the limit", options.queue_max);
   }
   auto state = std::make_unique<RequestState>();
-  state->stream = std::make_shared<TokenStream>(request.max_tokens, std::move(notify));
+  const int64_t told = request.prompt_logprobs >= 0 ? prompt_tokens : 0;
+  state->stream = std::make_shared<TokenStream>(told + request.max_tokens, std::move(notify));
   state->request = std::move(request);
   state->submitted = Clock::now();
   std::shared_ptr<TokenStream> stream = state->stream;

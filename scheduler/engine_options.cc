@@ -63,7 +63,9 @@ Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config) 
                                ? options.max_sequences * options.context
                                : pages_bytes / footprint.bytes_per_page_tokens * kPageTokens;
   }
-  if (options.cache_tokens == 0) options.cache_tokens = options.max_sequences * options.context;
+  if (options.cache_tokens == 0)
+    options.cache_tokens =
+        std::max(options.context, options.max_sequences * std::min(options.context, kUsualContext));
   if (options.cache_tokens < kPageTokens)
     return fail(ErrorCode::kInvalidArgument, "the cache holds {} tokens, expected at least {}",
                 options.cache_tokens, kPageTokens);

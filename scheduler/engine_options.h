@@ -20,12 +20,15 @@ enum class Acceptance : uint8_t {
                // tokens
 };
 
+// Tokens of most requests: what the cache has room for, for each, where nothing else is said.
+inline constexpr int64_t kUsualContext = 16384;
+
 struct EngineOptions {
   int32_t max_sequences = 8;  // requests decoded at the same time
   // Tokens of one request, prompt and completion; 0 = the checkpoint's max_position_embeddings.
   int64_t context = 0;
-  // Tokens of all running requests and cached prefixes; 0 = what kv_bytes holds, else max_sequences *
-  // context.
+  // Tokens of all running requests and cached prefixes; 0 = what kv_bytes holds, else enough for one request of
+  // `context` and for max_sequences of kUsualContext.
   int64_t cache_tokens = 0;
   int64_t kv_bytes = 0;         // memory of the target's cache; 0 = what cache_tokens needs
   int32_t batch_rows = 256;     // rows of one forward call, prefill and trees together

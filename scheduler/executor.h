@@ -105,6 +105,12 @@ struct StepRequest {
   int64_t length = 0;  // committed before the step
   int32_t first_row = 0;
   int32_t known = 0;  // 0: it sits this step out
+  // Rows whose logits give the log probabilities of the tokens after them, all known: the first of these rows in
+  // logit_rows, how many, and the first of these tokens in `tokens`.
+  int32_t first_prompt_logit = 0;
+  int32_t prompt_logits = 0;
+  int64_t first_prompt_token = 0;
+  int32_t prompt_logprobs = -1;  // as SamplingParams::logprobs
   // Node 0 is the last known row, node i the i-th row behind it. Empty: prompt rows only, nothing is sampled.
   const verify::TokenTree* tree = nullptr;
   int32_t first_logit = 0;               // of the tree, in logit_rows
@@ -130,7 +136,8 @@ struct StepBatch {
 
 // What came of one request's part.
 struct RequestOutcome {
-  verify::Verified verified;  // empty where nothing was sampled
+  verify::Verified verified;                 // empty where nothing was sampled
+  std::vector<verify::SampleResult> prompt;  // of the request's prompt_logits
   // Part of its experts that each committed row of a tree shares with the row before it, from the second row on.
   std::vector<float> expert_overlaps;
   std::string error;  // not empty: verification failed, and the request cannot go on

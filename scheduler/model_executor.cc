@@ -126,6 +126,7 @@ void ModelExecutor::verify(const StepRequest& request, std::span<const float> lo
   outcome.verified.clear();
   outcome.expert_overlaps.clear();
   outcome.error.clear();
+  report_prompt(request, logits, outcome);
   if (!request.samples()) return;
   const int64_t vocab = info_.vocab;
   const verify::StopRule stop{.end_tokens = end_tokens_,
@@ -154,6 +155,20 @@ void ModelExecutor::verify(const StepRequest& request, std::span<const float> lo
   } catch (const std::exception& error) {
     outcome.verified.clear();
     outcome.error = fmt::format("sampling failed: {}", error.what());
+  }
+}
+
+void ModelExecutor::report_prompt(const StepRequest& request, std::span<const float> logits,
+                                  RequestOutcome& outcome) {
+  outcome.prompt.clear();
+  verify::SamplingParams params;
+  params.logprobs = request.prompt_logprobs;
+  const auto vocab = static_cast<size_t>(info_.vocab);
+  for (int32_t i = 0; i < request.prompt_logits; ++i) {
+    const auto row = static_cast<size_t>(request.first_prompt_logit + i);
+    const auto token = static_cast<size_t>(request.first_prompt_token + i);
+    sampler_.report(logits.subspan(row * vocab, vocab), params, request.tokens[token],
+                    outcome.prompt.emplace_back());
   }
 }
 

@@ -35,6 +35,7 @@ class ModelExecutor final : public Executor {
 
  private:
   void verify(const StepRequest& request, std::span<const float> logits, RequestOutcome& outcome);
+  void report_prompt(const StepRequest& request, std::span<const float> logits, RequestOutcome& outcome);
   void collect_committed(const StepBatch& batch);
   void commit(const StepBatch& batch, KvTransaction transaction);
   void observe(const StepBatch& batch, const ForwardOutput& output);
@@ -47,6 +48,7 @@ class ModelExecutor final : public Executor {
   ModelSequences sequences_;
   ExpertUsage experts_;
   verify::Verifier verifier_;
+  verify::Sampler sampler_;  // of prompts, whose tokens are given
   verify::RejectionVerifier rejection_;
   Acceptance acceptance_;
   Canary canary_;

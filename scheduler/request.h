@@ -29,6 +29,8 @@ struct GenerateRequest {
   std::vector<int32_t> prompt;
   int64_t max_tokens = 0;  // > 0; generated tokens, the stop token included
   verify::SamplingParams sampling;
+  // As sampling.logprobs, of every token of the prompt but the first. No cached prefix is used then, and no fork.
+  int32_t prompt_logprobs = -1;
   std::vector<int32_t> stop_tokens;  // besides the checkpoint's end token
   bool ignore_eos = false;           // the end token is a token like any other
   SpeculationParams speculation;

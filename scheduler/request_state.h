@@ -39,6 +39,9 @@ struct RequestState {
   bool use_ngram = false;
   bool speculates() const { return drafts_max > 0; }
 
+  // Tokens of the prompt whose log probabilities have been told, where they are wanted; the first has none.
+  int64_t prompt_told = 1;
+
   AcceptanceHistory history;
   int64_t undrafted_rows = 0;  // committed since the model's draft was last asked
   // Part of a row's experts that its parent row has too, averaged over recent rows.
@@ -47,6 +50,9 @@ struct RequestState {
   bool counted_in_group = false;  // SequenceMemory: whether its fork group still waits for it
 
   int64_t length_max() const { return static_cast<int64_t>(request.prompt.size()) + request.max_tokens; }
+  bool wants_prompt_logprobs() const {
+    return request.prompt_logprobs >= 0 && prompt_told < static_cast<int64_t>(request.prompt.size());
+  }
   int64_t tokens_left() const { return request.max_tokens - report.completion_tokens; }
   // Whether the prompt has been read and the first token emitted.
   bool decoding() const { return report.completion_tokens > 0; }

@@ -205,6 +205,7 @@ void Scheduler::apply_one(RunningRequest& running, const RequestOutcome& outcome
     admission_.finish(state, FinishReason::kError, now);
     return;
   }
+  publish_prompt(state, outcome);
   account(running, outcome, stats_);
   const verify::Verified& verified = outcome.verified;
   if (running.tree.size() == 0 || verified.emitted.empty()) return;

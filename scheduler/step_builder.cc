@@ -36,8 +36,22 @@ void StepBuilder::add(RunningRequest& running, int64_t length) {
     rows_.push_back({state.tokens[static_cast<size_t>(position)], static_cast<int32_t>(position),
                      state.sequence, i == 0 ? kCommitted : request.first_row + i - 1});
   }
+  if (state.wants_prompt_logprobs()) add_prompt_logits(state, request);
   // Where the last known token is in, the target chooses from there on, and drafts hang on.
   if (request.known > 0 && running.emits()) add_tree(running, request);
+}
+
+// Rows whose next token is one of the prompt that has not been told of.
+void StepBuilder::add_prompt_logits(const RequestState& state, StepRequest& request) {
+  request.first_prompt_logit = static_cast<int32_t>(logit_rows_.size());
+  request.first_prompt_token = state.prompt_told;
+  request.prompt_logprobs = state.request.prompt_logprobs;
+  for (int32_t i = 0; i < request.known; ++i) {
+    const int64_t next = request.length + i + 1;
+    if (next < state.prompt_told || next >= static_cast<int64_t>(state.request.prompt.size())) continue;
+    logit_rows_.push_back(request.first_row + i);
+    ++request.prompt_logits;
+  }
 }
 
 void StepBuilder::add_tree(RunningRequest& running, StepRequest& request) {

@@ -21,6 +21,7 @@ class StepBuilder {
  private:
   void add(RunningRequest& running, int64_t length);
   void add_tree(RunningRequest& running, StepRequest& request);
+  void add_prompt_logits(const RequestState& state, StepRequest& request);
 
   StepBatch batch_;
   std::vector<Row> rows_;

@@ -23,6 +23,7 @@ struct TokenEvent {
   float logprob = 0.0f;           // natural logarithm; only when the request asked for logprobs
   std::vector<TokenLogprob> top;  // most likely first; empty unless asked for
   int32_t step = 0;               // tokens of one verify step share a number
+  bool of_prompt = false;  // not generated: one of the prompt, with its log probability, before all others
 };
 
 // The ring holds every token that the request can produce, so the engine never waits for a reader and nothing

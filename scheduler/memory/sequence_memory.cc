@@ -70,7 +70,7 @@ bool SequenceMemory::open(RequestState& state, int64_t length, int64_t spare) {
   if (fork != forks_.end() && fork->second.snapshot != nullptr && !state.decoding()) {
     from = fork->second.snapshot;
     forked = true;
-  } else {
+  } else if (!state.wants_prompt_logprobs()) {
     from = prefixes_.find(state.tokens, static_cast<int64_t>(state.tokens.size()) - 1, state.speculates())
                .snapshot;
   }

@@ -79,6 +79,46 @@ TEST_F(EngineTest, AnswersAndReports) {
   EXPECT_EQ(stats.prompt_tokens, 14);
 }
 
+// A token of a prompt has the probability that it had when it was generated, however the prompt is read.
+TEST_F(EngineTest, TellsTheProbabilitiesOfAPrompt) {
+  EngineOptions fixed = options();
+  fixed.context = 1024;
+  fixed.prefill_chunk = 48;
+  auto running = engine(fixed);
+  GenerateRequest first = request(300);
+  first.ignore_eos = true;
+  first.sampling.logprobs = 2;
+  const auto events_of = [](TokenStream& stream) {
+    while (!stream.finished()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::vector<TokenEvent> events;
+    for (TokenEvent event; stream.pop(event);) events.push_back(event);
+    return events;
+  };
+  const auto said = events_of(*running->submit(first).value());
+  ASSERT_EQ(said.size(), 300U);
+
+  GenerateRequest again = request(1);
+  const size_t begin = again.prompt.size();
+  for (const TokenEvent& event : said) again.prompt.push_back(event.token);
+  again.prompt_logprobs = 2;
+  // The second time the prompt is cached, which must not be used.
+  for (int time = 0; time < 2; ++time) {
+    const auto told = events_of(*running->submit(again).value());
+    ASSERT_EQ(told.size(), again.prompt.size());  // all but the first, and one that is generated
+    for (size_t i = 0; i + 1 < told.size(); ++i) {
+      ASSERT_TRUE(told[i].of_prompt);
+      ASSERT_EQ(told[i].token, again.prompt[i + 1]);
+      if (i + 1 < begin) continue;
+      const TokenEvent& generated = said[i + 1 - begin];
+      ASSERT_EQ(told[i].logprob, generated.logprob) << i;
+      ASSERT_EQ(told[i].top.size(), 2U);
+      ASSERT_EQ(told[i].top[1].token, generated.top[1].token);
+      ASSERT_EQ(told[i].top[1].logprob, generated.top[1].logprob);
+    }
+    EXPECT_FALSE(told.back().of_prompt);
+  }
+}
+
 TEST_F(EngineTest, TheNextTurnDoesNotReadTheLastReplyAgain) {
   const std::vector<int32_t> question = request(1).prompt;
   for (int32_t nodes : {1, 12}) {
