@@ -84,17 +84,20 @@ class DraftHarness {
     DraftLimits limits;
     limits.sequences = sequences;
     limits.rows = rows;
-    limits.context = loaded.model->config().max_position_embeddings;
+    limits.context = length_max();
     auto made = make_drafter(kind, *loaded.backend, *loaded.checkpoint, limits);
     EXPECT_TRUE(made.has_value());
     drafter = std::move(*made);
     sources = default_sources(kind, drafter->has_model(), drafter->has_ngram());
   }
 
+  // What the cache of the loaded model has room for.
+  int64_t length_max() const {
+    return std::min<int64_t>(loaded.model->config().max_position_embeddings, 8192);
+  }
   Growing open(std::vector<int32_t> tokens) {
-    const int64_t length_max = loaded.model->config().max_position_embeddings;
-    Growing growing{*loaded.model->cache().open(length_max), std::move(tokens)};
-    drafter->open(growing.id, length_max);
+    Growing growing{*loaded.model->cache().open(length_max()), std::move(tokens)};
+    drafter->open(growing.id, length_max());
     return growing;
   }
   void close(const Growing& growing) {
