@@ -19,6 +19,10 @@ inline constexpr std::string_view kReminderToken = "<｜latest_reminder｜>";
 inline constexpr std::string_view kThinkOpenToken = "<think>";
 inline constexpr std::string_view kThinkCloseToken = "</think>";
 inline constexpr std::string_view kDsmlToken = "｜DSML｜";
+// Before the prompt, between it and the suffix, and behind that, of a completion in the middle of a text.
+inline constexpr std::string_view kFimBeginToken = "<｜fim▁begin｜>";
+inline constexpr std::string_view kFimHoleToken = "<｜fim▁hole｜>";
+inline constexpr std::string_view kFimEndToken = "<｜fim▁end｜>";
 inline constexpr std::string_view kToolResultOpen = "<tool_result>";
 inline constexpr std::string_view kToolResultClose = "</tool_result>";
 

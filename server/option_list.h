@@ -55,7 +55,8 @@ void visit_options(AnyOptions& o, Visit&& visit) {
   visit({kModel, "max-sequences", "Requests decoded at the same time"}, o.max_sequences, Range{1, 4096});
   visit({kModel, "context", "Tokens of one request, 0 = what the checkpoint says"}, o.context, Range{0, 1e9});
   visit({kModel, "kv-cache-mib",
-         "Memory of the cache, 0 = what --max-sequences requests of --context tokens need"},
+         "Memory of the cache, 0 = for one request of --context tokens, or --max-sequences of 16384 if that "
+         "is more"},
         o.kv_cache_mib, Range{0, kMebibytesMax});
   visit({kModel, "prefix-cache-mib", "Memory of prompts that were read before, 0 = none are kept"},
         o.prefix_cache_mib, Range{0, kMebibytesMax});
@@ -95,7 +96,9 @@ void visit_options(AnyOptions& o, Visit&& visit) {
         o.cors_origin, Anything{});
 
   constexpr std::string_view kLimits = "Limits";
-  visit({kLimits, "max-body-bytes", "Largest request body"}, o.max_body_bytes, Range{1, 1e9});
+  visit({kLimits, "max-body-bytes",
+         "Largest request body; 0 = 8 MiB, or 16 bytes for each token of the context where that is more"},
+        o.max_body_bytes, Range{0, 1e9});
   visit({kLimits, "max-buffered-bytes", "Request bodies of all connections together"}, o.max_buffered_bytes,
         Range{1, 1e12});
   visit({kLimits, "max-header-bytes", "Largest request head"}, o.max_header_bytes, Range{1, kHeaderBytesMax});
@@ -108,6 +111,9 @@ void visit_options(AnyOptions& o, Visit&& visit) {
         Range{1, kSecondsMax});
   visit({kLimits, "keepalive-seconds", "Silence in a stream before a comment is sent"}, o.keepalive_seconds,
         Range{1, kSecondsMax});
+  visit({kLimits, "response-store-mib",
+         "Memory of replies that /v1/responses keeps for later requests, 0 = none are kept"},
+        o.response_store_mib, Range{0, kMebibytesMax});
   visit({kLimits, "max-priority", "Largest `priority` of a request, either way; 0 = all requests are equal"},
         o.max_priority, Range{0, INT32_MAX});
   visit({kLimits, "drain-seconds", "Time for running replies after SIGINT, SIGTERM or SIGHUP"},

@@ -21,17 +21,17 @@ struct Options : HttpOptions {
   std::string mode = "official";                // official, exact
   int threads = 0;                              // of the CPU backend; 0 = all cores
   std::string drafter = "auto";                 // one of draft::drafter_names()
-  int tree_nodes = 0;                  // rows verified per request and step; 0 = the scheduler decides
-  std::string tree = "best-first";     // best-first, chain
-  int max_sequences = 8;               // requests decoded at the same time
-  int64_t context = 0;                 // tokens of one request; 0 = what the checkpoint says
-  int64_t kv_cache_mib = 0;            // memory of the cache; 0 = for max_sequences * context tokens
-  int64_t prefix_cache_mib = 256;      // states of prompts that were read; 0 = none are kept
-  int batch_rows = 256;                // rows of one step, of prompts and drafts together
-  int prefill_chunk = 128;             // prompt rows of one request and step; at most batch_rows
-  double canary_rate = 0.0002;         // share of steps that are computed again and compared
-  std::string state_dir;               // where learned costs and calibration are kept; "" = nowhere
-  int queue = 64;                      // requests waiting for a slot
+  int tree_nodes = 0;               // rows verified per request and step; 0 = the scheduler decides
+  std::string tree = "best-first";  // best-first, chain
+  int max_sequences = 8;            // requests decoded at the same time
+  int64_t context = 0;              // tokens of one request; 0 = what the checkpoint says
+  int64_t kv_cache_mib = 0;         // memory of the cache; 0 = for one of `context` or max_sequences of 16384
+  int64_t prefix_cache_mib = 256;   // states of prompts that were read; 0 = none are kept
+  int batch_rows = 256;             // rows of one step, of prompts and drafts together
+  int prefill_chunk = 128;          // prompt rows of one request and step; at most batch_rows
+  double canary_rate = 0.0002;      // share of steps that are computed again and compared
+  std::string state_dir;            // where learned costs and calibration are kept; "" = nowhere
+  int queue = 64;                   // requests waiting for a slot
   std::string chat_profile = "auto";   // auto, preview, 0731
   bool thinking = true;                // mode of a chat that does not say
   int64_t default_max_tokens = 32768;  // of requests that name none
@@ -40,6 +40,7 @@ struct Options : HttpOptions {
   std::vector<std::string> api_keys;       // empty = everybody
   std::vector<std::string> allowed_hosts;  // besides local names, of a keyless server on a loopback address
   std::string cors_origin;                 // "" = no CORS headers
+  int64_t response_store_mib = 64;         // replies of /v1/responses that requests may refer to
   int max_priority = 0;                    // largest priority of a request, either way
   int drain_seconds = 30;                  // running replies after a signal, before they are cancelled
 

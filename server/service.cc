@@ -98,8 +98,18 @@ ApiError unknown_model(const ServedModel& model, const std::string& name) {
   return error;
 }
 
+// Endpoints of the APIs that a model of another kind would have.
+std::string_view other_kind(std::string_view path) {
+  for (const std::string_view other :
+       {"/embeddings", "/images", "/audio", "/rerank", "/score", "/moderations"})
+    if (path.starts_with(other)) return ": this model writes text, and does nothing else";
+  return "";
+}
+
 ApiError unknown_url(const HttpRequest& request) {
-  return refusal(404, fmt::format("there is nothing at {} {}", request.method, shown_path(request.target)),
+  return refusal(404,
+                 fmt::format("there is nothing at {} {}{}", request.method, shown_path(request.target),
+                             other_kind(api_path(request.target))),
                  "unknown_url");
 }
 
@@ -134,7 +144,7 @@ Submission split(GenerationJob& job, std::atomic<uint64_t>& fork_groups) {
     scheduler::GenerateRequest request = job.request;
     request.prompt = std::move(job.prompts[p].tokens);
     request.max_tokens = job.prompts[p].max_tokens;
-    if (job.choices > 1) {
+    if (job.choices > 1 && request.prompt_logprobs < 0) {
       request.fork_group = ++fork_groups;
       request.fork_count = job.choices;
     }
@@ -143,7 +153,8 @@ Submission split(GenerationJob& job, std::atomic<uint64_t>& fork_groups) {
       // A value of its own for each choice, which moves it past its own tokens.
       if (request.constraint != nullptr)
         out.requests.back().constraint = std::make_shared<verify::Constraint>(*request.constraint);
-      out.parts.push_back({nullptr, job.choice, static_cast<int>(p)});
+      out.parts.push_back(
+          {nullptr, job.choice, static_cast<int>(p), static_cast<int64_t>(request.prompt.size())});
       ++request.sampling.seed;
     }
   }
@@ -166,7 +177,8 @@ ApiResult<std::vector<ReplyPart>> submit_all(const ServedModel& model, Submissio
 
 }  // namespace
 
-Service::Service(const Options& options) : options_(options) {}
+Service::Service(const Options& options)
+    : options_(options), responses_(static_cast<size_t>(options.response_store_mib) << 20) {}
 
 void Service::set_model(std::shared_ptr<const ServedModel> model) {
   const std::lock_guard lock(mutex_);
@@ -176,6 +188,15 @@ void Service::set_model(std::shared_ptr<const ServedModel> model) {
 std::shared_ptr<const ServedModel> Service::model() const {
   const std::lock_guard lock(mutex_);
   return model_;
+}
+
+// Text that is escaped as JSON may have 12 bytes for a token.
+int64_t Service::body_bytes_max() const {
+  constexpr int64_t kLeast = 8 << 20;
+  constexpr int64_t kBytesPerToken = 16;
+  if (options_.max_body_bytes > 0) return options_.max_body_bytes;
+  const auto model = this->model();
+  return std::max(kLeast, model == nullptr ? 0 : kBytesPerToken * model->context);
 }
 
 void Service::identify(HttpRequest& request) const {
@@ -296,8 +317,25 @@ HttpResponse Service::health() const {
   return response;
 }
 
-ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route& route) const {
+ApiResult<HttpResponse> Service::kept_response(const Route& route) {
+  const std::string& id = route.argument;
+  const auto kept = responses_.json(id);
+  if (!kept || (route.endpoint == Endpoint::kDeleteResponse && !responses_.remove(id)))
+    return refuse(refusal(404, fmt::format("no response with the id '{}' is kept", id.substr(0, 80)),
+                          "response_not_found"));
+  if (route.endpoint == Endpoint::kResponse) return json_response(*kept);
+  Json json = Json::object();
+  json.set("id", id);
+  json.set("object", "response");
+  json.set("deleted", true);
+  return json_response(json.dump());
+}
+
+ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route& route) {
   switch (route.endpoint) {
+    case Endpoint::kResponse:
+    case Endpoint::kDeleteResponse:
+      return kept_response(route);
     case Endpoint::kHealth:
       return health();
     case Endpoint::kVersion:
@@ -316,7 +354,7 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
       response.status = 204;
       response.content_type.clear();
       if (!options_.cors_origin.empty())
-        response.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+        response.headers = {{"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
                             {"Access-Control-Allow-Headers", "*, Authorization"},
                             {"Access-Control-Max-Age", "86400"}};
       return response;
@@ -326,6 +364,7 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
   }
   auto model = ready_model();
   if (!model) return refuse(model.error());
+  if (route.endpoint == Endpoint::kTokenizerInfo) return tokenizer_info(**model);
   const Dialect& dialect = dialect_of(request);
   if (route.endpoint == Endpoint::kModels) return json_response(dialect.models(**model).dump());
   if (route.endpoint == Endpoint::kModel) {
@@ -339,7 +378,7 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
   if (route.endpoint == Endpoint::kDetokenize) return detokenize(**model, *body);
   const RequestDefaults defaults = defaults_of(**model, options_);
   if (route.endpoint == Endpoint::kTokenize) return tokenize(**model, *body, defaults);
-  auto count = route.dialect->count({request, *body, **model, defaults});
+  auto count = route.dialect->count({request, *body, **model, defaults, &responses_});
   if (!count) return refuse(count.error());
   return json_response(count->dump());
 }
@@ -350,7 +389,7 @@ ApiResult<std::unique_ptr<Reply>> Service::generate(const HttpRequest& request, 
   auto model = ready_model();
   if (!model) return refuse(model.error());
   const RequestDefaults defaults = defaults_of(**model, options_);
-  auto job = dialect.parse({request, body, **model, defaults});
+  auto job = dialect.parse({request, body, **model, defaults, &responses_});
   if (!job) return refuse(job.error());
   auto submitted = submit_all(**model, split(*job, fork_groups_), notify);
   if (!submitted) return refuse(submitted.error());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "encoding/ordered_json.h"
+#include "server/api/response_store.h"
 #include "server/api/router.h"
 #include "server/generation/reply.h"
 #include "server/generation/served_model.h"
@@ -31,6 +32,7 @@ class Service : public HttpService {
   // From now on generation is refused with 503 and /health says so. Running replies go on. Any thread.
   void begin_stop() { stopping_.store(true); }
 
+  int64_t body_bytes_max() const override;
   void identify(HttpRequest& request) const override;
   std::optional<HttpResponse> admit(const HttpRequest& head) override;
   Outcome handle(const HttpRequest& request, const std::function<void()>& notify) override;
@@ -45,7 +47,8 @@ class Service : public HttpService {
   ApiResult<void> check_key(const HttpRequest& request) const;
   ApiResult<void> check_head(const HttpRequest& request, const Route& route) const;
   HttpResponse refused(const HttpRequest& request, const ApiError& error);
-  ApiResult<HttpResponse> answer(const HttpRequest& request, const Route& route) const;
+  ApiResult<HttpResponse> answer(const HttpRequest& request, const Route& route);
+  ApiResult<HttpResponse> kept_response(const Route& route);
   ApiResult<std::unique_ptr<Reply>> generate(const HttpRequest& request, const encoding::Json& body,
                                              const Dialect& dialect, const std::function<void()>& notify);
   HttpResponse health() const;
@@ -53,6 +56,7 @@ class Service : public HttpService {
 
   const Options options_;
   Metrics metrics_;
+  ResponseStore responses_;
   mutable std::mutex mutex_;  // of model_
   std::shared_ptr<const ServedModel> model_;
   std::atomic<double> load_progress_{0.0};

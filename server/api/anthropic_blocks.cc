@@ -37,17 +37,6 @@ ApiResult<std::string> document_text(Block& block) {
 
 }  // namespace
 
-ApiError missing(const FieldReader& fields, std::string_view name) {
-  return bad_field(fields.path(name), fmt::format("'{}' is missing", fields.path(name)));
-}
-
-ApiResult<std::string> required_text(FieldReader& fields, std::string_view name) {
-  auto text = fields.text(name);
-  if (fields.error()) return refuse(*fields.error());
-  if (!text) return refuse(missing(fields, name));
-  return std::move(*text);
-}
-
 ApiResult<Block> read_block(const Json& value, std::string path) {
   if (!value.is_object()) return refuse(bad_field(path, type_message(path, "an object", value)));
   FieldReader fields(value, std::move(path));

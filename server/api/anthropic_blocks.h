@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "encoding/ordered_json.h"
+#include "server/api/content_parts.h"
 #include "server/api/field_reader.h"
 #include "server/http/api_error.h"
 
@@ -20,10 +21,6 @@ struct Block {
 ApiResult<Block> read_block(const encoding::Json& value, std::string path);
 // 400 on the block's type.
 ApiError wrong_type(const Block& block, std::string_view expected);
-
-// 400 on a member that is not there.
-ApiError missing(const FieldReader& fields, std::string_view name);
-ApiResult<std::string> required_text(FieldReader& fields, std::string_view name);
 
 // Whether the block is text or a document, and its text. A document is refused unless its source is text already; its
 // title and context go in front, since the model is to read them.

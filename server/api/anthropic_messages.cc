@@ -6,6 +6,7 @@
 #include "server/api/anthropic_writer.h"
 #include "server/api/job_parts.h"
 #include "server/api/prompt.h"
+#include "server/api/tool_choice.h"
 
 namespace ft::server {
 namespace {
@@ -80,53 +81,16 @@ void read_output_config(FieldReader& fields, ChatRequest& request) {
   if (object == nullptr) return;
   FieldReader reader(*object, fields.path("output_config"));
   if (const auto effort = reader.text("effort")) {
-    if (*effort == "low" || *effort == "high" || *effort == "max") {
-      request.effort = *effort;
-    } else if (*effort == "medium" || *effort == "xhigh") {
-      request.effort = "high";
-    } else {
+    request.effort = canonical_effort(*effort);
+    if (!request.effort)
       reader.refuse("effort",
                     fmt::format("'output_config.effort' is '{}': expected low, medium, high, xhigh or max",
                                 effort->substr(0, 40)));
-    }
   }
   if (reader.any("format") != nullptr)
     reader.refuse("format",
                   "'output_config.format' is not supported yet: the output would not be constrained");
   if (reader.error()) fields.refuse(*reader.error());
-}
-
-// True when tools may be called.
-bool read_tool_choice(FieldReader& fields, ChatRequest& request) {
-  const Json* object = fields.object("tool_choice");
-  if (object == nullptr) return true;
-  FieldReader reader(*object, fields.path("tool_choice"));
-  const auto type = reader.text("type");
-  if (reader.ok() && !type) reader.refuse("type", "'tool_choice.type' is missing");
-  if (type == "any" || type == "tool") {
-    reader.refuse("type",
-                  fmt::format("'tool_choice.type' is '{}', but forcing a call is not supported yet: it can "
-                              "be 'auto' or 'none'",
-                              *type));
-  } else if (type && *type != "auto" && *type != "none") {
-    reader.refuse("type", "'tool_choice.type' must be 'auto', 'any', 'tool' or 'none'");
-  }
-  request.parallel_tool_calls = !reader.boolean("disable_parallel_tool_use").value_or(false);
-  if (reader.error()) fields.refuse(*reader.error());
-  return type != "none";
-}
-
-struct Prompt {
-  AnthropicRequest request;
-  std::vector<int32_t> tokens;
-};
-
-ApiResult<Prompt> read_prompt(const ApiCall& call) {
-  auto request = parse_anthropic_request(call.body, call.defaults);
-  if (!request) return refuse(request.error());
-  auto tokens = chat_prompt(call.model, request->chat);
-  if (!tokens) return refuse(tokens.error());
-  return Prompt{std::move(*request), std::move(*tokens)};
 }
 
 }  // namespace
@@ -148,7 +112,8 @@ ApiResult<AnthropicRequest> parse_anthropic_request(const Json& body, const Requ
   read_engine_params(fields, defaults, chat.params);
   read_thinking(fields, request);
   read_output_config(fields, chat);
-  const bool choice = read_tool_choice(fields, chat);
+  const ToolChoice tool_choice = read_anthropic_tool_choice(fields, chat.parallel_tool_calls);
+  const bool choice = may_call_tools(fields, tool_choice);
   const Json* tools = fields.array("tools");
   const Json* messages = fields.array("messages");
   if (messages == nullptr && fields.ok()) fields.refuse("messages", "'messages' is missing");
@@ -168,32 +133,25 @@ ApiResult<AnthropicRequest> parse_anthropic_request(const Json& body, const Requ
 }
 
 ApiResult<GenerationJob> anthropic_messages_job(const ApiCall& call) {
-  auto prompt = read_prompt(call);
-  if (!prompt) return refuse(prompt.error());
-  const ChatRequest& chat = prompt->request.chat;
-  const auto tokens = static_cast<int64_t>(prompt->tokens.size());
-  const auto limit = completion_limit(call.model, chat.params, tokens, "messages");
-  if (!limit) return refuse(limit.error());
-
-  GenerationJob job = job_of(call, chat.params, "msg_", -1);
-  job.prompts.push_back({std::move(prompt->tokens), *limit});
-  job.choice.parser.thinking = chat.thinking && chat.prefill != Prefill::kContent;
-  job.choice.parser.tools_offered = chat.tools_offered;
-  job.choice.parser.eos_in_text = false;
-  job.choice.single_call = !chat.parallel_tool_calls;
-  job.writer = anthropic_writer({.id = job.id,
-                                 .model = head_of(call, chat.params, job).model,
-                                 .request_id = call.request.id,
-                                 .prompt_tokens = tokens,
-                                 .show_thinking = prompt->request.show_thinking});
+  auto request = parse_anthropic_request(call.body, call.defaults);
+  if (!request) return refuse(request.error());
+  auto job = chat_job(call, request->chat, "msg_");
+  if (!job) return job;
+  job->writer = anthropic_writer({.id = job->id,
+                                  .model = head_of(call, request->chat.params, *job).model,
+                                  .request_id = call.request.id,
+                                  .prompt_tokens = static_cast<int64_t>(job->prompts.front().tokens.size()),
+                                  .show_thinking = request->show_thinking});
   return job;
 }
 
 ApiResult<Json> anthropic_count(const ApiCall& call) {
-  auto prompt = read_prompt(call);
-  if (!prompt) return refuse(prompt.error());
+  auto request = parse_anthropic_request(call.body, call.defaults);
+  if (!request) return refuse(request.error());
+  auto tokens = chat_prompt(call.model, request->chat);
+  if (!tokens) return refuse(tokens.error());
   Json json = Json::object();
-  json.set("input_tokens", static_cast<int64_t>(prompt->tokens.size()));
+  json.set("input_tokens", static_cast<int64_t>(tokens->size()));
   return json;
 }
 

@@ -4,9 +4,8 @@
 #include <span>
 
 #include "encoding/ordered_json.h"
+#include "server/api/chat_request.h"
 #include "server/api/dialect.h"
-#include "server/api/openai_chat.h"
-#include "server/api/request_params.h"
 #include "server/http/api_error.h"
 
 namespace ft::server {

@@ -49,7 +49,7 @@ class AnthropicWriter : public ResponseWriter {
  public:
   explicit AnthropicWriter(AnthropicReplyHead head) : head_(std::move(head)) {}
 
-  void begin(std::string& out, int /*choice*/) override {
+  void begin(std::string& out, int /*choice*/, std::span<const ShownToken> /*prompt*/) override {
     Usage usage;
     usage.prompt_tokens = head_.prompt_tokens;
     append_event(out, "message_start",

@@ -3,7 +3,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "server/api/content_parts.h"
 #include "server/api/field_reader.h"
 
 namespace ft::server {
@@ -14,47 +16,51 @@ using encoding::ChatRole;
 using encoding::FunctionCall;
 using encoding::Json;
 
-// Text of a part, or an error that names it.
-ApiResult<std::string> part_text(const Json& part, const std::string& path) {
-  if (!part.is_object()) return refuse(bad_field(path, type_message(path, "an object", part)));
-  FieldReader reader(part, path);
-  const auto type = reader.text("type");
-  if (reader.error()) return refuse(*reader.error());
-  if (!type)
-    return refuse(bad_field(reader.path("type"), fmt::format("'{}' is missing", reader.path("type"))));
-  if (*type == "refusal") {
-    const auto text = reader.text("refusal");
-    if (reader.error()) return refuse(*reader.error());
-    return text.value_or("");
-  }
-  if (*type != "text") {
-    return refuse(bad_field(reader.path("type"), fmt::format("'{}' is '{}', but this model reads text only",
-                                                             reader.path("type"), *type)));
-  }
-  const auto text = reader.text("text");
-  if (reader.error()) return refuse(*reader.error());
-  if (!text)
-    return refuse(bad_field(reader.path("text"), fmt::format("'{}' is missing", reader.path("text"))));
-  return *text;
-}
+using enum FieldEffect;
 
-// A string, or text parts joined by `separator`.
+constexpr RequestField kMessageFields[] = {
+    {"role", kActs,
+     "system, developer (the same), user, assistant, tool, function (the same), latest_reminder"},
+    {"content", kActs, "text or parts of type text, input_text, output_text or refusal"},
+    {"reasoning_content", kActs, "of an assistant"},
+    {"reasoning", kActs, "another name for it"},
+    {"tool_calls", kActs, "arguments as an object, its text, or the text of that"},
+    {"function_call", kActs, "OpenAI's older form of it"},
+    {"tool_call_id", kActs, "of a tool"},
+    {"prefix", kActs, "true: the last message, an assistant's, is continued"},
+    {"task", kActs, "of a user: action, query, authority, domain, title or read_url"},
+    {"name", kNone, "the format has no names"},
+    {"refusal", kNone, "send it as content"},
+    {"annotations", kNone, ""},
+    {"cache_control", kNone, "prefixes are found without it"},
+    {"reasoning_details", kNone, "reasoning_content says it"},
+    {"wo_eos", kRefused, "use prefix"},
+    {"content_blocks", kRefused, "use content"},
+    {"tools", kRefused, "give them beside messages"},
+    {"response_format", kRefused, "give it beside messages"},
+    {"audio", kRefused, "this model reads text only"},
+};
+
+// Empty when there is none.
 ApiResult<std::optional<std::string>> read_content(FieldReader& fields, std::string_view separator) {
   const Json* content = fields.any("content");
   if (content == nullptr) return std::optional<std::string>();
-  const std::string path = fields.path("content");
-  if (content->is_string()) return std::optional<std::string>(content->as_string());
-  if (!content->is_array()) {
-    return refuse(bad_field(path, type_message(path, "a string or an array of parts", *content)));
+  auto text = content_text(*content, fields.path("content"), separator);
+  if (!text) return refuse(text.error());
+  return std::optional<std::string>(std::move(*text));
+}
+
+// A function's name and arguments; none are no arguments.
+ApiResult<FunctionCall> read_function(const Json& function, std::string path, std::string id) {
+  FieldReader fields(function, std::move(path));
+  auto name = required_text(fields, "name");
+  if (!name) return refuse(name.error());
+  auto arguments = encoding::read_call_arguments(function.get("arguments"));
+  if (!arguments) {
+    const std::string where = fields.path("arguments");
+    return refuse(bad_field(where, fmt::format("'{}' cannot be read: {}", where, arguments.error().message)));
   }
-  std::string joined;
-  for (size_t i = 0; i < content->size(); ++i) {
-    auto text = part_text(content->as_array()[i], fmt::format("{}[{}]", path, i));
-    if (!text) return refuse(text.error());
-    if (i > 0) joined += separator;
-    joined += *text;
-  }
-  return std::optional<std::string>(std::move(joined));
+  return FunctionCall{std::move(id), std::move(*name), std::move(*arguments)};
 }
 
 ApiResult<FunctionCall> read_tool_call(const Json& call, const std::string& path) {
@@ -70,19 +76,7 @@ ApiResult<FunctionCall> read_tool_call(const Json& call, const std::string& path
     fields.refuse("function", fmt::format("'{}' is missing", fields.path("function")));
   if (!fields.ok()) return refuse(*fields.error());
 
-  FieldReader reader(*function, fields.path("function"));
-  const auto name = reader.text("name");
-  const Json* given = function->find("arguments");
-  if (reader.ok() && !name) reader.refuse("name", fmt::format("'{}' is missing", reader.path("name")));
-  if (reader.ok() && given == nullptr)
-    reader.refuse("arguments", fmt::format("'{}' is missing", reader.path("arguments")));
-  if (!reader.ok()) return refuse(*reader.error());
-  auto arguments = encoding::read_call_arguments(*given);
-  if (!arguments) {
-    const std::string where = reader.path("arguments");
-    return refuse(bad_field(where, fmt::format("'{}' cannot be read: {}", where, arguments.error().message)));
-  }
-  return FunctionCall{id.value_or(""), *name, std::move(*arguments)};
+  return read_function(*function, fields.path("function"), id.value_or(""));
 }
 
 struct Message {
@@ -107,51 +101,88 @@ ApiResult<Message> read_assistant(FieldReader& fields) {
     if (!call) return refuse(call.error());
     message.value.tool_calls.push_back(std::move(*call));
   }
-  if (prefix) {
-    message.prefill = *content ? Prefill::kContent : Prefill::kReasoning;
-    message.value.open_end = true;
+  if (const Json* older = fields.object("function_call")) {
+    auto call = read_function(*older, fields.path("function_call"), "");
+    if (!call) return refuse(call.error());
+    message.value.tool_calls.push_back(std::move(*call));
   }
+  if (fields.error()) return refuse(*fields.error());
+  if (prefix) message.prefill = *content ? Prefill::kContent : Prefill::kReasoning;
   return message;
 }
 
-ApiResult<Message> read_message(const Json& value, size_t index) {
+// A task is answered behind its own message only.
+ApiResult<void> read_task(FieldReader& fields, bool alone, ChatMessage& message) {
+  const auto name = fields.text("task");
+  if (fields.error()) return refuse(*fields.error());
+  if (!name) return {};
+  message.task = encoding::quick_task(*name);
+  if (*message.task == encoding::QuickTask::kOther)
+    return refuse(bad_field(fields.path("task"),
+                            fmt::format("'{}' is '{}': expected action, query, authority, domain, title or "
+                                        "read_url",
+                                        fields.path("task"), name->substr(0, 80))));
+  if (message.role != ChatRole::kUser || !alone)
+    return refuse(bad_field(fields.path("task"),
+                            fmt::format("'{}' needs a message of the user that follows none of the user or "
+                                        "a tool",
+                                        fields.path("task"))));
+  return {};
+}
+
+ChatRole role_of(std::string_view name) {
+  if (name == "developer") return ChatRole::kSystem;
+  return name == "function" ? ChatRole::kTool : encoding::chat_role(name);
+}
+
+bool is_users(ChatRole role) {
+  return role == ChatRole::kUser || role == ChatRole::kTool;
+}
+
+// `after`: the message before it, if there is one.
+ApiResult<Message> read_message(const Json& value, size_t index, const ChatMessage* after) {
   const std::string path = fmt::format("messages[{}]", index);
   if (!value.is_object()) return refuse(bad_field(path, type_message(path, "an object", value)));
+  if (auto known = check_fields(value, kMessageFields, path); !known) return refuse(known.error());
   FieldReader fields(value, path);
-  const auto role = fields.text("role");
-  fields.text("name");  // accepted and not rendered, but it must be text
-  if (!fields.ok()) return refuse(*fields.error());
-  if (!role)
-    return refuse(bad_field(fields.path("role"), fmt::format("'{}' is missing", fields.path("role"))));
-  if (*role == "assistant") return read_assistant(fields);
+  const auto role = required_text(fields, "role");
+  if (!role) return refuse(role.error());
 
   Message message;
-  message.value.role = *role == "developer" ? ChatRole::kSystem : encoding::chat_role(*role);
+  message.value.role = role_of(*role);
+  if (auto task = read_task(fields, after == nullptr || !is_users(after->role), message.value); !task)
+    return refuse(task.error());
+  if (message.value.role == ChatRole::kAssistant) return read_assistant(fields);
   const bool tool = message.value.role == ChatRole::kTool;
-  if (!tool && message.value.role != ChatRole::kSystem && message.value.role != ChatRole::kUser) {
+  if (message.value.role == ChatRole::kOther)
     return refuse(bad_field(fields.path("role"),
-                            fmt::format("'{}' is '{}': expected system, developer, user, assistant or tool",
-                                        fields.path("role"), *role)));
-  }
+                            fmt::format("'{}' is '{}': expected system, developer, user, assistant, tool or "
+                                        "latest_reminder",
+                                        fields.path("role"), role->substr(0, 80))));
   auto content = read_content(fields, tool ? "\n\n" : "\n");
   if (!content) return refuse(content.error());
-  if (!*content) {
-    return refuse(bad_field(fields.path("content"), fmt::format("'{}' is missing", fields.path("content"))));
-  }
-  message.value.content = std::move(**content);
-  if (tool) {
-    const auto id = fields.text("tool_call_id");
-    if (fields.ok() && !id)
-      fields.refuse("tool_call_id", fmt::format("'{}' is missing", fields.path("tool_call_id")));
-    if (!fields.ok()) return refuse(*fields.error());
-    message.value.tool_call_id = *id;
-  }
+  if (!*content && !tool) return refuse(missing(fields, "content"));
+  message.value.content = std::move(*content).value_or("");
+  // A result without an id stands for the next call.
+  if (tool) message.value.tool_call_id = fields.text("tool_call_id").value_or("");
+  if (fields.error()) return refuse(*fields.error());
   return message;
+}
+
+// A reply stands open behind this message.
+bool opens_reply(const std::vector<ChatMessage>& messages) {
+  size_t i = messages.size();
+  while (i > 0 && messages[i - 1].role == ChatRole::kReminder) --i;
+  return i > 0 && is_users(messages[i - 1].role);
 }
 
 }  // namespace
 
-ApiResult<ChatMessages> read_messages(const Json& messages) {
+std::span<const RequestField> chat_message_fields() {
+  return kMessageFields;
+}
+
+ApiResult<ChatMessages> read_messages(const Json& messages, bool continue_last) {
   if (messages.size() == 0) return refuse(bad_field("messages", "'messages' is empty"));
   if (messages.size() > kMessagesMax) {
     return refuse(bad_field(
@@ -159,7 +190,7 @@ ApiResult<ChatMessages> read_messages(const Json& messages) {
   }
   ChatMessages out;
   for (size_t i = 0; i < messages.size(); ++i) {
-    auto message = read_message(messages.as_array()[i], i);
+    auto message = read_message(messages.as_array()[i], i, i > 0 ? &out.messages.back() : nullptr);
     if (!message) return refuse(message.error());
     const bool last = i + 1 == messages.size();
     if (message->prefill != Prefill::kNone && !last) {
@@ -169,15 +200,29 @@ ApiResult<ChatMessages> read_messages(const Json& messages) {
     out.prefill = message->prefill;
     out.messages.push_back(std::move(message->value));
   }
-  const ChatRole role = out.messages.back().role;
-  if (role != ChatRole::kUser && role != ChatRole::kTool && out.prefill == Prefill::kNone) {
-    return refuse(
-        bad_field(fmt::format("messages[{}].role", messages.size() - 1),
-                  fmt::format("the last message is from '{}': expected user or tool, or an assistant "
-                              "message with 'prefix': true to be continued",
-                              role == ChatRole::kSystem ? "system" : "assistant")));
-  }
+  ChatMessage& last = out.messages.back();
+  if (continue_last && last.role != ChatRole::kAssistant)
+    return refuse(bad_field("continue_final_message",
+                            "'continue_final_message' needs a last message of the assistant"));
+  if (continue_last && out.prefill == Prefill::kNone)
+    out.prefill =
+        last.content.empty() && !last.reasoning_content.empty() ? Prefill::kReasoning : Prefill::kContent;
+  if (out.prefill != Prefill::kNone) last.open_end = true;
+  open_reply(out);
   return out;
+}
+
+void open_reply(ChatMessages& chat) {
+  std::vector<ChatMessage>& messages = chat.messages;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].role != ChatRole::kSystem) continue;
+    const bool last = i + 1 == messages.size();
+    const bool between =
+        i > 0 && !last && is_users(messages[i - 1].role) && messages[i + 1].role == ChatRole::kAssistant;
+    if (last || between) messages[i].role = ChatRole::kUser;
+  }
+  if (chat.prefill == Prefill::kNone && !opens_reply(messages))
+    messages.emplace_back().role = ChatRole::kUser;
 }
 
 ApiResult<void> check_tools(const Json& tools) {

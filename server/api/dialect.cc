@@ -6,6 +6,7 @@
 #include "server/api/openai_completions.h"
 #include "server/api/openai_json.h"
 #include "server/api/openai_models.h"
+#include "server/api/openai_responses.h"
 #include "server/api/router.h"
 
 namespace ft::server {
@@ -23,6 +24,15 @@ std::span<const Dialect> dialects() {
        openai_models, openai_model},
       {"Completions", "/completions", openai_completions_fields(), openai_completions_job, openai_refusal,
        openai_models, openai_model},
+      {.name = "Responses",
+       .path = "/responses",
+       .fields = openai_responses_fields(),
+       .parse = openai_responses_job,
+       .error = openai_refusal,
+       .models = openai_models,
+       .model = openai_model,
+       .count_path = "/responses/input_tokens",
+       .count = openai_responses_count},
       {"Messages", "/messages", anthropic_messages_fields(), anthropic_messages_job, anthropic_error_json,
        anthropic_models, anthropic_model, "/messages/count_tokens", anthropic_count, "request-id",
        "anthropic-version"},
@@ -31,7 +41,7 @@ std::span<const Dialect> dialects() {
 }
 
 const Dialect& dialect_of(const HttpRequest& request) {
-  const std::string_view path = api_path(request.target);
+  const std::string path = api_path(request.target);
   for (const Dialect& dialect : dialects()) {
     if (!path.starts_with(dialect.path)) continue;
     if (path.size() == dialect.path.size() || path[dialect.path.size()] == '/') return dialect;

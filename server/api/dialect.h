@@ -8,6 +8,7 @@
 #include "encoding/ordered_json.h"
 #include "server/api/request_fields.h"
 #include "server/api/request_params.h"
+#include "server/api/response_store.h"
 #include "server/generation/generation_job.h"
 #include "server/generation/served_model.h"
 #include "server/http/api_error.h"
@@ -21,6 +22,7 @@ struct ApiCall {
   const encoding::Json& body;  // an object
   const ServedModel& model;
   const RequestDefaults& defaults;
+  ResponseStore* responses = nullptr;  // null: no replies are kept
 };
 
 struct Dialect {

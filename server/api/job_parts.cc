@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "encoding/chat_profile.h"
+#include "server/api/prompt.h"
 #include "server/generation/random_id.h"
 #include "verify/grammar/grammar_constraint.h"
 
@@ -37,6 +39,26 @@ void bind_format(const ApiCall& call, const OutputFormat& format, bool reasoning
   if (const auto end = call.model.tokenizer->id_of(encoding::kThinkCloseToken); reasoning && end)
     constraint = grammar::behind_token(*end, std::move(constraint), call.model.vocabulary);
   job.request.constraint = std::make_shared<verify::Constraint>(std::move(constraint));
+}
+
+ApiResult<GenerationJob> chat_job(const ApiCall& call, const ChatRequest& request,
+                                  std::string_view id_prefix) {
+  const RequestParams& params = request.params;
+  if (auto fits = check_choices(static_cast<size_t>(params.choices), call.defaults, "n"); !fits)
+    return refuse(fits.error());
+  auto prompt = chat_prompt(call.model, request);
+  if (!prompt) return refuse(prompt.error());
+  const auto tokens = static_cast<int64_t>(prompt->size());
+  const auto limit = completion_limit(call.model, params, tokens, request.field);
+  if (!limit) return refuse(limit.error());
+  GenerationJob job = job_of(call, params, id_prefix, request.logprobs ? request.top_logprobs : -1);
+  job.prompts.push_back({std::move(*prompt), *limit});
+  job.choice.parser.thinking = begins_with_reasoning(request);
+  job.choice.parser.tools_offered = request.tools_offered;
+  job.choice.parser.eos_in_text = false;
+  job.choice.single_call = !request.parallel_tool_calls;
+  bind_format(call, params.format, job.choice.parser.thinking, job);
+  return job;
 }
 
 ReplyHead head_of(const ApiCall& call, const RequestParams& params, const GenerationJob& job) {

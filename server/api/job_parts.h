@@ -1,9 +1,10 @@
-// The parts of a job that chat and text completions share.
+// The parts of a job that all APIs, or those of chats, share.
 #pragma once
 
 #include <string>
 #include <string_view>
 
+#include "server/api/chat_request.h"
 #include "server/api/dialect.h"
 #include "server/api/openai_json.h"
 #include "server/api/request_params.h"
@@ -17,6 +18,11 @@ GenerationJob job_of(const ApiCall& call, const RequestParams& params, std::stri
 
 // Binds the job's answers to a format, if there is one: from their first token on, or behind the end of reasoning.
 void bind_format(const ApiCall& call, const OutputFormat& format, bool reasoning, GenerationJob& job);
+
+// The job of a chat but for its writer. Errors: as chat_prompt and completion_limit, and more choices than the server
+// takes at a time.
+ApiResult<GenerationJob> chat_job(const ApiCall& call, const ChatRequest& request,
+                                  std::string_view id_prefix);
 
 // What the replies to `call` carry. The model's name is the one asked for where it is one of the served ones, else
 // the first of these: any name is answered, so that applications with a fixed one work unchanged.

@@ -10,21 +10,6 @@ namespace {
 
 using encoding::append_json_string;
 
-void append_token(std::string& out, const encoding::Tokenizer& tokenizer, int32_t token, float logprob) {
-  out += R"({"token":)";
-  append_json_string(out, token_text(tokenizer, token));
-  out += R"(,"logprob":)";
-  append_logprob(out, logprob);
-  out += R"(,"bytes":[)";
-  bool first = true;
-  for (const char byte : tokenizer.token_bytes(token)) {
-    if (!first) out += ',';
-    first = false;
-    append_integer(out, static_cast<unsigned char>(byte));
-  }
-  out += ']';
-}
-
 void append_tokens(std::string& out, std::span<const ShownToken> tokens, bool reasoning,
                    const encoding::Tokenizer& tokenizer) {
   out += '[';
@@ -33,14 +18,7 @@ void append_tokens(std::string& out, std::span<const ShownToken> tokens, bool re
     if (token.reasoning != reasoning) continue;
     if (!first) out += ',';
     first = false;
-    append_token(out, tokenizer, token.event.token, token.event.logprob);
-    out += R"(,"top_logprobs":[)";
-    for (size_t i = 0; i < token.event.top.size(); ++i) {
-      if (i > 0) out += ',';
-      append_token(out, tokenizer, token.event.top[i].token, token.event.top[i].logprob);
-      out += '}';
-    }
-    out += "]}";
+    append_token_logprobs(out, token, tokenizer);
   }
   out += ']';
 }
@@ -68,7 +46,7 @@ class OpenAiChatWriter : public ResponseWriter {
         logprobs_(logprobs),
         thinking_(thinking) {}
 
-  void begin(std::string& out, int choice) override {
+  void begin(std::string& out, int choice, std::span<const ShownToken> /*prompt*/) override {
     envelope_.chunk(out, choice, R"(,"delta":{"role":"assistant","content":""})", "", "");
   }
 
@@ -105,8 +83,7 @@ class OpenAiChatWriter : public ResponseWriter {
   }
 
   void end(std::string& out, int choice, const Choice& state, std::span<const ShownToken> tokens) override {
-    envelope_.chunk(out, choice, R"(,"delta":{})", logprobs(tokens),
-                    openai_finish_reason(state.end_reason()));
+    envelope_.chunk(out, choice, R"(,"delta":{})", logprobs(tokens), end_reason_name(state.end_reason()));
   }
 
   void finish(std::string& out, const ReplyTotals& totals) override { envelope_.finish(out, totals); }
@@ -157,7 +134,7 @@ class OpenAiChatWriter : public ResponseWriter {
     }
     const std::string logprobs = this->logprobs(finished.tokens);
     out += fmt::format(R"(}},"logprobs":{},"finish_reason":"{}"}})", logprobs.empty() ? "null" : logprobs,
-                       openai_finish_reason(choice.end_reason()));
+                       end_reason_name(choice.end_reason()));
     return out;
   }
 

@@ -80,15 +80,14 @@ ApiResult<CompletionRequest> parse_completion_request(const Json& body, const Re
   CompletionRequest request;
   request.params = read_request_params(fields, defaults);
   request.echo = fields.boolean("echo").value_or(false);
+  request.echo_only = request.echo && fields.integer("max_tokens", -1, INT64_MAX) == 0;
   request.add_special_tokens = fields.boolean("add_special_tokens").value_or(true);
+  request.parse_special = fields.boolean("parse_special").value_or(false);
+  request.suffix = fields.text("suffix");
   request.skip_special_tokens = fields.boolean("skip_special_tokens").value_or(true);
   if (const auto top = fields.integer("logprobs", 0, kTopLogprobsMax)) {
     request.logprobs = true;
     request.top_logprobs = static_cast<int>(*top);
-    if (request.echo) {
-      fields.refuse("echo",
-                    "'echo' with 'logprobs' is not supported yet: logprobs of the prompt are not computed");
-    }
   }
   if (const auto best_of = fields.integer("best_of", 1, kChoicesMax);
       best_of && *best_of != request.params.choices) {
@@ -116,7 +115,9 @@ ApiResult<GenerationJob> openai_completions_job(const ApiCall& call) {
   bind_format(call, params.format, false, job);
   job.choice.chat = false;
   job.choice.skip_special = parsed->skip_special_tokens;
-  std::vector<std::string> echoes;
+  if (parsed->echo && parsed->logprobs) job.request.prompt_logprobs = parsed->top_logprobs;
+  job.choice.silent = parsed->echo_only;
+  std::vector<CompletionEcho> echoes;
   for (const CompletionPrompt& given : parsed->prompts) {
     JobPrompt prompt;
     auto tokens = completion_prompt(call.model, *parsed, given);
@@ -127,13 +128,14 @@ ApiResult<GenerationJob> openai_completions_job(const ApiCall& call) {
     const auto limit =
         completion_limit(call.model, params, static_cast<int64_t>(prompt.tokens.size()), "prompt");
     if (!limit) return refuse(limit.error());
-    prompt.max_tokens = *limit;
-    std::string echo;
+    prompt.max_tokens = parsed->echo_only ? 1 : *limit;
+    CompletionEcho echo;
     if (parsed->echo) {
       const auto* text = std::get_if<std::string>(&given);
-      echo = text != nullptr
-                 ? *text
-                 : call.model.tokenizer->decode(prompt.tokens, parsed->skip_special_tokens).value_or("");
+      echo.first_token = prompt.tokens.front();
+      echo.text = text != nullptr
+                      ? *text
+                      : call.model.tokenizer->decode(prompt.tokens, parsed->skip_special_tokens).value_or("");
     }
     echoes.insert(echoes.end(), static_cast<size_t>(params.choices), echo);
     job.prompts.push_back(std::move(prompt));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -22,15 +23,18 @@ using CompletionPrompt = std::variant<std::string, std::vector<int32_t>>;
 struct CompletionRequest {
   RequestParams params;
   std::vector<CompletionPrompt> prompts;  // choices of prompt p have the indices p*n .. p*n + n-1
-  bool echo = false;                      // the text begins with the prompt's
+  bool echo = false;                      // the text begins with the prompt's, its logprobs with the prompt's
+  bool echo_only = false;                 // max_tokens is 0
   bool add_special_tokens = true;         // BOS before text prompts
   bool skip_special_tokens = true;        // control tokens do not show in the text
+  bool parse_special = false;             // control tokens that a text prompt spells out are such
+  std::optional<std::string> suffix;      // what is to come after the completion; "" is none
   bool logprobs = false;
   int top_logprobs = 0;
 };
 
 // Reads a body, which must be an object (openai_completions_fields() says what its members do). Refused besides:
-// best_of other than n, and echo with logprobs (the prompt's own logprobs are not computed).
+// best_of other than n.
 ApiResult<CompletionRequest> parse_completion_request(const encoding::Json& body,
                                                       const RequestDefaults& defaults);
 

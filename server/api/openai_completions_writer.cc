@@ -29,27 +29,75 @@ void append_top(std::string& out, const ShownToken& token, const encoding::Token
   out += '}';
 }
 
+int64_t count_characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
+}
+
+// The parallel lists of tokens with their probabilities.
+class TokenLists {
+ public:
+  explicit TokenLists(const encoding::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  // The first token of a prompt.
+  void add_first(int32_t token) {
+    separate();
+    append_json_string(texts_, token_text(tokenizer_, token));
+    logprobs_ += "null";
+    tops_ += "null";
+    offsets_ += '0';
+  }
+  void add(const ShownToken& token, int64_t offset) {
+    separate();
+    append_json_string(texts_, token_text(tokenizer_, token.event.token));
+    append_logprob(logprobs_, token.event.logprob);
+    append_top(tops_, token, tokenizer_);
+    append_integer(offsets_, offset);
+  }
+  // "" where there is none.
+  std::string json() const {
+    if (texts_.empty()) return {};
+    return fmt::format(R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})",
+                       texts_, logprobs_, tops_, offsets_);
+  }
+
+ private:
+  void separate() {
+    if (texts_.empty()) return;
+    for (std::string* list : {&texts_, &logprobs_, &tops_, &offsets_}) *list += ',';
+  }
+
+  const encoding::Tokenizer& tokenizer_;
+  std::string texts_;
+  std::string logprobs_;
+  std::string tops_;
+  std::string offsets_;
+};
+
 class OpenAiCompletionsWriter : public ResponseWriter {
  public:
   OpenAiCompletionsWriter(const ReplyHead& head, const ReplyExtras& extras,
                           const encoding::Tokenizer& tokenizer, bool logprobs,
-                          std::vector<std::string> echoes)
+                          std::vector<CompletionEcho> echoes)
       : envelope_(head, extras, "text_completion", "text_completion"),
         tokenizer_(tokenizer),
         logprobs_(logprobs),
         echoes_(std::move(echoes)) {}
 
-  void begin(std::string& out, int choice) override {
-    const std::string& echo = echoes_[static_cast<size_t>(choice)];
-    if (!echo.empty()) text(out, choice, echo, "", "");
+  void begin(std::string& out, int choice, std::span<const ShownToken> prompt) override {
+    TokenLists lists(tokenizer_);
+    add_prompt(lists, choice, prompt);
+    const std::string logprobs = lists.json();
+    const std::string& echo = echoes_[static_cast<size_t>(choice)].text;
+    if (!echo.empty() || !logprobs.empty()) text(out, choice, echo, logprobs, "");
   }
 
   void delta(std::string& out, int choice, const Piece& piece, std::span<const ShownToken> tokens) override {
-    text(out, choice, piece.text, logprobs(tokens), "");
+    text(out, choice, piece.text, logprobs(choice, tokens), "");
   }
 
   void end(std::string& out, int choice, const Choice& state, std::span<const ShownToken> tokens) override {
-    text(out, choice, "", logprobs(tokens), openai_finish_reason(state.end_reason()));
+    text(out, choice, "", logprobs(choice, tokens), end_reason_name(state.end_reason()));
   }
 
   void finish(std::string& out, const ReplyTotals& totals) override { envelope_.finish(out, totals); }
@@ -59,10 +107,13 @@ class OpenAiCompletionsWriter : public ResponseWriter {
     std::vector<std::string> written;
     for (size_t i = 0; i < choices.size(); ++i) {
       std::string out = fmt::format(R"({{"index":{},"text":)", i);
-      append_json_string(out, echoes_[i] + choices[i].choice->content());
-      const std::string logprobs = this->logprobs(choices[i].tokens);
+      append_json_string(out, echoes_[i].text + choices[i].choice->content());
+      TokenLists lists(tokenizer_);
+      add_prompt(lists, static_cast<int>(i), choices[i].prompt);
+      add_tokens(lists, static_cast<int>(i), choices[i].tokens);
+      const std::string logprobs = lists.json();
       out += fmt::format(R"(,"logprobs":{},"finish_reason":"{}"}})", logprobs.empty() ? "null" : logprobs,
-                         openai_finish_reason(choices[i].choice->end_reason()));
+                         end_reason_name(choices[i].choice->end_reason()));
       written.push_back(std::move(out));
     }
     return envelope_.whole(written, totals);
@@ -77,37 +128,42 @@ class OpenAiCompletionsWriter : public ResponseWriter {
     envelope_.chunk(out, choice, body, logprobs, reason);
   }
 
-  // "" where they are not wanted, or there is no token to tell of.
-  std::string logprobs(std::span<const ShownToken> tokens) const {
-    if (!logprobs_ || tokens.empty()) return {};
-    std::string texts;
-    std::string logprobs;
-    std::string tops;
-    std::string offsets;
-    for (const ShownToken& token : tokens) {
-      if (!texts.empty()) {
-        for (std::string* list : {&texts, &logprobs, &tops, &offsets}) *list += ',';
-      }
-      append_json_string(texts, token_text(tokenizer_, token.event.token));
-      append_logprob(logprobs, token.event.logprob);
-      append_top(tops, token, tokenizer_);
-      append_integer(offsets, token.text_offset);
+  // Offsets count the characters of the tokens before; a control token has none in the text.
+  void add_prompt(TokenLists& lists, int choice, std::span<const ShownToken> prompt) const {
+    const CompletionEcho& echo = echoes_[static_cast<size_t>(choice)];
+    if (!logprobs_ || !echo.first_token) return;
+    lists.add_first(*echo.first_token);
+    int64_t offset = characters_of(*echo.first_token);
+    for (const ShownToken& token : prompt) {
+      lists.add(token, offset);
+      offset += characters_of(token.event.token);
     }
-    return fmt::format(R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})",
-                       texts, logprobs, tops, offsets);
+  }
+  void add_tokens(TokenLists& lists, int choice, std::span<const ShownToken> tokens) const {
+    if (!logprobs_) return;
+    const int64_t begin = count_characters(echoes_[static_cast<size_t>(choice)].text);
+    for (const ShownToken& token : tokens) lists.add(token, begin + token.text_offset);
+  }
+  int64_t characters_of(int32_t token) const {
+    return tokenizer_.is_special(token) ? 0 : count_characters(tokenizer_.token_bytes(token));
+  }
+  std::string logprobs(int choice, std::span<const ShownToken> tokens) const {
+    TokenLists lists(tokenizer_);
+    add_tokens(lists, choice, tokens);
+    return lists.json();
   }
 
   const OpenAiEnvelope envelope_;
   const encoding::Tokenizer& tokenizer_;
   const bool logprobs_;
-  const std::vector<std::string> echoes_;
+  const std::vector<CompletionEcho> echoes_;
 };
 
 }  // namespace
 
 std::unique_ptr<ResponseWriter> openai_completions_writer(const ReplyHead& head, const ReplyExtras& extras,
                                                           const encoding::Tokenizer& tokenizer, bool logprobs,
-                                                          std::vector<std::string> echoes) {
+                                                          std::vector<CompletionEcho> echoes) {
   return std::make_unique<OpenAiCompletionsWriter>(head, extras, tokenizer, logprobs, std::move(echoes));
 }
 

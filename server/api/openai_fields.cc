@@ -51,7 +51,7 @@ constexpr RequestField kShared[] = {
     {"spaces_between_special_tokens", kNone, ""},
     {"include_stop_str_in_output", kRefused, ""},
     {"min_tokens", kRefused, ""},
-    {"prompt_logprobs", kRefused, "logprobs of the prompt are not computed"},
+    {"prompt_logprobs", kRefused, "use /v1/completions with echo and logprobs"},
     {"truncate_prompt_tokens", kRefused, ""},
     {"allowed_token_ids", kRefused, ""},
     {"bad_words", kRefused, "use logit_bias"},
@@ -71,13 +71,16 @@ constexpr RequestField kShared[] = {
 };
 
 constexpr RequestField kChat[] = {
-    {"messages", kActs, ""},
+    {"messages", kActs, "below"},
     {"tools", kActs, ""},
     {"tool_choice", kActs, "none and auto; required and named functions are refused"},
     {"parallel_tool_calls", kActs, ""},
-    {"thinking", kActs, "type enabled or disabled"},
+    {"continue_final_message", kActs, "true: the last message, an assistant's, is continued"},
+    {"add_generation_prompt", kActs, "false only with continue_final_message"},
+    {"thinking", kActs, "type enabled, adaptive (the same) or disabled"},
     {"enable_thinking", kActs, ""},
-    {"chat_template_kwargs", kActs, "thinking, enable_thinking"},
+    {"chat_template_kwargs", kActs,
+     "thinking, enable_thinking, thinking_mode, reasoning_effort, drop_thinking"},
     {"reasoning_effort", kActs, "none, minimal, low, medium, high, xhigh, max, ultra"},
     {"reasoning", kActs, "enabled, effort"},
     {"logprobs", kActs, ""},
@@ -88,7 +91,6 @@ constexpr RequestField kChat[] = {
     {"function_call", kRefused, "it is OpenAI's older form of 'tool_choice'"},
     {"thinking_token_budget", kRefused, "use reasoning_effort"},
     {"thinking_budget", kRefused, "use reasoning_effort"},
-    {"continue_final_message", kRefused, "give the last message prefix: true"},
     {"chat_template", kRefused, "the format is the model's"},
     {"documents", kRefused, ""},
     {"audio", kRefused, ""},
@@ -98,12 +100,13 @@ constexpr RequestField kChat[] = {
 
 constexpr RequestField kCompletions[] = {
     {"prompt", kActs, "text, texts, token ids or lists of them"},
-    {"echo", kActs, "not with logprobs"},
+    {"echo", kActs, "with logprobs also those of the prompt; max_tokens 0 is then no completion"},
     {"add_special_tokens", kActs, "BOS before a text"},
     {"skip_special_tokens", kActs, ""},
     {"logprobs", kActs, ""},
     {"best_of", kActs, "only as many as n"},
-    {"suffix", kRefused, "fill in the middle"},
+    {"suffix", kActs, "the prompt and it are written as fill-in-the-middle"},
+    {"parse_special", kActs, "true: control tokens that a text prompt spells out are such, BOS included"},
 };
 
 std::vector<RequestField> joined(std::span<const RequestField> own) {

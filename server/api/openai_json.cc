@@ -21,6 +21,21 @@ void append_or_null(std::string& out, const std::string& text) {
   }
 }
 
+void append_token(std::string& out, const encoding::Tokenizer& tokenizer, int32_t token, float logprob) {
+  out += R"({"token":)";
+  append_json_string(out, token_text(tokenizer, token));
+  out += R"(,"logprob":)";
+  append_logprob(out, logprob);
+  out += R"(,"bytes":[)";
+  bool first = true;
+  for (const char byte : tokenizer.token_bytes(token)) {
+    if (!first) out += ',';
+    first = false;
+    append_integer(out, static_cast<unsigned char>(byte));
+  }
+  out += ']';
+}
+
 std::string opening(const ReplyHead& head, std::string_view object) {
   std::string out = R"({"id":)";
   append_json_string(out, head.id);
@@ -54,19 +69,6 @@ std::string openai_usage_json(const Usage& usage) {
       usage.prompt_tokens - usage.cached_tokens);
 }
 
-std::string_view openai_finish_reason(EndReason reason) {
-  switch (reason) {
-    case EndReason::kLength:
-      return "length";
-    case EndReason::kToolCalls:
-      return "tool_calls";
-    case EndReason::kStop:
-    case EndReason::kStopString:
-      break;
-  }
-  return "stop";
-}
-
 std::string token_text(const encoding::Tokenizer& tokenizer, int32_t token) {
   return encoding::replace_ill_formed(tokenizer.token_bytes(token));
 }
@@ -81,6 +83,17 @@ void append_logprob(std::string& out, float logprob) {
 
 void append_integer(std::string& out, int64_t value) {
   fmt::format_to(std::back_inserter(out), "{}", value);
+}
+
+void append_token_logprobs(std::string& out, const ShownToken& token, const encoding::Tokenizer& tokenizer) {
+  append_token(out, tokenizer, token.event.token, token.event.logprob);
+  out += R"(,"top_logprobs":[)";
+  for (size_t i = 0; i < token.event.top.size(); ++i) {
+    if (i > 0) out += ',';
+    append_token(out, tokenizer, token.event.top[i].token, token.event.top[i].logprob);
+    out += '}';
+  }
+  out += "]}";
 }
 
 OpenAiEnvelope::OpenAiEnvelope(const ReplyHead& head, const ReplyExtras& extras,

@@ -33,14 +33,13 @@ std::string openai_error_json(const ApiError& error);
 
 std::string openai_usage_json(const Usage& usage);
 
-// "stop", "length" or "tool_calls".
-std::string_view openai_finish_reason(EndReason reason);
-
 // A token's text, with what is no UTF-8 replaced.
 std::string token_text(const encoding::Tokenizer& tokenizer, int32_t token);
 // JSON has no infinity, so impossible tokens have -9999.
 void append_logprob(std::string& out, float logprob);
 void append_integer(std::string& out, int64_t value);
+// {"token","logprob","bytes","top_logprobs"} as chats and responses have it.
+void append_token_logprobs(std::string& out, const ShownToken& token, const encoding::Tokenizer& tokenizer);
 
 // Streamed and whole replies around their choices.
 class OpenAiEnvelope {

@@ -14,6 +14,7 @@ Json openai_model(const ServedModel& model, const std::string& name) {
   json.set("owned_by", "foretoken");
   json.set("root", model.path);
   json.set("max_model_len", model.context);
+  json.set("context_length", model.context);
   return json;
 }
 

@@ -1,4 +1,4 @@
-// GET /v1/models in OpenAI's shape, with the members that vLLM adds.
+// GET /v1/models in OpenAI's shape, with what vLLM (root, max_model_len) and OpenRouter (context_length) add.
 #pragma once
 
 #include <string>

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "encoding/chat_template.h"
+#include "encoding/prompt_writer.h"
 #include "server/generation/engine_error.h"
 
 namespace ft::server {
@@ -35,7 +36,7 @@ ApiError overflow(const ServedModel& model, int64_t prompt_tokens, ApiError erro
 
 // Agents know a full context by these words, which are OpenAI's, and shorten what they send.
 ApiError prompt_too_long(const ServedModel& model, int64_t tokens, bool exact, std::string field) {
-  const bool chat = field == "messages";
+  const bool chat = field != "prompt";
   ApiError error =
       bad_field(std::move(field), fmt::format("This model's maximum context length is {} tokens. However, "
                                               "your {} resulted in {} tokens. Please reduce "
@@ -44,6 +45,23 @@ ApiError prompt_too_long(const ServedModel& model, int64_t tokens, bool exact, s
                                               fmt::format("{}{}", exact ? "" : "at least ", tokens),
                                               chat ? "messages" : "prompt"));
   return overflow(model, tokens, std::move(error));
+}
+
+// The text around which a completion is written, and which of it is the client's.
+ApiResult<encoding::Prompt> fill_in_the_middle(const ServedModel& model, const std::string& before,
+                                               const std::string& after) {
+  for (const std::string_view token :
+       {encoding::kFimBeginToken, encoding::kFimHoleToken, encoding::kFimEndToken})
+    if (!model.tokenizer->id_of(token))
+      return refuse(bad_field(
+          "suffix", fmt::format("'suffix' needs the token {}, which this model does not have", token)));
+  encoding::PromptWriter out;
+  out.format(encoding::kFimBeginToken);
+  out.client(before);
+  out.format(encoding::kFimHoleToken);
+  out.client(after);
+  out.format(encoding::kFimEndToken);
+  return out.take();
 }
 
 }  // namespace
@@ -66,27 +84,41 @@ ApiResult<std::vector<int32_t>> tokenize_prompt(const ServedModel& model, std::s
 ApiResult<std::vector<int32_t>> chat_prompt(const ServedModel& model, const ChatRequest& request) {
   encoding::ChatOptions options;
   options.thinking = request.thinking;
+  options.drop_thinking = request.drop_thinking;
   options.reasoning_effort = effort_level(*model.profile, request.effort);
   options.profile = model.profile;
   // One token more, since what reopen_reasoning() takes away is one.
   options.max_bytes = static_cast<size_t>(model.context + 1) * model.tokenizer->longest_token();
   auto prompt = encoding::encode_chat(request.messages, options);
   if (!prompt && prompt.error().kind == encoding::ErrorKind::kTooLong) {
-    return refuse(prompt_too_long(model, static_cast<size_t>(model.context) + 1, "messages"));
+    return refuse(prompt_too_long(model, static_cast<size_t>(model.context) + 1, request.field));
   }
-  if (!prompt) return refuse(from_encoding(prompt.error(), "messages"));
+  if (!prompt) return refuse(from_encoding(prompt.error(), request.field));
   if (request.prefill == Prefill::kReasoning && request.thinking) reopen_reasoning(*prompt);
-  return tokenize_prompt(model, prompt->text, prompt->client, "messages");
+  return tokenize_prompt(model, prompt->text, prompt->client, request.field);
 }
 
 ApiResult<std::vector<int32_t>> completion_prompt(const ServedModel& model, const CompletionRequest& request,
                                                   const CompletionPrompt& prompt) {
-  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
-  const std::string& text = std::get<std::string>(prompt);
-  std::vector<encoding::ByteRange> client;
-  if (!text.empty()) client.push_back({0, text.size()});
-  auto ids = tokenize_prompt(model, text, client, "prompt");
-  if (ids && request.add_special_tokens) ids->insert(ids->begin(), model.bos);
+  const bool fills = request.suffix && !request.suffix->empty();
+  const auto* given = std::get_if<std::vector<int32_t>>(&prompt);
+  if (given != nullptr && fills)
+    return refuse(bad_field("suffix", "'suffix' needs a prompt of text, not of token ids"));
+  if (given != nullptr) return *given;
+  encoding::Prompt written;
+  if (fills) {
+    auto filled = fill_in_the_middle(model, std::get<std::string>(prompt), *request.suffix);
+    if (!filled) return refuse(filled.error());
+    written = std::move(*filled);
+  } else {
+    encoding::PromptWriter out;
+    out.client(std::get<std::string>(prompt));
+    written = out.take();
+  }
+  if (request.parse_special) written.client.clear();
+  auto ids = tokenize_prompt(model, written.text, written.client, "prompt");
+  const bool begun = ids && request.parse_special && !ids->empty() && ids->front() == model.bos;
+  if (ids && request.add_special_tokens && !begun) ids->insert(ids->begin(), model.bos);
   return ids;
 }
 

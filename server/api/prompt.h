@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "encoding/encode_job.h"
-#include "server/api/openai_chat.h"
+#include "server/api/chat_request.h"
 #include "server/api/openai_completions.h"
 #include "server/generation/served_model.h"
 #include "server/http/api_error.h"
@@ -29,7 +29,8 @@ ApiResult<std::vector<int32_t>> tokenize_prompt(const ServedModel& model, std::s
 // Errors: 400 on `messages` where the encoder refuses them, or as tokenize_prompt.
 ApiResult<std::vector<int32_t>> chat_prompt(const ServedModel& model, const ChatRequest& request);
 
-// BOS and the tokens of a text, or the given ids. Errors: as tokenize_prompt, on `prompt`.
+// BOS and the tokens of a text, around a suffix where there is one, or the given ids. Errors: as tokenize_prompt, on
+// `prompt`; 400 on `suffix` for a model without the tokens of fill-in-the-middle, or beside ids.
 ApiResult<std::vector<int32_t>> completion_prompt(const ServedModel& model, const CompletionRequest& request,
                                                   const CompletionPrompt& prompt);
 

@@ -25,14 +25,16 @@ std::string_view effect_name(FieldEffect effect) {
 
 }  // namespace
 
-ApiResult<void> check_fields(const Json& body, std::span<const RequestField> fields) {
+ApiResult<void> check_fields(const Json& object, std::span<const RequestField> fields,
+                             std::string_view path) {
   for (const RequestField& field : fields) {
     if (field.effect != FieldEffect::kRefused) continue;
-    const Json* value = body.find(field.name);
+    const Json* value = object.find(field.name);
     if (value == nullptr || asks_for_nothing(*value)) continue;
-    return refuse(bad_field(
-        std::string(field.name),
-        fmt::format("'{}' is not supported{}{}", field.name, field.note.empty() ? "" : ": ", field.note)));
+    std::string name = path.empty() ? std::string(field.name) : fmt::format("{}.{}", path, field.name);
+    std::string message =
+        fmt::format("'{}' is not supported{}{}", name, field.note.empty() ? "" : ": ", field.note);
+    return refuse(bad_field(std::move(name), std::move(message)));
   }
   return {};
 }

@@ -24,7 +24,9 @@ struct RequestField {
 
 // A 400 that names the first member which `fields` refuses. One that asks for nothing (null, false, "", [], {}) is no
 // reason to refuse. Members that no table knows are accepted: clients send ones of their own.
-ApiResult<void> check_fields(const encoding::Json& body, std::span<const RequestField> fields);
+// `path` names the object where it is not the body.
+ApiResult<void> check_fields(const encoding::Json& object, std::span<const RequestField> fields,
+                             std::string_view path = "");
 
 // A Markdown table of `fields`, in their order.
 std::string fields_markdown(std::span<const RequestField> fields);

@@ -58,13 +58,6 @@ void read_logit_bias(FieldReader& fields, const RequestDefaults& defaults, verif
   }
 }
 
-// A limit of tokens; 0 and -1 are clients' ways to ask for none, and the largest that they know is as good.
-std::optional<int64_t> read_limit(FieldReader& fields, std::string_view name) {
-  const auto limit = fields.integer(name, -1, INT64_MAX);
-  if (!limit || *limit < 1) return std::nullopt;
-  return std::min<int64_t>(*limit, INT32_MAX);
-}
-
 void read_stop_tokens(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params) {
   const Json* tokens = fields.array("stop_token_ids");
   if (tokens == nullptr) return;
@@ -214,11 +207,17 @@ void read_engine_params(FieldReader& fields, const RequestDefaults& defaults, Re
   params.priority = -std::clamp(priority, -defaults.priority_max, defaults.priority_max);
 }
 
+std::optional<int64_t> read_token_limit(FieldReader& fields, std::string_view name) {
+  const auto limit = fields.integer(name, -1, INT64_MAX);
+  if (!limit || *limit < 1) return std::nullopt;
+  return std::min<int64_t>(*limit, INT32_MAX);
+}
+
 RequestParams read_request_params(FieldReader& fields, const RequestDefaults& defaults) {
   RequestParams params;
   params.model = fields.text("model").value_or("");
-  const auto older = read_limit(fields, "max_tokens");
-  const auto newer = read_limit(fields, "max_completion_tokens");
+  const auto older = read_token_limit(fields, "max_tokens");
+  const auto newer = read_token_limit(fields, "max_completion_tokens");
   params.max_tokens = newer ? newer : older;
   params.choices = static_cast<int>(fields.integer("n", 1, kChoicesMax).value_or(1));
   read_stream(fields, params);

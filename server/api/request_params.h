@@ -63,6 +63,9 @@ RequestParams read_request_params(FieldReader& fields, const RequestDefaults& de
 // The parts of it that other APIs share. read_sampling: temperature, top_p, top_k, min_p, the penalties and
 // logit_bias. read_stop_strings: a string or strings in `name`. read_engine_params, what this server adds to
 // every API: seed, stop_token_ids, ignore_eos, speculation and priority.
+// read_token_limit: a limit of tokens in `name`; 0 and -1 are clients' ways to ask for none, and the largest that they
+// know is as good.
+std::optional<int64_t> read_token_limit(FieldReader& fields, std::string_view name);
 void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling);
 void read_stop_strings(FieldReader& fields, std::string_view name, RequestParams& params);
 void read_engine_params(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params);

@@ -13,7 +13,8 @@ struct Entry {
 
 constexpr Entry kEntries[] = {
     {"/models", "GET", Endpoint::kModels},      {"/health", "GET", Endpoint::kHealth},
-    {"/metrics", "GET", Endpoint::kMetrics},    {"/version", "GET", Endpoint::kVersion},
+    {"/ready", "GET", Endpoint::kHealth},       {"/metrics", "GET", Endpoint::kMetrics},
+    {"/version", "GET", Endpoint::kVersion},    {"/tokenizer_info", "GET", Endpoint::kTokenizerInfo},
     {"/tokenize", "POST", Endpoint::kTokenize}, {"/detokenize", "POST", Endpoint::kDetokenize},
 };
 
@@ -51,15 +52,18 @@ std::string percent_decode(std::string_view text) {
   return out;
 }
 
-std::string_view api_path(std::string_view target) {
-  std::string_view path = target.substr(0, target.find_first_of("?#"));
-  if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
-  if (path.starts_with("/v1/")) path.remove_prefix(3);
+std::string api_path(std::string_view target) {
+  std::string path;
+  for (const char c : target.substr(0, target.find_first_of("?#")))
+    if (c != '/' || !path.ends_with('/')) path += c;
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  for (const std::string_view prefix : {"/beta/", "/v1/"})
+    if (path.starts_with(prefix)) path.erase(0, prefix.size() - 1);
   return path;
 }
 
 Route find_route(std::string_view method, std::string_view target) {
-  const std::string_view path = api_path(target);
+  const std::string path = api_path(target);
   for (const Entry& entry : kEntries) {
     if (path == entry.path) return check_method(method, entry.method, entry.endpoint, "");
   }
@@ -68,6 +72,14 @@ Route find_route(std::string_view method, std::string_view target) {
     if (path != dialect.path && !counts) continue;
     Route route = check_method(method, "POST", counts ? Endpoint::kCount : Endpoint::kGenerate, "");
     route.dialect = &dialect;
+    return route;
+  }
+  constexpr std::string_view kResponses = "/responses/";
+  if (path.starts_with(kResponses) && path.find('/', kResponses.size()) == std::string::npos) {
+    std::string id = percent_decode(path.substr(kResponses.size()));
+    if (method == "DELETE") return {Endpoint::kDeleteResponse, std::move(id), nullptr};
+    Route route = check_method(method, "GET", Endpoint::kResponse, std::move(id));
+    if (route.endpoint == Endpoint::kMethodNotAllowed) route.argument += ", DELETE";
     return route;
   }
   constexpr std::string_view kModels = "/models/";

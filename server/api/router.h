@@ -9,13 +9,16 @@
 namespace ft::server {
 
 enum class Endpoint {
-  kGenerate,  // `dialect` is the API
-  kCount,     // as kGenerate, only to count the prompt's tokens
+  kGenerate,        // `dialect` is the API
+  kCount,           // as kGenerate, only to count the prompt's tokens
+  kResponse,        // a reply that is kept; `argument` is its id
+  kDeleteResponse,  // as kResponse
   kModels,
   kModel,  // `argument` is the model's name
   kHealth,
   kMetrics,
   kVersion,
+  kTokenizerInfo,
   kTokenize,
   kDetokenize,
   kPreflight,         // OPTIONS of a known path
@@ -29,8 +32,9 @@ struct Route {
   const Dialect* dialect = nullptr;
 };
 
-// The path of a target as the tables have it: without its query, a "/v1" in front and a "/" at the end.
-std::string_view api_path(std::string_view target);
+// The path of a target as the tables have it: without its query, a "/v1" or "/beta" in front, doubled slashes and
+// one at the end, all of which clients make of the base URL that they are given.
+std::string api_path(std::string_view target);
 
 // `target` as it stands in the request line; HEAD is GET.
 Route find_route(std::string_view method, std::string_view target);

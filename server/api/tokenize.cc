@@ -20,6 +20,7 @@ ApiResult<HttpResponse> tokenize(const ServedModel& model, const Json& body,
   FieldReader fields(body);
   const bool strings = fields.boolean("return_token_strs").value_or(false);
   const bool special = fields.boolean("add_special_tokens").value_or(true);
+  const bool parse_special = fields.boolean("parse_special").value_or(false);
   const auto text = fields.text("prompt");
   const bool chat = fields.any("messages") != nullptr;
   if (fields.ok() && chat == text.has_value())
@@ -36,6 +37,7 @@ ApiResult<HttpResponse> tokenize(const ServedModel& model, const Json& body,
   } else {
     CompletionRequest request;
     request.add_special_tokens = special;
+    request.parse_special = parse_special;
     auto prompt = completion_prompt(model, request, *text);
     if (!prompt) return refuse(prompt.error());
     ids = std::move(*prompt);
@@ -73,6 +75,21 @@ ApiResult<HttpResponse> detokenize(const ServedModel& model, const Json& body) {
   if (!text) return refuse(from_encoding(text.error(), "tokens"));
   Json json = Json::object();
   json.set("prompt", std::move(*text));
+  return json_response(json.dump());
+}
+
+HttpResponse tokenizer_info(const ServedModel& model) {
+  const auto text_of = [&](int32_t id) {
+    return Json(encoding::replace_ill_formed(model.tokenizer->token_bytes(id)));
+  };
+  Json json = Json::object();
+  json.set("bos_token", text_of(model.bos));
+  json.set("eos_token", text_of(model.eos.front()));
+  json.set("pad_token", text_of(model.eos.front()));
+  json.set("add_bos_token", true);
+  json.set("vocab_size", static_cast<int64_t>(model.tokenizer->vocab_size()));
+  json.set("model_max_length", model.context);
+  json.set("chat_template", Json());
   return json_response(json.dump());
 }
 

@@ -21,6 +21,19 @@ bool contains(const std::vector<int32_t>& tokens, int32_t token) {
 
 }  // namespace
 
+std::string_view end_reason_name(EndReason reason) {
+  switch (reason) {
+    case EndReason::kLength:
+      return "length";
+    case EndReason::kToolCalls:
+      return "tool_calls";
+    case EndReason::kStop:
+    case EndReason::kStopString:
+      break;
+  }
+  return "stop";
+}
+
 Choice::Choice(ChoiceOptions options)
     : options_(std::move(options)),
       detokenizer_(*options_.tokenizer, options_.skip_special),
@@ -33,14 +46,14 @@ bool Choice::ends_the_turn(int32_t token) const {
 
 void Choice::feed(scheduler::TokenEvent event) {
   FT_CHECK(!finished_);
-  if (stopped_) return;
+  if (stopped_ || options_.silent) return;
   ++completion_tokens_;
   const bool reasoning = options_.chat && !parser_.reasoning_ended();
   if (reasoning) ++reasoning_tokens_;
   if (ends_the_turn(event.token)) return;  // also with ignore_eos: control text is never shown
   const int32_t token = event.token;
   pending_.push_back(
-      {ShownToken{std::move(event), reasoning, content_characters_}, content_known_ + parser_.held_text()});
+      {ShownToken{std::move(event), reasoning, known_characters_}, content_known_ + parser_.held_text()});
   add_text(detokenizer_.feed(token));
 }
 
@@ -85,6 +98,7 @@ void Choice::add_events(const std::vector<ParserEvent>& events) {
 
 void Choice::add_content(const std::string& text) {
   content_known_ += text.size();
+  known_characters_ += count_characters(text);
   show_content(stop_matcher_.feed(text));
   if (!stop_matcher_.match()) return;
   stopped_ = true;
@@ -95,7 +109,6 @@ void Choice::add_content(const std::string& text) {
 void Choice::show_content(const std::string& text) {
   if (text.empty()) return;
   content_ += text;
-  content_characters_ += count_characters(text);
   add_piece(Piece::Kind::kContent, text);
 }
 
@@ -111,6 +124,10 @@ void Choice::add_piece(Piece::Kind kind, const std::string& text, int index) {
 void Choice::finish(const scheduler::RequestReport& report) {
   FT_CHECK(!finished_);
   finished_ = true;
+  if (options_.silent) {
+    end_reason_ = EndReason::kLength;
+    return;
+  }
   if (!stopped_) {
     completion_tokens_ = report.completion_tokens;
     add_text(detokenizer_.flush());

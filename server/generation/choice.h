@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "encoding/completion_parser.h"
@@ -26,6 +27,7 @@ struct ChoiceOptions {
   std::vector<int32_t> eos = {1};                  // never shown
   std::vector<int32_t> stop_tokens;                // end the request, and are not shown
   std::vector<std::string> stop;                   // end the content, and are not shown
+  bool silent = false;                             // nothing of the completion is wanted, only its prompt
   bool single_call = false;                        // the turn ends after its first tool call
 };
 
@@ -44,13 +46,16 @@ struct ShownToken {
   int64_t text_offset = 0;  // code points of content before it
 };
 
-// Why a completion ended; each API has its own words for it.
+// Why a completion ended.
 enum class EndReason {
   kStop,        // the model ended its turn, or a stop token did
   kStopString,  // one of the stop strings
   kLength,
   kToolCalls,  // the turn ended with at least one whole call
 };
+
+// In OpenAI's words, which logs and metrics share: "stop" (also for a stop string), "length" or "tool_calls".
+std::string_view end_reason_name(EndReason reason);
 
 struct ToolCallState {
   std::string name;
@@ -114,8 +119,8 @@ class Choice {
   std::string reasoning_;
   std::vector<ToolCallState> tool_calls_;
   EndReason end_reason_ = EndReason::kStop;
-  size_t content_known_ = 0;        // bytes of content given to the stop matcher
-  int64_t content_characters_ = 0;  // code points of content_
+  size_t content_known_ = 0;      // bytes of content given to the stop matcher, which may hold some
+  int64_t known_characters_ = 0;  // code points of these
   int64_t completion_tokens_ = 0;
   int64_t reasoning_tokens_ = 0;
   bool stopped_ = false;

@@ -9,23 +9,6 @@ namespace ft::server {
 
 using scheduler::FinishReason;
 
-namespace {
-
-std::string outcome_of(EndReason reason) {
-  switch (reason) {
-    case EndReason::kLength:
-      return "length";
-    case EndReason::kToolCalls:
-      return "tool_calls";
-    case EndReason::kStop:
-    case EndReason::kStopString:
-      break;
-  }
-  return "stop";
-}
-
-}  // namespace
-
 Reply::Reply(ReplyOptions options, std::vector<ReplyPart> parts, std::shared_ptr<const ServedModel> model,
              std::function<void(const ReplySummary&)> finished)
     : options_(std::move(options)), model_(std::move(model)), finished_(std::move(finished)) {
@@ -33,8 +16,10 @@ Reply::Reply(ReplyOptions options, std::vector<ReplyPart> parts, std::shared_ptr
   FT_CHECK(options_.writer != nullptr);
   parts_.reserve(parts.size());
   for (ReplyPart& part : parts)
-    parts_.push_back(
-        Part{std::move(part.stream), Choice(std::move(part.choice)), part.prompt, {}, -1, false, false, {}});
+    parts_.push_back({.stream = std::move(part.stream),
+                      .choice = Choice(std::move(part.choice)),
+                      .prompt = part.prompt,
+                      .prompt_tokens = part.prompt_tokens});
 }
 
 Reply::~Reply() {
@@ -61,7 +46,7 @@ bool Reply::pump(std::string& out) {
   if (!all_done) return false;
   over_ = true;
   if (options_.stream) options_.writer->finish(out, totals());
-  conclude(outcome_of(parts_.back().choice.end_reason()));
+  conclude(std::string(end_reason_name(parts_.back().choice.end_reason())));
   return true;
 }
 
@@ -73,8 +58,15 @@ bool Reply::advance(Part& part, int index, std::string& out) {
   int taken = 0;
   while (taken < kTokensPerPump && part.stream->pop(event)) {
     ++taken;
+    if (event.of_prompt) {
+      part.prompt_shown.push_back({std::move(event), false, 0});
+      continue;
+    }
     if (!first_token_) first_token_ = std::chrono::steady_clock::now();
-    if (event.step != part.step) send_pieces(part, index, out);
+    if (event.step != part.step) {
+      send_pieces(part, index, out);
+      ++part.steps;
+    }
     part.step = event.step;
     part.choice.feed(std::move(event));
   }
@@ -89,7 +81,7 @@ bool Reply::advance(Part& part, int index, std::string& out) {
 }
 
 void Reply::send_opening(Part& part, int index, std::string& out) {
-  if (!std::exchange(part.begun, true)) options_.writer->begin(out, index);
+  if (!std::exchange(part.begun, true)) options_.writer->begin(out, index, part.prompt_shown);
 }
 
 std::vector<ShownToken> Reply::take_tokens(Part& part) {
@@ -111,17 +103,17 @@ void Reply::send_pieces(Part& part, int index, std::string& out) {
 }
 
 void Reply::end_part(Part& part, int index, std::string& out) {
-  part.report = part.stream->report();
-  const FinishReason reason = part.report.finish_reason;
+  const scheduler::RequestReport& report = part.stream->report();
+  const FinishReason reason = report.finish_reason;
   if (reason == FinishReason::kError) {
-    ApiError error = refusal(500, part.report.error, "internal_error");
+    ApiError error = refusal(500, report.error, "internal_error");
     error.work_was_begun = true;
     return fail(std::move(error), out);
   }
   if (reason == FinishReason::kCancelled && !part.choice.stopped()) {
     return fail(refusal(503, "the request was cancelled: the server is stopping", "unavailable"), out);
   }
-  part.choice.finish(part.report);
+  part.choice.finish(report);
   part.done = true;
   if (!options_.stream) {
     part.tokens = take_tokens(part);
@@ -147,7 +139,7 @@ HttpResponse Reply::response() const {
   if (error_) return error_response(*error_, options_.writer->refused(*error_));
   std::vector<FinishedChoice> choices;
   choices.reserve(parts_.size());
-  for (const Part& part : parts_) choices.push_back({&part.choice, part.tokens});
+  for (const Part& part : parts_) choices.push_back({&part.choice, part.tokens, part.prompt_shown});
   return json_response(options_.writer->whole(choices, totals()));
 }
 
@@ -162,18 +154,30 @@ size_t Reply::size() const {
   return bytes;
 }
 
+// What the engine says of a request that has ended; of one that was given up, what has been seen of it.
+scheduler::RequestReport Reply::report_of(const Part& part) {
+  if (part.stream->finished()) return part.stream->report();
+  scheduler::RequestReport report;
+  report.finish_reason = FinishReason::kCancelled;
+  report.prompt_tokens = part.prompt_tokens;
+  report.completion_tokens = part.choice.completion_tokens();
+  report.steps = part.steps;
+  return report;
+}
+
 ReplyTotals Reply::totals() const {
   ReplyTotals totals;
   int prompt = -1;
   for (const Part& part : parts_) {
+    const scheduler::RequestReport report = report_of(part);
     if (part.prompt != prompt) {
       prompt = part.prompt;
-      totals.usage.prompt_tokens += part.report.prompt_tokens;
-      totals.usage.cached_tokens += part.report.cached_tokens;
+      totals.usage.prompt_tokens += report.prompt_tokens;
+      totals.usage.cached_tokens += report.cached_tokens;
     }
     totals.usage.completion_tokens += part.choice.completion_tokens();
     totals.usage.reasoning_tokens += part.choice.reasoning_tokens();
-    merge_report(totals.report, part.report);
+    merge_report(totals.report, report);
   }
   return totals;
 }

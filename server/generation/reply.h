@@ -44,6 +44,7 @@ struct ReplyPart {
   std::shared_ptr<scheduler::TokenStream> stream;
   ChoiceOptions choice;
   int prompt = 0;  // parts of one prompt count its tokens once
+  int64_t prompt_tokens = 0;
 };
 
 class Reply : public PendingResponse {
@@ -72,11 +73,13 @@ class Reply : public PendingResponse {
     std::shared_ptr<scheduler::TokenStream> stream;
     Choice choice;
     int prompt = 0;
-    std::vector<ShownToken> tokens;  // of a whole reply with logprobs, after the end
+    int64_t prompt_tokens = 0;
+    std::vector<ShownToken> prompt_shown = {};  // of a prompt whose logprobs are wanted
+    std::vector<ShownToken> tokens = {};        // of a whole reply with logprobs, after the end
     int32_t step = -1;
+    int64_t steps = 0;
     bool begun = false;  // something has been sent
     bool done = false;
-    scheduler::RequestReport report;
   };
 
   bool advance(Part& part, int index, std::string& out);
@@ -86,6 +89,7 @@ class Reply : public PendingResponse {
   void fail(ApiError error, std::string& out);
   void conclude(std::string outcome);
   std::vector<ShownToken> take_tokens(Part& part);
+  static scheduler::RequestReport report_of(const Part& part);
   ReplyTotals totals() const;
 
   ReplyOptions options_;

@@ -28,6 +28,7 @@ struct ReplyTotals {
 struct FinishedChoice {
   const Choice* choice = nullptr;
   std::vector<ShownToken> tokens;  // with their probabilities; empty unless the job wants logprobs
+  std::vector<ShownToken> prompt;  // of the prompt, all but its first; empty unless the job wants these, too
 };
 
 // A reply calls either the first five, in the order begin, delta*, end for each choice, then finish; or whole();
@@ -36,8 +37,9 @@ class ResponseWriter {
  public:
   virtual ~ResponseWriter() = default;
 
-  // Streamed: each appends server-sent events to `out`. `tokens` are those whose text was shown since the last call.
-  virtual void begin(std::string& out, int choice) = 0;
+  // Streamed: each appends server-sent events to `out`. `tokens` are those whose text was shown since the last call,
+  // `prompt` as in FinishedChoice.
+  virtual void begin(std::string& out, int choice, std::span<const ShownToken> prompt) = 0;
   virtual void delta(std::string& out, int choice, const Piece& piece,
                      std::span<const ShownToken> tokens) = 0;
   virtual void end(std::string& out, int choice, const Choice& state, std::span<const ShownToken> tokens) = 0;

@@ -16,7 +16,7 @@ using Header = std::pair<std::string, std::string>;
 
 struct HttpRequest {
   std::string method;           // "GET"
-  std::string target;           // "/v1/models?x=1", as sent
+  std::string target;           // "/v1/models?x=1"
   std::vector<Header> headers;  // names in lower case
   std::string body;
   BodyLease body_lease;  // what the body counts against the bodies of all connections

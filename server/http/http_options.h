@@ -14,7 +14,7 @@ struct HttpOptions {
   int io_threads = 2;
   int text_threads = 2;  // parse and tokenize request bodies
 
-  int64_t max_body_bytes = 8 << 20;
+  int64_t max_body_bytes = 0;              // 0 = what follows from the model's context
   int64_t max_buffered_bytes = 256 << 20;  // bodies of all connections together
   int max_header_bytes = 16 << 10;
   int max_connections = 1024;

@@ -40,6 +40,8 @@ class HttpService {
  public:
   virtual ~HttpService() = default;
 
+  // Largest body that a request may have by now, and largest text that a coded one may hold.
+  virtual int64_t body_bytes_max() const = 0;
   // Gives the request its id. Before all that follows.
   virtual void identify(HttpRequest& request) const = 0;
   // What the head of a request alone is refused for: its host, key, path, method or kind of body. None: the body

@@ -201,7 +201,7 @@ const Refused kMessages[] = {
     {"messages", "[7]", "messages[0]"},
     {"messages", "[{}]", "messages[0].role"},
     {"messages", R"([{"role":7,"content":"x"}])", "messages[0].role"},
-    {"messages", R"([{"role":"function","content":"x"}])", "messages[0].role"},
+    {"messages", R"([{"role":"narrator","content":"x"}])", "messages[0].role"},
     {"messages", R"([{"role":"user"}])", "messages[0].content"},
     {"messages", R"([{"role":"user","content":null}])", "messages[0].content"},
     {"messages", R"([{"role":"user","content":7}])", "messages[0].content"},
@@ -212,11 +212,20 @@ const Refused kMessages[] = {
     {"messages", R"([{"role":"user","content":[{"type":"text","text":7}]}])", "messages[0].content[0].text"},
     {"messages", R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
      "messages[0].content[0].type"},
-    {"messages", R"([{"role":"user","content":"x","name":7}])", "messages[0].name"},
-    {"messages", R"([{"role":"tool","content":"x"}])", "messages[0].tool_call_id"},
     {"messages", R"([{"role":"tool","content":"x","tool_call_id":7}])", "messages[0].tool_call_id"},
-    {"messages", R"([{"role":"assistant","content":"x"}])", "messages[0].role"},
-    {"messages", R"([{"role":"system","content":"x"}])", "messages[0].role"},
+    {"messages", R"([{"role":"user","content":"x","task":"sing"}])", "messages[0].task"},
+    {"messages", R"([{"role":"system","content":"x","task":"title"}])", "messages[0].task"},
+    {"messages", R"([{"role":"user","content":"x"},{"role":"user","content":"x","task":"title"}])",
+     "messages[1].task"},
+    {"messages", R"([{"role":"user","content":"x","tools":[{}]}])", "messages[0].tools"},
+    {"messages", R"([{"role":"assistant","content":"x","wo_eos":true}])", "messages[0].wo_eos"},
+    {"messages", R"([{"role":"assistant","function_call":{"arguments":"{}"}}])",
+     "messages[0].function_call.name"},
+    {"continue_final_message", "true", "continue_final_message"},
+    {"add_generation_prompt", "false", "add_generation_prompt"},
+    {"chat_template_kwargs", R"({"thinking_mode":"fast"})", "chat_template_kwargs.thinking_mode"},
+    {"chat_template_kwargs", R"({"drop_thinking":1})", "chat_template_kwargs.drop_thinking"},
+    {"chat_template_kwargs", R"({"tone":"calm"})", "chat_template_kwargs.tone"},
     {"messages", R"([{"role":"assistant","reasoning_content":7},{"role":"user","content":"x"}])",
      "messages[0].reasoning_content"},
     {"messages", R"([{"role":"assistant","prefix":1},{"role":"user","content":"x"}])", "messages[0].prefix"},
@@ -230,9 +239,6 @@ const Refused kMessages[] = {
      "messages[0].tool_calls[0].type"},
     {"messages", R"([{"role":"assistant","tool_calls":[{}]},{"role":"user","content":"x"}])",
      "messages[0].tool_calls[0].function"},
-    {"messages",
-     R"([{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},{"role":"user","content":"x"}])",
-     "messages[0].tool_calls[0].function.arguments"},
     {"messages",
      R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"\"\\ud800\""}}]},{"role":"user","content":"x"}])",
      "messages[0].tool_calls[0].function.arguments"},
@@ -373,7 +379,7 @@ TEST(ChatRequest, TakesNumbersAsClientsWriteThem) {
 }
 
 TEST(ChatRequest, WhatAsksForNothingIsTaken) {
-  for (const char* name : {"functions", "guided_grammar", "continue_final_message", "modalities", "tools"})
+  for (const char* name : {"functions", "guided_grammar", "documents", "modalities", "tools"})
     EXPECT_TRUE(parse(name, "[]")) << name;
   EXPECT_TRUE(parse("response_format", "{}"));
   EXPECT_TRUE(parse("reasoning", "{}"));
@@ -400,6 +406,10 @@ TEST(ChatRequest, DecidesOnThinking) {
   EXPECT_FALSE(parse("chat_template_kwargs", R"({"thinking":false})")->thinking);
   EXPECT_FALSE(parse("chat_template_kwargs", R"({"enable_thinking":false})")->thinking);
   EXPECT_FALSE(parse("reasoning_effort", R"("none")")->thinking);
+  EXPECT_FALSE(parse("chat_template_kwargs", R"({"thinking_mode":"chat"})")->thinking);
+  EXPECT_EQ(parse("chat_template_kwargs", R"({"reasoning_effort":"max"})")->effort, "max");
+  EXPECT_FALSE(parse("chat_template_kwargs", R"({"drop_thinking":false})")->drop_thinking);
+  EXPECT_TRUE(parse("thinking", R"({"type":"adaptive"})")->thinking);
   const std::pair<const char*, const char*> efforts[] = {
       {"minimal", "low"}, {"low", "low"}, {"medium", "high"}, {"high", "high"},
       {"xhigh", "high"},  {"max", "max"}, {"ultra", "max"}};
@@ -416,12 +426,11 @@ TEST(ChatRequest, DecidesOnThinking) {
   EXPECT_TRUE(parse_chat_request(body, quiet)->thinking);
 }
 
-TEST(ChatRequest, PassesOnOnlyWhatTheApiKnows) {
+TEST(ChatRequest, ReadsMessages) {
   const auto request = parse_messages(
-      R"([{"role":"developer","content":"d","tools":[1],"response_format":{}},
-          {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}],"task":"query",
-           "content_blocks":[{"type":"text","text":"x"}],"mask":1},
-          {"role":"assistant","content":"c","reasoning_content":"r","wo_eos":true,
+      R"([{"role":"developer","content":"d","tools":[],"response_format":{}},
+          {"role":"user","content":[{"type":"text","text":"a"},{"type":"input_text","text":"b"}],"name":"Ada"},
+          {"role":"assistant","content":[{"type":"output_text","text":"c"}],"reasoning_content":"r","wo_eos":false,
            "tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"k\": 1}"},"index":0}]},
           {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"t"},{"type":"text","text":"u"}]}])");
   ASSERT_TRUE(request) << request.error().message;
@@ -432,7 +441,7 @@ TEST(ChatRequest, PassesOnOnlyWhatTheApiKnows) {
   EXPECT_TRUE(messages[0].functions.empty());
   EXPECT_TRUE(messages[0].response_format.is_null());
   EXPECT_EQ(messages[1].content, "a\nb");
-  EXPECT_FALSE(messages[1].task);
+  EXPECT_EQ(messages[2].content, "c");
   EXPECT_EQ(messages[2].reasoning_content, "r");
   EXPECT_FALSE(messages[2].open_end);
   ASSERT_EQ(messages[2].tool_calls.size(), 1U);
@@ -464,6 +473,77 @@ TEST(ChatRequest, TakesArgumentsInEveryForm) {
   EXPECT_EQ(arguments(R"("3")"), R"({"arguments": 3})");
   EXPECT_EQ(arguments(R"("\"3\"")"), R"({"arguments": "3"})");
   EXPECT_EQ(arguments(R"("Oslo, please")"), R"({"arguments": "Oslo, please"})");
+}
+
+// OpenAI's older form of tools, in a history that was begun with it.
+TEST(ChatRequest, TakesFunctionCallsOfOldHistories) {
+  const auto request = parse_messages(
+      R"([{"role":"user","content":"u"},{"role":"assistant","content":null,"function_call":{"name":"f"}},
+          {"role":"function","name":"f","content":"7"}])");
+  ASSERT_TRUE(request) << request.error().message;
+  ASSERT_EQ(request->messages[1].tool_calls.size(), 1U);
+  EXPECT_EQ(request->messages[1].tool_calls[0].name, "f");
+  EXPECT_EQ(request->messages[2].role, ChatRole::kTool);
+  EXPECT_EQ(request->messages[2].content, "7");
+}
+
+// Roles and texts of a conversation as the encoder gets it.
+std::string turns(const std::string& messages) {
+  const auto request = parse_messages(messages);
+  if (!request) return request.error().message;
+  std::string out;
+  for (const encoding::ChatMessage& message : request->messages) {
+    if (!out.empty()) out += ' ';
+    switch (message.role) {
+      case ChatRole::kSystem:
+        out += "system:";
+        break;
+      case ChatRole::kUser:
+        out += "user:";
+        break;
+      case ChatRole::kAssistant:
+        out += "assistant:";
+        break;
+      case ChatRole::kReminder:
+        out += "reminder:";
+        break;
+      default:
+        out += "?:";
+    }
+    out += message.content;
+  }
+  return out;
+}
+
+TEST(ChatRequest, AnswersWhoeverSpokeLast) {
+  EXPECT_EQ(turns(R"([{"role":"system","content":"s"}])"), "user:s");
+  EXPECT_EQ(turns(R"([{"role":"system","content":"s"},{"role":"developer","content":"t"}])"),
+            "system:s user:t");
+  EXPECT_EQ(turns(R"([{"role":"user","content":"u"},{"role":"system","content":"s"}])"), "user:u user:s");
+  EXPECT_EQ(turns(R"([{"role":"user","content":"u"},{"role":"assistant","content":"a"}])"),
+            "user:u assistant:a user:");
+  EXPECT_EQ(turns(R"([{"role":"user","content":"u"},{"role":"latest_reminder","content":"r"}])"),
+            "user:u reminder:r");
+  EXPECT_EQ(turns(R"([{"role":"latest_reminder","content":"r"}])"), "reminder:r user:");
+}
+
+// The format opens the assistant's turn behind a user alone.
+TEST(ChatRequest, KeepsTheAssistantsTurnsOpened) {
+  EXPECT_EQ(turns(R"([{"role":"user","content":"u"},{"role":"system","content":"s"},
+                      {"role":"assistant","content":"a"},{"role":"user","content":"v"}])"),
+            "user:u user:s assistant:a user:v");
+  EXPECT_EQ(turns(R"([{"role":"system","content":"s"},{"role":"assistant","content":"a"},
+                      {"role":"system","content":"t"},{"role":"user","content":"v"}])"),
+            "system:s assistant:a system:t user:v");
+}
+
+TEST(ChatRequest, TakesTasks) {
+  const auto request = parse_messages(R"([{"role":"user","content":"u","task":"title"}])");
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(request->messages[0].task, encoding::QuickTask::kTitle);
+  EXPECT_TRUE(request->thinking);
+  EXPECT_FALSE(begins_with_reasoning(*request));
+  EXPECT_TRUE(begins_with_reasoning(*parse_messages(R"([{"role":"user","content":"u","task":"action"}])")));
 }
 
 TEST(ChatRequest, AttachesToolsToTheSystemMessage) {
@@ -506,6 +586,14 @@ TEST(ChatRequest, ContinuesAnAssistantMessage) {
       R"([{"role":"user","content":"u"},{"role":"assistant","reasoning_content":"r","prefix":true}])");
   ASSERT_TRUE(reasoning);
   EXPECT_EQ(reasoning->prefill, Prefill::kReasoning);
+  const auto switched = parse_chat_request(
+      *Json::parse(R"({"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"a"}],
+                       "continue_final_message":true,"add_generation_prompt":false})"),
+      defaults());
+  ASSERT_TRUE(switched) << switched.error().message;
+  EXPECT_EQ(switched->prefill, Prefill::kContent);
+  EXPECT_TRUE(switched->messages[1].open_end);
+  EXPECT_FALSE(begins_with_reasoning(*switched));
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ Result run(const ChoiceOptions& options, const std::vector<int32_t>& tokens,
   add_pieces(choice, result);
   EXPECT_EQ(result.content, choice.content());
   EXPECT_EQ(result.reasoning, choice.reasoning());
-  result.finish_reason = openai_finish_reason(choice.end_reason());
+  result.finish_reason = end_reason_name(choice.end_reason());
   result.completion_tokens = choice.completion_tokens();
   result.reasoning_tokens = choice.reasoning_tokens();
   return result;
@@ -272,6 +272,26 @@ TEST(Choice, TornCharacterAtTheEndIsReplaced) {
   ChoiceOptions options = chat_options(false);
   options.tokenizer = &tokenizer;
   EXPECT_EQ(run(options, ByteTokenizer::bytes("a\xE4\xB8"), FinishReason::kLength).content, "a\xEF\xBF\xBD");
+}
+
+// A token's offset counts the text before it, shown or held back for a stop string that may be coming.
+TEST(Choice, OffsetsCountHeldText) {
+  ByteTokenizer tokenizer;
+  ChoiceOptions options;
+  options.tokenizer = &tokenizer;
+  options.chat = false;
+  options.stop = {"50"};
+  Choice choice(options);
+  for (const int32_t token : ByteTokenizer::bytes("a5,\xC3\xA9"
+                                                  "b")) {
+    scheduler::TokenEvent event;
+    event.token = token;
+    choice.feed(event);
+  }
+  choice.finish(ended(FinishReason::kLength, 6));
+  std::vector<int64_t> offsets;
+  for (const ShownToken& token : choice.take_shown()) offsets.push_back(token.text_offset);
+  EXPECT_EQ(offsets, (std::vector<int64_t>{0, 1, 2, 3, 3, 4}));
 }
 
 }  // namespace

@@ -38,6 +38,8 @@ TEST(CompletionRequest, ReadsItsOwnFields) {
   EXPECT_FALSE(request->logprobs);
   EXPECT_TRUE(parse(R"({"prompt":"a","logprobs":0})")->logprobs);
   EXPECT_EQ(parse(R"({"prompt":"a","logprobs":5})")->top_logprobs, 5);
+  EXPECT_FALSE(parse(R"({"prompt":"a","max_tokens":0})")->echo_only);
+  EXPECT_TRUE(parse(R"({"prompt":"a","max_tokens":0,"echo":true})")->echo_only);
 }
 
 TEST(CompletionRequest, NamesTheFieldAtFault) {
@@ -57,12 +59,12 @@ TEST(CompletionRequest, NamesTheFieldAtFault) {
       {R"({"prompt":[[1],[100]]})", "prompt[1][0]"},
       {R"({"prompt":[[1],[]]})", "prompt[1]"},
       {R"({"prompt":[[1],"a"]})", "prompt[1]"},
-      {R"({"prompt":"a","suffix":"b"})", "suffix"},
+      {R"({"prompt":"a","suffix":7})", "suffix"},
+      {R"({"prompt":"a","parse_special":1})", "parse_special"},
       {R"({"prompt":"a","best_of":3})", "best_of"},
       {R"({"prompt":"a","logprobs":true})", "logprobs"},
       {R"({"prompt":"a","logprobs":21})", "logprobs"},
       {R"({"prompt":"a","echo":1})", "echo"},
-      {R"({"prompt":"a","echo":true,"logprobs":1})", "echo"},
       {R"({"prompt":"a","temperature":"hot"})", "temperature"},
   };
   for (const auto& [body, param] : cases) {

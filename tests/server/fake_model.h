@@ -168,7 +168,15 @@ class ScriptedBackend : public GenerationBackend {
     const std::lock_guard lock(mutex_);
     if (running_.size() >= queue_max_) return fail(ErrorCode::kOverloaded, "the queue is full");
     if (refusal_) return tl::make_unexpected(*refusal_);
-    auto stream = std::make_shared<scheduler::TokenStream>(request.max_tokens, std::move(notify));
+    const auto told = request.prompt_logprobs >= 0 ? static_cast<int64_t>(request.prompt.size()) : 0;
+    auto stream = std::make_shared<scheduler::TokenStream>(told + request.max_tokens, std::move(notify));
+    for (size_t i = 1; i < static_cast<size_t>(told); ++i) {
+      scheduler::TokenEvent event;
+      event.token = request.prompt[i];
+      event.logprob = -0.125F * static_cast<float>(i);
+      event.of_prompt = true;
+      stream->push(std::move(event));
+    }
     running_.push_back({request, director_(request), stream, 0, 0});
     requests_.push_back(std::move(request));
     changed_.notify_all();

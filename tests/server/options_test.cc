@@ -27,8 +27,8 @@ TEST(Options, HaveDefaults) {
   EXPECT_EQ(options.host, "127.0.0.1");
   EXPECT_EQ(options.port, 8000);
   EXPECT_EQ(options.mode, "official");
-  EXPECT_EQ(options.max_body_bytes, 8 << 20);
-  EXPECT_EQ(options.tree_nodes, 0);  // the scheduler decides
+  EXPECT_EQ(options.max_body_bytes, 0);  // as large as the context calls for
+  EXPECT_EQ(options.tree_nodes, 0);      // the scheduler decides
   EXPECT_EQ(options.drafter, "auto");
   EXPECT_EQ(options.kv_cache_mib, 0);
   EXPECT_EQ(options.prefix_cache_mib, 256);
@@ -158,7 +158,7 @@ TEST(Options, RefuseNamesTheFlag) {
                                              {"--cors-origin", "a\x7f"},
                                              {"--config", "/dev/zero"},
                                              {"--config", "/tmp"},
-                                             {"--max-body-bytes", "0"},
+                                             {"--max-body-bytes", "-1"},
                                              {"--log-level", "loud"}}) {
     const auto command = parse(arguments);
     ASSERT_FALSE(command) << arguments[0];

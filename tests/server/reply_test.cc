@@ -64,14 +64,15 @@ class ReplyTest : public ::testing::Test {
     const encoding::Tokenizer& tokenizer = *model_->tokenizer;
     options.writer =
         wish.chat ? openai_chat_writer(head, wish.extras, tokenizer, wish.logprobs, wish.thinking)
-                  : openai_completions_writer(head, wish.extras, tokenizer, wish.logprobs,
-                                              std::vector<std::string>(static_cast<size_t>(choices), echo));
+                  : openai_completions_writer(
+                        head, wish.extras, tokenizer, wish.logprobs,
+                        std::vector<CompletionEcho>(static_cast<size_t>(choices), {echo, std::nullopt}));
     choice.chat = wish.chat;
     choice.tokenizer = model_->tokenizer.get();
     std::vector<ReplyPart> parts;
     for (int i = 0; i < choices; ++i) {
       streams_.push_back(std::make_shared<scheduler::TokenStream>(1000, std::function<void()>()));
-      parts.push_back({streams_.back(), choice, 0});
+      parts.push_back({streams_.back(), choice, 0, 10});
     }
     reply_ = std::make_unique<Reply>(std::move(options), std::move(parts), model_,
                                      [this](const ReplySummary& summary) { summaries_.push_back(summary); });
@@ -410,6 +411,23 @@ TEST_F(ReplyTest, DestructionCancels) {
   EXPECT_TRUE(streams_[0]->cancelled());
   ASSERT_EQ(summaries_.size(), 1U);
   EXPECT_EQ(summaries_[0].outcome, "cancelled");
+}
+
+// What was done for a client that has left is work, too.
+TEST_F(ReplyTest, CancelledWorkIsCounted) {
+  Reply& reply = make(streaming());
+  std::string out;
+  say(0, "ab");
+  say(0, "cde");
+  EXPECT_FALSE(reply.pump(out));
+  reply_.reset();
+  ASSERT_EQ(summaries_.size(), 1U);
+  const ReplySummary& summary = summaries_[0];
+  EXPECT_EQ(summary.outcome, "cancelled");
+  EXPECT_EQ(summary.usage.prompt_tokens, 10);
+  EXPECT_EQ(summary.usage.completion_tokens, 5);
+  EXPECT_EQ(summary.report.steps, 2);
+  EXPECT_TRUE(summary.first_token_seconds);
 }
 
 TEST_F(ReplyTest, ChatLogprobs) {

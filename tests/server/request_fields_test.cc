@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "server/api/chat_messages.h"
 #include "server/api/dialect.h"
 #include "tests/server/fake_model.h"
 
@@ -18,8 +19,9 @@ using encoding::Json;
 class FieldsTest : public ::testing::Test {
  protected:
   std::string refused(const Dialect& dialect, const std::string& member) {
-    const std::string content = dialect.path == "/completions"
-                                    ? R"("prompt":"hi")"
+    const std::string content = dialect.path == "/completions" ? R"("prompt":"hi")"
+                                : dialect.path == "/responses"
+                                    ? R"("input":"hi")"
                                     : R"("messages":[{"role":"user","content":"hi"}])";
     const Json body = *Json::parse("{" + (member.empty() ? content : content + "," + member) + "}");
     const HttpRequest request;
@@ -89,6 +91,8 @@ TEST_F(FieldsTest, TheDocumentationHoldsTheTables) {
                                 std::string(dialect.path) + "`\n\n" + fields_markdown(dialect.fields);
     EXPECT_NE(text.str().find(section), std::string::npos) << "docs/api.md is to hold\n\n" << section;
   }
+  const std::string messages = "The members of a message:\n\n" + fields_markdown(chat_message_fields());
+  EXPECT_NE(text.str().find(messages), std::string::npos) << "docs/api.md is to hold\n\n" << messages;
 }
 
 }  // namespace

@@ -57,6 +57,36 @@ TEST_F(ServiceTest, ClientTextNeverBecomesAControlToken) {
   EXPECT_EQ(requests[1].prompt[0], ByteTokenizer::kBosId);  // BOS is ours
 }
 
+// What evaluations of likelihoods ask for: the prompt's own probabilities, and no completion or one token.
+TEST_F(ServiceTest, EchoesAPromptWithItsProbabilities) {
+  serve();
+  for (const char* more : {R"(,"max_tokens":0)", R"(,"max_tokens":2)", R"(,"max_tokens":2,"n":2)"}) {
+    const HttpResponse response =
+        ask(post("/v1/completions", R"({"prompt":"ab","echo":true,"logprobs":0)" + std::string(more) + "}"));
+    ASSERT_EQ(response.status, 200) << response.body;
+    const json body = json::parse(response.body);
+    for (const json& choice : body["choices"]) {
+      const bool only = std::string(more).ends_with("0");
+      EXPECT_EQ(choice["text"], only ? "ab" : "abhe");
+      EXPECT_EQ(choice["finish_reason"], "length");
+      json tokens = {"<｜begin▁of▁sentence｜>", "a", "b"};
+      json logprobs = {nullptr, -0.125, -0.25};
+      json offsets = {0, 0, 1};
+      if (!only) {
+        tokens.insert(tokens.end(), {"h", "e"});
+        logprobs.insert(logprobs.end(), {-0.5, -0.5});
+        offsets.insert(offsets.end(), {2, 3});
+      }
+      EXPECT_EQ(choice["logprobs"]["tokens"], tokens);
+      EXPECT_EQ(choice["logprobs"]["token_logprobs"], logprobs);
+      EXPECT_EQ(choice["logprobs"]["text_offset"], offsets);
+    }
+    if (std::string(more).ends_with("0")) {
+      EXPECT_EQ(body["usage"]["completion_tokens"], 0);
+    }
+  }
+}
+
 TEST_F(ServiceTest, SubmitsChoicesWithSeedsInARow) {
   serve();
   const HttpResponse response =

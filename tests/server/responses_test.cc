@@ -1,0 +1,548 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/api/openai_responses.h"
+#include "server/service.h"
+#include "tests/server/fake_model.h"
+
+namespace ft::server {
+namespace {
+
+using nlohmann::json;
+using testing::ByteTokenizer;
+using testing::Script;
+
+struct Event {
+  std::string name;
+  json data;
+};
+
+std::vector<Event> events_of(const std::string& stream) {
+  std::vector<Event> events;
+  for (size_t at = 0; at < stream.size();) {
+    const size_t end = stream.find("\n\n", at);
+    const std::string text = stream.substr(at, end - at);
+    at = end + 2;
+    if (!text.starts_with("event: ")) continue;
+    const size_t line = text.find("\ndata: ");
+    events.push_back({text.substr(7, line - 7), json::parse(text.substr(line + 7))});
+  }
+  return events;
+}
+
+constexpr const char* kCall =
+    "\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"NAME\">\n"
+    "<｜DSML｜parameter name=\"city\" string=\"true\">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n"
+    "</｜DSML｜tool_calls>";
+
+std::string call_of(const std::string& name) {
+  std::string text = kCall;
+  return text.replace(text.find("NAME"), 4, name);
+}
+
+class ResponsesTest : public ::testing::Test {
+ protected:
+  // Serves a model that says `text`, then ends its turn, or is cut off.
+  void serve(const std::string& text, bool cut = false, Options options = {}) {
+    service_ = std::make_unique<Service>(options);
+    auto backend = std::make_unique<testing::ScriptedBackend>([text, cut](const scheduler::GenerateRequest&) {
+      Script script = testing::say(text);
+      if (!cut) return script;
+      script.steps.pop_back();
+      script.reason = scheduler::FinishReason::kLength;
+      return script;
+    });
+    backend_ = backend.get();
+    service_->set_model(testing::fake_model(std::move(backend), 1 << 16));
+  }
+
+  HttpResponse send(const std::string& method, const std::string& target, const std::string& body = "") {
+    HttpRequest request;
+    request.method = method;
+    request.target = target;
+    request.body = body;
+    request.headers = {{"content-type", "application/json"}};
+    service_->identify(request);
+    Outcome outcome = service_->handle(request, {});
+    auto* reply = std::get_if<std::unique_ptr<PendingResponse>>(&outcome);
+    if (reply == nullptr) return std::get<HttpResponse>(outcome);
+    HttpResponse response;
+    while (!(*reply)->pump(response.body)) std::this_thread::yield();
+    return (*reply)->stream() ? response : (*reply)->response();
+  }
+  json respond(const json& body) {
+    const HttpResponse response = send("POST", "/v1/responses", body.dump());
+    EXPECT_EQ(response.status, 200) << response.body;
+    return json::parse(response.body);
+  }
+  json refuse(const json& body) {
+    const HttpResponse response = send("POST", "/v1/responses", body.dump());
+    EXPECT_EQ(response.status, 400) << response.body;
+    return json::parse(response.body)["error"];
+  }
+  std::vector<Event> stream(json body) {
+    body["stream"] = true;
+    return events_of(send("POST", "/v1/responses", body.dump()).body);
+  }
+  // The prompt of the latest request, as text.
+  std::string prompt() { return *ByteTokenizer().decode(backend_->requests().back().prompt); }
+
+  std::unique_ptr<Service> service_;
+  testing::ScriptedBackend* backend_ = nullptr;
+};
+
+const json kThinking = {{"enabled", true}};
+
+json function(const std::string& name) {
+  return {{"type", "function"}, {"name", name}, {"parameters", {{"type", "object"}}}, {"strict", false}};
+}
+
+TEST_F(ResponsesTest, AnswersText) {
+  serve("hello");
+  const json response = respond({{"input", "hi"}, {"instructions", "Be brief."}, {"metadata", {{"a", "b"}}}});
+  EXPECT_TRUE(response["id"].get<std::string>().starts_with("resp_"));
+  EXPECT_EQ(response["object"], "response");
+  EXPECT_EQ(response["status"], "completed");
+  EXPECT_EQ(response["model"], "fake-v4");
+  EXPECT_EQ(response["metadata"], json({{"a", "b"}}));
+  EXPECT_EQ(response["instructions"], "Be brief.");
+  ASSERT_EQ(response["output"].size(), 1U);
+  const json& message = response["output"][0];
+  EXPECT_EQ(message["type"], "message");
+  EXPECT_EQ(message["status"], "completed");
+  EXPECT_EQ(message["content"],
+            json::parse(R"([{"type":"output_text","text":"hello","annotations":[],"logprobs":[]}])"));
+  const json& usage = response["usage"];
+  EXPECT_EQ(usage["output_tokens"], 6);
+  EXPECT_EQ(usage["input_tokens_details"]["cached_tokens"], usage["input_tokens"].get<int>() / 2);
+  EXPECT_EQ(usage["total_tokens"], usage["input_tokens"].get<int>() + 6);
+  EXPECT_EQ(prompt(), "<｜begin▁of▁sentence｜>Be brief.<｜User｜>hi<｜Assistant｜></think>");
+}
+
+// What the SDKs' types require.
+TEST_F(ResponsesTest, HasEveryMemberOfAResponse) {
+  serve("hello");
+  const json response = respond({{"input", "hi"}});
+  for (const char* name : {"id",
+                           "object",
+                           "created_at",
+                           "status",
+                           "error",
+                           "incomplete_details",
+                           "instructions",
+                           "metadata",
+                           "model",
+                           "output",
+                           "parallel_tool_calls",
+                           "temperature",
+                           "tool_choice",
+                           "tools",
+                           "top_p",
+                           "background",
+                           "max_output_tokens",
+                           "previous_response_id",
+                           "reasoning",
+                           "service_tier",
+                           "store",
+                           "text",
+                           "top_logprobs",
+                           "truncation",
+                           "usage",
+                           "user",
+                           "completed_at"})
+    EXPECT_TRUE(response.contains(name)) << name;
+  EXPECT_EQ(response["text"]["format"]["type"], "text");
+  EXPECT_EQ(response["tools"], json::array());
+}
+
+TEST_F(ResponsesTest, StreamsTheSameItemsThatAWholeReplyHas) {
+  const json body = {{"input", "hi"}, {"reasoning", kThinking}, {"tools", {function("weather")}}};
+  serve("Let me see.</think>Looking." + call_of("weather"));
+  json whole = respond(body);
+  const std::vector<Event> events = stream(body);
+  json streamed = events.back().data["response"];
+  ASSERT_EQ(whole["output"].size(), 3U);
+  ASSERT_EQ(streamed["output"].size(), 3U);
+  for (json* response : {&whole, &streamed})
+    for (json& item : (*response)["output"]) {
+      item.erase("id");
+      item.erase("call_id");
+    }
+  EXPECT_EQ(whole["output"], streamed["output"]);
+  EXPECT_EQ(whole["output"][0]["content"][0]["text"], "Let me see.");
+  EXPECT_EQ(whole["output"][1]["content"][0]["text"], "Looking.");
+  EXPECT_EQ(whole["output"][2]["arguments"], R"({"city": "Oslo"})");
+  EXPECT_EQ(whole["usage"], streamed["usage"]);
+}
+
+TEST_F(ResponsesTest, EventsAreNumberedAndItemsNeverOverlap) {
+  serve("Let me see.</think>Looking." + call_of("weather"));
+  const std::vector<Event> events =
+      stream({{"input", "hi"}, {"reasoning", kThinking}, {"tools", {function("weather")}}});
+  ASSERT_GT(events.size(), 10U);
+  EXPECT_EQ(events[0].name, "response.created");
+  EXPECT_EQ(events[1].name, "response.in_progress");
+  EXPECT_EQ(events.back().name, "response.completed");
+  int open = -1;
+  int64_t items = 0;
+  std::string text;
+  std::string arguments;
+  std::string item_id;
+  for (size_t i = 0; i < events.size(); ++i) {
+    const auto& [name, data] = events[i];
+    EXPECT_EQ(data["type"], name);
+    EXPECT_EQ(data["sequence_number"], i);
+    if (name == "response.output_item.added") {
+      EXPECT_EQ(open, -1);
+      open = data["output_index"];
+      EXPECT_EQ(open, items++);
+      item_id = data["item"]["id"];
+    } else if (name == "response.output_item.done") {
+      EXPECT_EQ(data["output_index"], open);
+      EXPECT_EQ(data["item"]["id"], item_id);
+      open = -1;
+    } else if (data.contains("item_id")) {
+      EXPECT_EQ(data["item_id"], item_id) << name;
+      EXPECT_EQ(data["output_index"], open) << name;
+    }
+    if (name == "response.output_text.delta") text += data["delta"];
+    if (name == "response.function_call_arguments.delta") arguments += data["delta"];
+    if (name == "response.function_call_arguments.done") {
+      EXPECT_EQ(data["arguments"], arguments);
+    }
+    if (name == "response.output_text.done") {
+      EXPECT_EQ(data["text"], text);
+    }
+  }
+  EXPECT_EQ(items, 3);
+  EXPECT_EQ(text, "Looking.");
+}
+
+// Clients find a part by its index when they are told more of it.
+TEST_F(ResponsesTest, PartsAreAddedBeforeTheyGrow) {
+  serve("Let me see.</think>Looking.");
+  std::set<std::string> added;
+  json reasoning = kThinking;
+  reasoning["summary"] = "auto";
+  for (const Event& event : stream({{"input", "hi"}, {"reasoning", reasoning}})) {
+    const std::string& name = event.name;
+    const std::string id = event.data.value("item_id", "");
+    if (name == "response.content_part.added") added.insert(id + " content");
+    if (name == "response.reasoning_summary_part.added") added.insert(id + " summary");
+    if (name == "response.output_text.delta" || name == "response.reasoning_text.delta") {
+      EXPECT_TRUE(added.contains(id + " content")) << name;
+    }
+    if (name == "response.reasoning_summary_text.delta") {
+      EXPECT_TRUE(added.contains(id + " summary"));
+    }
+  }
+  EXPECT_EQ(added.size(), 3U);
+}
+
+TEST_F(ResponsesTest, ShowsReasoningAsASummaryWhereItIsAskedFor) {
+  serve("Hm.</think>Yes.");
+  EXPECT_EQ(respond({{"input", "hi"}, {"reasoning", kThinking}})["output"][0]["summary"], json::array());
+  const json shown = respond({{"input", "hi"},
+                              {"reasoning", {{"enabled", true}, {"summary", "auto"}}},
+                              {"include", {"reasoning.encrypted_content"}}});
+  EXPECT_EQ(shown["output"][0]["summary"], json::parse(R"([{"type":"summary_text","text":"Hm."}])"));
+  EXPECT_EQ(shown["output"][0]["encrypted_content"], "Hm.");
+  EXPECT_EQ(shown["usage"]["output_tokens_details"]["reasoning_tokens"], 4);
+}
+
+TEST_F(ResponsesTest, SaysWhatTheTokenLimitCut) {
+  const std::string call = call_of("weather");
+  serve("Looking." + call.substr(0, call.find("lo<")), true);
+  const json body = {{"input", "hi"}, {"tools", {function("weather")}}};
+  const json response = respond(body);
+  EXPECT_EQ(response["status"], "incomplete");
+  EXPECT_EQ(response["incomplete_details"]["reason"], "max_output_tokens");
+  ASSERT_EQ(response["output"].size(), 2U);
+  EXPECT_EQ(response["output"][0]["status"], "completed");
+  EXPECT_EQ(response["output"][1]["status"], "incomplete");
+  EXPECT_EQ(stream(body).back().name, "response.incomplete");
+}
+
+TEST_F(ResponsesTest, TellsOfFailures) {
+  service_ = std::make_unique<Service>(Options{});
+  service_->set_model(
+      testing::fake_model(std::make_unique<testing::ScriptedBackend>([](const scheduler::GenerateRequest&) {
+        Script script = testing::say("half");
+        script.reason = scheduler::FinishReason::kError;
+        script.error = "the device is gone";
+        return script;
+      })));
+  const std::vector<Event> events = stream({{"input", "hi"}});
+  EXPECT_EQ(events.front().name, "response.created");
+  EXPECT_EQ(events.back().name, "response.failed");
+  EXPECT_EQ(events.back().data["response"]["status"], "failed");
+  EXPECT_EQ(events.back().data["response"]["error"]["code"], "server_error");
+  EXPECT_EQ(send("POST", "/v1/responses", R"({"input":"hi"})").status, 500);
+}
+
+TEST_F(ResponsesTest, AFullContextHasItsCode) {
+  serve("hello");
+  const json error = refuse({{"input", std::string(1 << 17, 'x')}});
+  EXPECT_EQ(error["code"], "context_length_exceeded");
+  EXPECT_EQ(error["param"], "input");
+  EXPECT_NE(error["message"].get<std::string>().find("maximum context length is 65536 tokens"),
+            std::string::npos);
+}
+
+// --- input -----------------------------------------------------------------------------------------------------------
+
+// A tool loop as agents send it back: with and without types, ids and statuses.
+TEST_F(ResponsesTest, ReadsItems) {
+  serve("hello");
+  respond({{"tools", {function("weather")}}, {"reasoning", kThinking}, {"input", json::parse(R"([
+    {"type":"message","id":"msg_1","role":"developer","content":[{"type":"input_text","text":"D"}]},
+    {"role":"user","content":[{"type":"input_text","text":"u"}]},
+    {"type":"reasoning","id":"rs_1","summary":[],"content":[{"type":"reasoning_text","text":"R"}],"encrypted_content":"x"},
+    {"type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"A","annotations":[]}]},
+    {"type":"function_call","id":"fc_1","call_id":"c1","name":"weather","arguments":"{\"city\":\"Oslo\"}","status":"completed"},
+    {"type":"function_call","call_id":"c2","name":"weather","arguments":"{}"},
+    {"type":"function_call_output","id":"fco_1","call_id":"c2","output":[{"type":"input_text","text":"none"}]},
+    {"type":"function_call_output","call_id":"c1","output":"rain","status":"completed"}])")}});
+  const std::string text = prompt();
+  EXPECT_NE(text.find("<｜begin▁of▁sentence｜>D"), std::string::npos);
+  EXPECT_NE(text.find("<｜User｜>u<｜Assistant｜><think>R</think>A\n\n<｜DSML｜tool_calls>"),
+            std::string::npos)
+      << text;
+  // Results stand in the order of their calls.
+  EXPECT_NE(
+      text.find("<tool_result>rain</tool_result>\n\n<tool_result>none</tool_result><｜Assistant｜><think>"),
+      std::string::npos)
+      << text;
+}
+
+TEST_F(ResponsesTest, TakesReasoningThatClientsSendBackHidden) {
+  serve("hello");
+  for (const char* item : {R"({"type":"reasoning","summary":[{"type":"summary_text","text":"R"}]})",
+                           R"({"type":"reasoning","summary":[],"encrypted_content":"R"})"}) {
+    json call = json::parse(R"({"type":"function_call","call_id":"c","name":"f","arguments":"{}"})");
+    json output = json::parse(R"({"type":"function_call_output","call_id":"c","output":"7"})");
+    respond({{"input", {{{"role", "user"}, {"content", "u"}}, json::parse(item), call, output}},
+             {"tools", {function("f")}},
+             {"reasoning", kThinking}});
+    EXPECT_NE(prompt().find("<think>R</think>"), std::string::npos) << item;
+  }
+}
+
+TEST_F(ResponsesTest, RefusesItemsThatItCannotRead) {
+  serve("hello");
+  const std::pair<const char*, const char*> cases[] = {
+      {R"([{"role":"user","content":[{"type":"input_image","image_url":"x"}]}])", "input[0].content[0].type"},
+      {R"([{"role":"user","content":[{"type":"input_file","file_id":"x"}]}])", "input[0].content[0].type"},
+      {R"([{"type":"computer_call_output"}])", "input[0].type"},
+      {R"([{"role":"narrator","content":"x"}])", "input[0].role"},
+      {R"([{"role":"user"}])", "input[0].content"},
+      {R"([{"type":"function_call","name":"f","arguments":"{}"}])", "input[0].call_id"},
+      {R"([{"type":"function_call_output","call_id":"c","output":7}])", "input[0].output"},
+      {R"([{"role":"user","content":"u"},{"type":"item_reference","id":"rs_none"}])", "input[1].id"},
+      {R"([7])", "input[0]"},
+      {"7", "input"},
+      {"[]", "input"},
+  };
+  for (const auto& [input, param] : cases) EXPECT_EQ(refuse({{"input", json::parse(input)}})["param"], param);
+}
+
+// --- tools -----------------------------------------------------------------------------------------------------------
+
+TEST_F(ResponsesTest, CallsToolsOfNamespacesByBothNames) {
+  const json body = {{"input", "hi"},
+                     {"tools",
+                      {{{"type", "namespace"}, {"name", "agents"}, {"tools", {function("close")}}},
+                       {{"type", "web_search"}, {"external_web_access", false}},
+                       {{"type", "tool_search"}}}}};
+  for (const char* called : {"agents.close", "close"}) {
+    serve(call_of(called));
+    const json call = respond(body)["output"][0];
+    EXPECT_EQ(call["type"], "function_call");
+    EXPECT_EQ(call["name"], "close");
+    EXPECT_EQ(call["namespace"], "agents");
+    EXPECT_NE(call["id"], call["call_id"]);
+    EXPECT_NE(prompt().find(R"({"name": "agents.close")"), std::string::npos);
+    EXPECT_EQ(prompt().find("search"), std::string::npos);
+  }
+  serve("ok");
+  json items = json::parse(R"([{"role":"user","content":"u"},
+      {"type":"function_call","call_id":"c","name":"close","namespace":"agents","arguments":"{}"},
+      {"type":"function_call_output","call_id":"c","output":"closed"}])");
+  respond({{"input", items}, {"tools", body["tools"]}});
+  EXPECT_NE(prompt().find(R"(invoke name="agents.close")"), std::string::npos);
+}
+
+TEST_F(ResponsesTest, CustomToolsHaveText) {
+  const json tool = {{"type", "custom"},
+                     {"name", "patch"},
+                     {"format", {{"type", "grammar"}, {"syntax", "lark"}, {"definition", "start: LINE"}}}};
+  serve(
+      "\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"patch\">\n"
+      "<｜DSML｜parameter name=\"input\" string=\"true\">*** Begin</｜DSML｜parameter>\n</｜DSML｜invoke>\n"
+      "</｜DSML｜tool_calls>");
+  const json body = {{"input", "hi"}, {"tools", {tool}}};
+  const json call = respond(body)["output"][0];
+  EXPECT_EQ(call["type"], "custom_tool_call");
+  EXPECT_EQ(call["input"], "*** Begin");
+  EXPECT_TRUE(call["id"].get<std::string>().starts_with("ctc_"));
+  EXPECT_NE(prompt().find("start: LINE"), std::string::npos);
+  std::string input;
+  for (const Event& event : stream(body))
+    if (event.name == "response.custom_tool_call_input.delta") input += event.data["delta"];
+  EXPECT_EQ(input, "*** Begin");
+
+  serve("ok");
+  respond({{"input",
+            {{{"role", "user"}, {"content", "u"}},
+             call,
+             {{"type", "custom_tool_call_output"}, {"call_id", call["call_id"]}, {"output", "done"}}}},
+           {"tools", {tool}}});
+  EXPECT_NE(prompt().find("string=\"true\">*** Begin<"), std::string::npos);
+  EXPECT_NE(prompt().find("<tool_result>done</tool_result>"), std::string::npos);
+}
+
+TEST_F(ResponsesTest, ToolsMayComeAsAnItem) {
+  serve("ok");
+  respond({{"input",
+            {{{"type", "additional_tools"}, {"role", "developer"}, {"tools", {function("weather")}}},
+             {{"role", "user"}, {"content", "u"}}}}});
+  EXPECT_NE(prompt().find(R"({"name": "weather")"), std::string::npos);
+}
+
+TEST_F(ResponsesTest, RefusesToolsThatItDoesNotHave) {
+  serve("ok");
+  for (const char* type : {"file_search", "code_interpreter", "image_generation", "mcp",
+                           "computer_use_preview", "local_shell", "something_new"}) {
+    const json error = refuse({{"input", "hi"}, {"tools", {function("f"), {{"type", type}}}}});
+    EXPECT_EQ(error["param"], "tools[1].type") << type;
+    EXPECT_NE(error["message"].get<std::string>().find(type), std::string::npos);
+  }
+  EXPECT_EQ(refuse({{"input", "hi"}, {"tools", {{{"type", "function"}}}}})["param"], "tools[0].name");
+}
+
+// --- what is kept ----------------------------------------------------------------------------------------------------
+
+TEST_F(ResponsesTest, ContinuesAReply) {
+  serve("hello");
+  const json first = respond({{"input", "hi"}, {"instructions", "S"}});
+  const json second = respond({{"input", "again"}, {"previous_response_id", first["id"]}});
+  EXPECT_EQ(prompt(),
+            "<｜begin▁of▁sentence｜><｜User｜>hi<｜Assistant｜></think>hello<｜end▁of▁sentence｜>"
+            "<｜User｜>again<｜Assistant｜></think>");
+  EXPECT_EQ(second["previous_response_id"], first["id"]);
+  respond({{"input", "and"}, {"previous_response_id", second["id"]}});
+  EXPECT_NE(prompt().find("again<｜Assistant｜></think>hello<｜end▁of▁sentence｜><｜User｜>and"),
+            std::string::npos);
+}
+
+TEST_F(ResponsesTest, TakesItemsByReference) {
+  serve("Hm.</think>" + call_of("weather"));
+  const json body = {{"input", "hi"}, {"reasoning", kThinking}, {"tools", {function("weather")}}};
+  const json first = respond(body);
+  json items = json::parse(R"([{"role":"user","content":"hi"}])");
+  for (const json& item : first["output"]) items.push_back({{"type", "item_reference"}, {"id", item["id"]}});
+  items.push_back(
+      {{"type", "function_call_output"}, {"call_id", first["output"][1]["call_id"]}, {"output", "rain"}});
+  json next = body;
+  next["input"] = items;
+  const json second = respond(next);
+  EXPECT_NE(prompt().find("<think>Hm.</think>\n\n<｜DSML｜tool_calls>"), std::string::npos) << prompt();
+  EXPECT_NE(prompt().find("<tool_result>rain</tool_result>"), std::string::npos);
+  // What was referred to belongs to the conversation, and need not be kept for itself any more.
+  EXPECT_EQ(send("DELETE", "/v1/responses/" + first["id"].get<std::string>()).status, 200);
+  respond({{"input", "more"}, {"previous_response_id", second["id"]}, {"tools", body["tools"]}});
+  EXPECT_NE(prompt().find("<tool_result>rain</tool_result>"), std::string::npos);
+}
+
+TEST_F(ResponsesTest, RetrievesAndDeletes) {
+  serve("hello");
+  for (const bool streamed : {false, true}) {
+    const json made =
+        streamed ? stream({{"input", "hi"}}).back().data["response"] : respond({{"input", "hi"}});
+    const std::string path = "/v1/responses/" + made["id"].get<std::string>();
+    EXPECT_EQ(json::parse(send("GET", path).body), made);
+    EXPECT_EQ(json::parse(send("DELETE", path).body)["deleted"], true);
+    for (const char* method : {"GET", "DELETE"}) {
+      const HttpResponse gone = send(method, path);
+      EXPECT_EQ(gone.status, 404);
+      EXPECT_EQ(json::parse(gone.body)["error"]["code"], "response_not_found");
+    }
+    EXPECT_EQ(refuse({{"input", "x"}, {"previous_response_id", made["id"]}})["code"],
+              "previous_response_not_found");
+  }
+  EXPECT_EQ(send("POST", "/v1/responses/resp_1").status, 405);
+}
+
+TEST_F(ResponsesTest, KeepsNothingThatIsNotToBeKept) {
+  serve("hello");
+  const json unkept = respond({{"input", "hi"}, {"store", false}});
+  EXPECT_EQ(send("GET", "/v1/responses/" + unkept["id"].get<std::string>()).status, 404);
+  Options options;
+  options.response_store_mib = 0;
+  serve("hello", false, options);
+  EXPECT_EQ(send("GET", "/v1/responses/" + respond({{"input", "hi"}})["id"].get<std::string>()).status, 404);
+}
+
+TEST(ResponseStore, StaysWithinItsBound) {
+  ResponseStore store(100000);
+  ResponseHistory history;
+  for (int i = 0; i < 50; ++i) {
+    const std::string id = "resp_" + std::to_string(i);
+    store.keep(id, std::string(5000, 'j'), history, std::string(5000, 'i'),
+               {{"msg_" + std::to_string(i), "{}"}});
+    EXPECT_LE(store.bytes(), 100000U);
+    EXPECT_TRUE(store.json(id)) << i;
+  }
+  EXPECT_FALSE(store.json("resp_0"));
+  EXPECT_FALSE(store.item("msg_0"));
+  EXPECT_TRUE(store.item("msg_49"));
+}
+
+// A turn that others continue is held by them, and counts.
+TEST(ResponseStore, CountsTurnsThatOthersContinue) {
+  ResponseStore store(100000);
+  store.keep("resp_0", "{}", {}, std::string(60000, 'i'), {});
+  store.keep("resp_1", "{}", *store.history("resp_0"), "[]", {});
+  EXPECT_EQ(store.history("resp_1")->size(), 2U);
+  store.remove("resp_0");
+  EXPECT_GT(store.bytes(), 60000U);
+  store.keep("resp_2", "{}", {}, std::string(60000, 'i'), {});
+  EXPECT_FALSE(store.json("resp_1"));  // the older one
+  EXPECT_LE(store.bytes(), 100000U);
+  store.keep("resp_3", "{}", {}, std::string(200000, 'i'), {});
+  EXPECT_FALSE(store.json("resp_3"));
+  EXPECT_EQ(store.bytes(), 0U);
+}
+
+// --- the rest --------------------------------------------------------------------------------------------------------
+
+TEST_F(ResponsesTest, CountsTheInput) {
+  serve("hello");
+  const json body = {{"input", "hi"}, {"instructions", "S"}, {"tools", {function("weather")}}};
+  const HttpResponse count = send("POST", "/v1/responses/input_tokens", body.dump());
+  ASSERT_EQ(count.status, 200) << count.body;
+  EXPECT_EQ(json::parse(count.body)["object"], "response.input_tokens");
+  EXPECT_EQ(json::parse(count.body)["input_tokens"], respond(body)["usage"]["input_tokens"]);
+}
+
+TEST_F(ResponsesTest, GivesLogprobs) {
+  serve("hi");
+  const json body = {{"input", "x"}, {"include", {"message.output_text.logprobs"}}, {"top_logprobs", 2}};
+  const json whole = respond(body)["output"][0]["content"][0]["logprobs"];
+  ASSERT_EQ(whole.size(), 2U);
+  EXPECT_EQ(whole[0]["token"], "h");
+  EXPECT_EQ(whole[0]["top_logprobs"].size(), 2U);
+  json deltas = json::array();
+  for (const Event& event : stream(body))
+    if (event.name == "response.output_text.delta")
+      for (const json& entry : event.data["logprobs"]) deltas.push_back(entry);
+  EXPECT_EQ(deltas, whole);
+}
+
+}  // namespace
+}  // namespace ft::server
