@@ -8,6 +8,7 @@ find_package(Boost 1.81 REQUIRED)  # Asio and Beast: HTTP, coroutines
 find_package(spdlog REQUIRED)  # the server's log
 find_package(CLI11 REQUIRED)  # flags and the config file
 find_package(prometheus-cpp REQUIRED COMPONENTS core)  # /metrics
+find_package(ZLIB REQUIRED)  # gzip bodies of requests
 find_package(GTest REQUIRED)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)  # tokenizer.model of the nano checkpoints
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)  # SIMD of the CPU backend

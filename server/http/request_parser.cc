@@ -24,6 +24,13 @@ bool has_folded_line(std::string_view head) {
   return head.find("\r\n ") != std::string_view::npos || head.find("\r\n\t") != std::string_view::npos;
 }
 
+// Bytes of "http://" or "https://" at the beginning, in any case; 0 if neither is there.
+size_t scheme_length(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"})
+    if (lower(target.substr(0, scheme.size())) == scheme) return scheme.size();
+  return 0;
+}
+
 }  // namespace
 
 RequestParser::RequestParser(const RequestLimits& limits, BodyBudget& budget) : limits_(limits) {
@@ -79,6 +86,8 @@ void RequestParser::end_head() {
   if (hosts_ > 1 || (hosts_ == 0 && request_.http11))
     return refuse_with(
         refusal(400, "malformed HTTP: a request must have exactly one Host header", "malformed_http"));
+  if (!take_absolute_target())
+    return refuse_with(refusal(400, "malformed HTTP: the target names no host", "malformed_http"));
   if (chunked()) {
     // A body of one-byte chunks is six times its size.
     chunks_ = std::make_unique<ChunkDecoder>(limits_.head_bytes, limits_.head_bytes + 8 * limits_.body_bytes,
@@ -88,6 +97,22 @@ void RequestParser::end_head() {
   body_left_ = content_length().value_or(0);
   body_done_ = body_left_ == 0;
   if (body_left_ > limits_.body_bytes) refuse_with(body_too_large());
+}
+
+// A target with a scheme and a host, as it is sent to proxies, counts for its path; its host goes before the Host
+// header's (RFC 9112, 3.2.2). False when it has none.
+bool RequestParser::take_absolute_target() {
+  std::string& target = request_.target;
+  const size_t begin = scheme_length(target);
+  if (begin == 0) return true;
+  const size_t end = std::min(target.find_first_of("/?#", begin), target.size());
+  const std::string host = target.substr(begin, end - begin);
+  if (host.empty()) return false;
+  for (auto& [name, value] : request_.headers)
+    if (name == "host") value = host;
+  target.erase(0, end);
+  if (!target.starts_with('/')) target.insert(0, "/");
+  return true;
 }
 
 size_t RequestParser::feed_body(std::string_view input) {

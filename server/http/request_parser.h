@@ -74,6 +74,7 @@ class RequestParser : private boost::beast::http::basic_parser<true> {
   size_t feed_body(std::string_view input);
   void refuse_with(ApiError error);
   void end_head();
+  bool take_absolute_target();
   bool add_body(std::string_view bytes);
   ApiError body_too_large() const;
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -24,6 +25,7 @@
 #include <utility>
 #include <variant>
 
+#include "server/http/content_coding.h"
 #include "server/http/event_stream.h"
 #include "server/http/request_parser.h"
 #include "server/http/session.h"
@@ -93,6 +95,12 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
   static constexpr uint64_t kUnwantedBytes = 64 << 10;
   // Work on fewer bytes of text is done at once, on more on the text pool.
   static constexpr size_t kInlineBytes = 4 << 10;
+  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  // When a client that has closed its sending side is written to, to see whether it is still there: a closed socket
+  // answers the first bytes with a reset, which the next write finds.
+  static constexpr std::array<std::chrono::milliseconds, 4> kProbeTimes{
+      std::chrono::milliseconds(0), std::chrono::milliseconds(100), std::chrono::milliseconds(400),
+      std::chrono::milliseconds(1600)};
 
   // Ends the session with the coroutine, also when that is dropped half-way: by an exception that is thrown
   // between its steps, where it cannot catch it.
@@ -143,9 +151,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
 
   // `head` gets all of the request but its body, as soon as it is known.
   net::awaitable<bool> answer_one(HttpRequest& head) {
-    RequestParser parser(
-        {static_cast<size_t>(options_.max_header_bytes), static_cast<uint64_t>(options_.max_body_bytes)},
-        bodies_);
+    const auto body_max = static_cast<uint64_t>(service_.body_bytes_max());
+    RequestParser parser({static_cast<size_t>(options_.max_header_bytes), body_max}, bodies_);
     begin_reading();
     const bool has_head = co_await read(parser, true);
     head = parser.request().without_body();
@@ -153,7 +160,6 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     if (!has_head) co_return co_await refuse_unread(parser, head);
     if (const auto refused = service_.admit(head)) co_return co_await refuse_unwanted(parser, head, *refused);
     if (parser.expects_continue() && !parser.done()) {
-      constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
       auto [error, size] =
           co_await net::async_write(stream_, net::buffer(kContinue.data(), kContinue.size()), kUseTuple);
       if (error) co_return false;
@@ -168,7 +174,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     request->arrived = head.arrived = Clock::now();
     waker_ = std::make_shared<Waker>(wake_timer_);
     const auto work = std::make_shared<TextTask<Outcome>>(stream_.get_executor());
-    co_await answer(request, work);
+    co_await answer(request, body_max, work);
     bool alive = false;
     if (work->finished()) {
       Outcome outcome = work->take();
@@ -179,15 +185,19 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       }
     }
     waker_->detach();
-    // Asio would not see the end of the stream a second time, so nobody waits for a request after it.
-    co_return alive&& head.keep_alive && !draining_ && !client_left_;
+    co_return alive&& head.keep_alive && !draining_;
   }
 
   // Has the service answer, here or on the text pool. The work is not finished when the client left before.
-  net::awaitable<void> answer(std::shared_ptr<HttpRequest> request, std::shared_ptr<TextTask<Outcome>> work) {
+  net::awaitable<void> answer(std::shared_ptr<HttpRequest> request, uint64_t body_max,
+                              std::shared_ptr<TextTask<Outcome>> work) {
     using net::experimental::awaitable_operators::operator||;
-    const size_t bytes = request->body.size();
-    auto handle = [&service = service_, request, waker = waker_] {
+    // What a coded body holds is not known before; it counts as a large one.
+    const size_t bytes =
+        is_coded(*request) ? std::max(request->body.size(), TextPool::kSmallBytes + 1) : request->body.size();
+    auto handle = [&service = service_, request, body_max, waker = waker_]() -> Outcome {
+      if (auto decoded = decode_body(*request, body_max); !decoded)
+        return service.refuse_early(*request, decoded.error());
       Outcome outcome = service.handle(*request, [waker] { waker->wake(); });
       request->release_body();
       return outcome;
@@ -215,6 +225,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
   net::awaitable<bool> wait_for_request() {
     if (draining_) co_return false;
     if (buffer_.size() > 0) co_return true;  // pipelined
+    if (half_closed_) co_return false;
     buffer_.shrink_to_fit();
     idle_ = true;
     set_deadline(std::chrono::seconds(options_.idle_seconds));
@@ -231,6 +242,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       buffer_.consume(parser.feed({static_cast<const char*>(bytes.data()), bytes.size()}));
       if (parser.fault()) co_return false;
       if (head_only ? parser.head_done() : parser.done()) co_return true;
+      if (half_closed_) co_return false;  // Asio would not see the end of the stream a second time
       auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kUseTuple);
       buffer_.commit(size);
       if (error || size == 0) co_return false;
@@ -331,12 +343,13 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
           co_await let_others_run();
           continue;
         }
-        if (Clock::now() - silent_since >= keepalive) {
-          out = kKeepAliveComment;
-        } else {
-          co_await wait_until(silent_since + keepalive);
+        const Clock::time_point due = std::min(silent_since + keepalive, next_probe());
+        if (Clock::now() < due) {
+          co_await wait_until(due);
           continue;
         }
+        if (due == next_probe()) ++probes_;
+        out = kKeepAliveComment;
       }
       if (!out.empty()) {
         set_deadline(std::chrono::seconds(options_.write_seconds));
@@ -360,9 +373,17 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       if (pump(*reply, unused)) break;
       if (reply->has_more()) {
         co_await let_others_run();
+      } else if (request.http11 && Clock::now() >= next_probe()) {
+        ++probes_;
+        set_deadline(std::chrono::seconds(options_.write_seconds));
+        auto [error, size] =
+            co_await net::async_write(stream_, net::buffer(kContinue.data(), kContinue.size()), kUseTuple);
+        clear_deadline();
+        if (error) co_return false;
       } else {
         // The engine wakes us; where it could not, we look by ourselves.
-        co_await wait_until(Clock::now() + std::chrono::seconds(options_.keepalive_seconds));
+        const auto look = Clock::now() + std::chrono::seconds(options_.keepalive_seconds);
+        co_await wait_until(request.http11 ? std::min(look, next_probe()) : look);
       }
     }
     const auto work = std::make_shared<TextTask<HttpResponse>>(stream_.get_executor());
@@ -399,22 +420,33 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     co_return state.cancelled() != net::cancellation_type::none || closed_;
   }
 
-  // Returns when the client has closed its sending side, which counts as leaving: clients that want the rest
-  // of a stream do not do that. What it sends meanwhile is the next request.
+  // Returns when the client is gone. One that has only closed its sending side may wait for its reply; which of the two
+  // it is, writing tells. What it sends meanwhile is the next request.
   net::awaitable<void> watch_client() {
     co_await net::this_coro::throw_if_cancelled(false);
-    while (buffer_.size() < kPipelineBytes) {
+    while (buffer_.size() < kPipelineBytes && !half_closed_) {
       auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kUseTuple);
       buffer_.commit(size);
       // A cancellation that met a completed read is known here only: without asking, the next read would
       // never end.
       const bool cancelled = co_await was_cancelled();
-      if (error != net::error::operation_aborted && (error || size == 0)) client_left_ = true;
-      if (error || size == 0 || cancelled) co_return;
+      if (error == net::error::eof) {
+        half_closed_ = true;
+        half_closed_at_ = Clock::now();
+        wake_timer_.cancel();
+      } else if (error || size == 0) {
+        co_return;
+      }
+      if (cancelled) co_return;
     }
-    // Too much was sent ahead; a write will notice if the client leaves.
+    // Too much was sent ahead, or nothing more comes; a write will notice if the client leaves.
     net::steady_timer never(stream_.get_executor(), Clock::time_point::max());
     co_await never.async_wait(kUseTuple);
+  }
+
+  Clock::time_point next_probe() const {
+    return half_closed_ && probes_ < kProbeTimes.size() ? half_closed_at_ + kProbeTimes[probes_]
+                                                        : Clock::time_point::max();
   }
 
   net::awaitable<void> drop_input() {
@@ -502,7 +534,9 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
   bool closed_ = false;
   bool linger_ = false;
   bool reply_sent_ = false;
-  bool client_left_ = false;  // watch_client read the end of what it sends
+  bool half_closed_ = false;  // the client will send nothing more
+  Clock::time_point half_closed_at_;
+  size_t probes_ = 0;  // sent since then
 };
 
 }  // namespace ft::server
