@@ -63,6 +63,8 @@ class CompletionParser {
   size_t held_text() const { return state_ == State::kText || state_ == State::kStart ? buffer_.size() : 0; }
   // True once "</think>" or a reported call has been read; true from the start without thinking.
   bool reasoning_ended() const { return !reasoning_; }
+  // Whether the text so far ends inside a reported call.
+  bool in_call() const { return call_open_; }
 
  private:
   enum class State {

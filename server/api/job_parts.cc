@@ -41,6 +41,20 @@ void bind_format(const ApiCall& call, const OutputFormat& format, bool reasoning
   job.request.constraint = std::make_shared<verify::Constraint>(std::move(constraint));
 }
 
+namespace {
+
+// A model that begins the next turn has ended its own.
+void end_at_next_turn(const ApiCall& call, const RequestParams& params, GenerationJob& job) {
+  for (const std::string_view turn : {encoding::kUserToken, encoding::kAssistantToken}) {
+    const auto token = call.model.tokenizer->id_of(turn);
+    if (!token) continue;
+    job.choice.eos.push_back(*token);
+    if (!params.ignore_eos) job.request.stop_tokens.push_back(*token);
+  }
+}
+
+}  // namespace
+
 ApiResult<GenerationJob> chat_job(const ApiCall& call, const ChatRequest& request,
                                   std::string_view id_prefix) {
   const RequestParams& params = request.params;
@@ -57,6 +71,7 @@ ApiResult<GenerationJob> chat_job(const ApiCall& call, const ChatRequest& reques
   job.choice.parser.tools_offered = request.tools_offered;
   job.choice.parser.eos_in_text = false;
   job.choice.single_call = !request.parallel_tool_calls;
+  end_at_next_turn(call, params, job);
   bind_format(call, params.format, job.choice.parser.thinking, job);
   return job;
 }

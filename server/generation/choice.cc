@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "encoding/chat_profile.h"
 
 namespace ft::server {
 namespace {
@@ -13,6 +14,13 @@ using encoding::ParserEvent;
 int64_t count_characters(const std::string& text) {
   return std::count_if(text.begin(), text.end(),
                        [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
+}
+
+// Tokens of the format, by their text: "<｜...｜>" and the two around reasoning. What spells one out in several
+// tokens is text.
+bool is_control(std::string_view token) {
+  return (token.starts_with("<｜") && token.ends_with("｜>")) || token == encoding::kThinkOpenToken ||
+         token == encoding::kThinkCloseToken;
 }
 
 bool contains(const std::vector<int32_t>& tokens, int32_t token) {
@@ -44,6 +52,13 @@ bool Choice::ends_the_turn(int32_t token) const {
   return contains(options_.eos, token) || contains(options_.stop_tokens, token);
 }
 
+// A control token where the format has none: not the end of reasoning, nor a part of a call's arguments.
+bool Choice::is_stray(int32_t token) const {
+  const std::string_view text = options_.tokenizer->token_bytes(token);
+  if (!is_control(text) || parser_.in_call()) return false;
+  return text != encoding::kThinkCloseToken || parser_.reasoning_ended();
+}
+
 void Choice::feed(scheduler::TokenEvent event) {
   FT_CHECK(!finished_);
   if (stopped_ || options_.silent) return;
@@ -52,6 +67,7 @@ void Choice::feed(scheduler::TokenEvent event) {
   if (reasoning) ++reasoning_tokens_;
   if (ends_the_turn(event.token)) return;  // also with ignore_eos: control text is never shown
   const int32_t token = event.token;
+  if (options_.chat && is_stray(token)) return;
   pending_.push_back(
       {ShownToken{std::move(event), reasoning, known_characters_}, content_known_ + parser_.held_text()});
   add_text(detokenizer_.feed(token));

@@ -24,7 +24,7 @@ struct ChoiceOptions {
   bool chat = true;                                // false: all text is content, nothing is parsed
   encoding::ParserOptions parser;                  // chat only
   bool skip_special = false;                       // control tokens do not show; chat needs false
-  std::vector<int32_t> eos = {1};                  // never shown
+  std::vector<int32_t> eos = {1};                  // end the turn, and are never shown
   std::vector<int32_t> stop_tokens;                // end the request, and are not shown
   std::vector<std::string> stop;                   // end the content, and are not shown
   bool silent = false;                             // nothing of the completion is wanted, only its prompt
@@ -103,6 +103,7 @@ class Choice {
   };
 
   bool ends_the_turn(int32_t token) const;
+  bool is_stray(int32_t token) const;
   void add_text(const std::string& text);
   void add_events(const std::vector<encoding::ParserEvent>& events);
   void add_content(const std::string& text);

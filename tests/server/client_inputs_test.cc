@@ -2,6 +2,7 @@
 // kind, in our own words. What needs a connection is in loopback_test.cc.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -24,11 +25,17 @@ class Server {
   explicit Server(const std::string& says = "Hello.") {
     auto tokenizer = encoding::load_tokenizer(FT_MODELS "/v4-nano-dspark");
     EXPECT_TRUE(tokenizer) << tokenizer.error().message;
-    testing::Script script;
-    for (const int32_t token : (*tokenizer)->encode(says)) script.steps.push_back({token});
-    script.steps.push_back({1});
-    auto backend = std::make_unique<testing::ScriptedBackend>(
-        [script](const scheduler::GenerateRequest&) { return script; });
+    std::vector<int32_t> tokens = (*tokenizer)->encode(says);
+    tokens.push_back(1);
+    auto backend =
+        std::make_unique<testing::ScriptedBackend>([tokens](const scheduler::GenerateRequest& request) {
+          testing::Script script;
+          for (const int32_t token : tokens) {
+            script.steps.push_back({token});
+            if (std::count(request.stop_tokens.begin(), request.stop_tokens.end(), token) > 0) break;
+          }
+          return script;
+        });
     backend_ = backend.get();
     auto model = testing::fake_model(std::move(backend), 1 << 16);
     tokenizer_ = tokenizer->get();
@@ -163,6 +170,23 @@ TEST(ClientInputs, CallsAreFoundHoweverTheyAreWritten) {
     EXPECT_NE(content.find(row.content), std::string::npos) << row.kind << ": " << content;
     EXPECT_EQ(content.find("DSML"), std::string::npos) << row.kind << ": " << content;
     EXPECT_EQ(message["reasoning_content"].get<std::string>().find("DSML"), std::string::npos) << row.kind;
+  }
+}
+
+// Control tokens out of place, which small or hot models write.
+TEST(ClientInputs, ControlTokensNeverShow) {
+  const std::pair<const char*, const char*> rows[] = {
+      {"Hm.</think>It <｜action｜>is 7.", "It is 7."},
+      {"Hm.</think>It is</think> 7.<think>", "It is 7."},
+      {"Hm.</think><｜begin▁of▁sentence｜>It is 7.<｜User｜>Why?", "It is 7."},
+      {"H<think>m<｜title｜>.</think>It is 7.<｜Assistant｜>It is 8.", "It is 7."},
+  };
+  for (const auto& [says, content] : rows) {
+    Server server(says);
+    const json message = json::parse(
+        server.post("/v1/chat/completions", {{"messages", {user("u")}}}).body)["choices"][0]["message"];
+    EXPECT_EQ(message["content"], content) << says;
+    EXPECT_EQ(message["reasoning_content"], "Hm.") << says;
   }
 }
 

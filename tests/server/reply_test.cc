@@ -496,7 +496,7 @@ TEST_F(ReplyTest, CompletionWithEchoAndLogprobs) {
   EXPECT_EQ(logprobs["tokens"].size(), 5U);
   EXPECT_EQ(logprobs["token_logprobs"][0], -0.5);
   EXPECT_EQ(logprobs["top_logprobs"][0], json::parse(R"({"a":-0.25,"h":-0.5})"));
-  EXPECT_EQ(logprobs["text_offset"], json::parse("[0,1,2,2,3]"));  // in characters
+  EXPECT_EQ(logprobs["text_offset"], json::parse("[5,6,7,7,8]"));  // in characters, behind the echo
 }
 
 TEST_F(ReplyTest, StreamedCompletionEchoesFirst) {

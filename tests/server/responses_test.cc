@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -252,7 +253,7 @@ TEST_F(ResponsesTest, ShowsReasoningAsASummaryWhereItIsAskedFor) {
                               {"include", {"reasoning.encrypted_content"}}});
   EXPECT_EQ(shown["output"][0]["summary"], json::parse(R"([{"type":"summary_text","text":"Hm."}])"));
   EXPECT_EQ(shown["output"][0]["encrypted_content"], "Hm.");
-  EXPECT_EQ(shown["usage"]["output_tokens_details"]["reasoning_tokens"], 4);
+  EXPECT_EQ(shown["usage"]["output_tokens_details"]["reasoning_tokens"], 11);  // bytes of "Hm.</think>"
 }
 
 TEST_F(ResponsesTest, SaysWhatTheTokenLimitCut) {
@@ -517,6 +518,66 @@ TEST(ResponseStore, CountsTurnsThatOthersContinue) {
   store.keep("resp_3", "{}", {}, std::string(200000, 'i'), {});
   EXPECT_FALSE(store.json("resp_3"));
   EXPECT_EQ(store.bytes(), 0U);
+}
+
+// --- requests of real programs ---------------------------------------------------------------------------------------
+
+json read_request(const std::string& name) {
+  std::ifstream file(FT_TEST_DATA "/requests/" + name + ".json");
+  EXPECT_TRUE(file) << name;
+  return json::parse(file);
+}
+
+// Long lists are cut short in the files, with words that say so.
+json without_cuts(json body) {
+  json tools = json::array();
+  for (json& tool : body["tools"])
+    if (tool.is_object()) tools.push_back(std::move(tool));
+  body["tools"] = std::move(tools);
+  return body;
+}
+
+TEST_F(ResponsesTest, TakesTheRequestsOfRealPrograms) {
+  serve("Hm.</think>Done.");
+  for (const char* name : {"codex-0.171.0-turn1", "copilot-1.0.102-responses", "opencode-1.18.33-responses",
+                           "pi-0.73.1-responses", "langchain-openai-1.5.13-responses-turn2",
+                           "openai-agents-0.20.0-responses-turn2"}) {
+    const json body = without_cuts(read_request(name)["body"]);
+    const HttpResponse response = send("POST", "/v1/responses", body.dump());
+    EXPECT_EQ(response.status, 200) << name << ": " << response.body;
+    EXPECT_NE(prompt().find("<｜Assistant｜>"), std::string::npos) << name;
+  }
+  json codex = without_cuts(read_request("codex-0.171.0-turn1")["body"]);
+  codex["input"] = read_request("codex-0.171.0-turn3-input-after-two-calls");
+  EXPECT_EQ(stream(codex).back().name, "response.completed");
+  EXPECT_NE(prompt().find(R"(invoke name="multi_agent_v1.close_agent")"), std::string::npos);
+}
+
+TEST_F(ResponsesTest, TakesTheToolsOfOtherModelsAgents) {
+  serve("Done.");
+  const json requests = read_request("codex-0.171.0-other-model-names");
+  json custom = without_cuts(requests["gpt-5.5"]);
+  custom["input"] = "hi";
+  respond(custom);
+  EXPECT_NE(prompt().find(R"({"name": "apply_patch")"), std::string::npos);
+  json added = requests["gpt-6.2-sol"];
+  added["input"] = json::array({added["input0"], {{"role", "user"}, {"content", "hi"}}});
+  respond(added);
+  EXPECT_NE(prompt().find(R"({"name": "functions.exec")"), std::string::npos);
+}
+
+// Its second turn refers to the reasoning of its first.
+TEST_F(ResponsesTest, FollowsTheAiSdksToolLoop) {
+  serve("I need the stock.</think>" + call_of("get_stock"));
+  json second = read_request("ai-sdk-6-openai-responses-turn2")["body"];
+  json first = second;
+  first["input"] = json::array({second["input"][0]});
+  first["reasoning"] = kThinking;
+  const json reply = respond(first);
+  second["input"][1]["id"] = reply["output"][0]["id"];
+  second["reasoning"] = kThinking;
+  respond(second);
+  EXPECT_NE(prompt().find("<think>I need the stock.</think>"), std::string::npos);
 }
 
 // --- the rest --------------------------------------------------------------------------------------------------------
