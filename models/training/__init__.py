@@ -1,0 +1,1 @@
+"""Trains, exports and evaluates the nano checkpoints; README.md has the commands."""

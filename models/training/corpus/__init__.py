@@ -1,0 +1,1 @@
+"""Writes conversations with a seeded random generator; there is no outside text in them."""
