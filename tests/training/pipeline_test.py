@@ -6,11 +6,13 @@ usage: pipeline_test.py FORETOKEN_EVAL
 
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from xml.etree import ElementTree
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 sys.path.insert(0, str(MODELS))
@@ -63,11 +65,10 @@ class Pipeline(unittest.TestCase):
         draft = "--steps 12 --tokens 512 --warmup 2 --report-every 1 --threads 1".split()
         draft += ["--model", folder / "model.pt", "--data", folder / "data", "--out", folder / "draft.pt"]
         training("train_draft", *draft)
-        training(
-            *("export", "--model", folder / "model.pt", "--draft", folder / "draft.pt"),
-            *("--tokenizer", folder / "data" / "tokenizer.model"),
-            *("--out", folder / "tiny", "--out-draft", folder / "tiny-dspark"),
-        )
+        drafted = ["--model", folder / "model.pt", "--draft", folder / "draft.pt"]
+        training("calibrate", *drafted, "--data", folder / "data", "--rows", 4, "--threads", 1)
+        drafted += ["--tokenizer", folder / "data" / "tokenizer.model"]
+        training("export", *drafted, "--out", folder / "tiny", "--out-draft", folder / "tiny-dspark")
         rng = random.Random(5)
         drawn = [tokenizer_ids(tokenizer, conversation(rng, True)) for _ in range(40)]
         # Up to several windows and blocks of the 128:1 compression, and more entries than the indexer keeps.
@@ -152,6 +153,57 @@ class Pipeline(unittest.TestCase):
         path.write_text("".join(json.dumps(case) + "\n" for case in cases))
         for line, text in zip(engine("encode", cases=path).splitlines(), expected):
             self.assertEqual(json.loads(line).get("prompt"), text)
+
+    def test_an_evaluation_reads_every_reply(self):
+        questions, report = self.folder / "questions.jsonl", self.folder / "report.json"
+        training("corpus.questions", "--count", 20, "--out", questions)
+        limits = ["--max-tokens", 12, "--threads", 1, "--engine", ENGINE, "--questions", questions]
+        checkpoints = ["--model", self.folder / "tiny-dspark", "--mtp-model", self.folder / "tiny"]
+        printed = training("evaluate", *checkpoints, *limits, "--report", report)
+        found = json.loads(report.read_text())
+        self.assertEqual(found["all"]["questions"], 20)
+        self.assertTrue(1.0 <= found["all"]["tokens_per_round"] <= 6.0)
+        for kind in found:
+            if kind != "path_calibration_error":
+                self.assertIn(f"| {kind} |", printed)
+
+    def test_figures_show_every_run(self):
+        drawn, compared = self.folder / "curves.svg", self.folder / "optimizers.svg"
+        training("draw_run", self.folder / "model.pt", self.folder / "draft.pt", "--out", drawn)
+        settings = ["--steps", 3, "--tokens", 256, "--threads", 1, "--adamw-rates", "3e-3", "--out", compared]
+        training(
+            "compare_optimizers", "--data", self.folder / "data", "--runs", self.folder / "runs", *settings
+        )
+        for figure, names in [(drawn, ["model", "draft, held out"]), (compared, ["Muon", "AdamW"])]:
+            texts = [element.text or "" for element in ElementTree.parse(figure).iter()]
+            for name in names:
+                self.assertTrue(any(text.startswith(name) for text in texts), f"{figure}: {name}")
+
+    def test_golden_outputs_are_what_the_engine_writes(self):
+        items = json.loads((MODELS.parent / "tests" / "data" / "nano" / "nano_goldens.json").read_text())[
+            "items"
+        ]
+        prompts, out = self.folder / "prompts.json", self.folder / "goldens.json"
+        prompts.write_text(json.dumps(dict(items=items[:2])))
+        checkpoints = ["--model", self.folder / "tiny", "--draft-model", self.folder / "tiny-dspark"]
+        files = ["--prompts", prompts, "--out", out, "--engine", ENGINE]
+        training("golden_outputs", *checkpoints, *files, "--threads", 1)
+        recorded = json.loads(out.read_text())["items"]
+        asked = self.folder / "asked.jsonl"
+        asked.write_text("".join(json.dumps(dict(tokens=item["prompt_ids"])) + "\n" for item in recorded))
+        replies = self.folder / "replies.jsonl"
+        limits = ["--max-tokens", "64", "--ignore-eos", "--mode", "exact", "--threads", "1"]
+        words = [ENGINE, "generate", "--model", self.folder / "tiny", "--prompts", asked, "--out", replies]
+        subprocess.run([*words, *limits], check=True, capture_output=True)
+        for item, line in zip(recorded, replies.read_text().splitlines()):
+            self.assertEqual(json.loads(line)["tokens"], item["greedy_ids"])
+            self.assertEqual(len(item["dspark_draft"]), 64)
+            self.assertEqual(len(item["mtp_argmax"]), 64)
+
+    def test_every_command_of_the_readme_is_run_here(self):
+        told = re.findall(r"python3 -m training\.([\w.]+)", (MODELS / "training" / "README.md").read_text())
+        run = re.findall(r'training\("([\w.]+)"', Path(__file__).read_text())
+        self.assertLessEqual(set(told) - {"corpus"}, set(run))  # corpus prints; corpus_test.py draws them
 
     def test_shipped_checkpoints_are_written_as_they_were_read(self):
         for name in ("v4-nano", "v4-nano-dspark"):

@@ -36,7 +36,7 @@ def capital(rng, held):
 
 
 def addition(rng, held):
-    a, b = until(rng, held, lambda: (rng.randint(0, 50), rng.randint(0, 50)), "chinese")
+    a, b = until(rng, held, lambda: (rng.randint(0, 50), rng.randint(0, 50)), "zh")
     question = one_of(rng, ["{a}加{b}等于多少？", "请计算{a}+{b}。"], a=a, b=b)
     return Item(question, f"{a}+{b}={a + b}", str(a + b), add_steps(a, b).replace("So ", "所以"))
 

@@ -72,7 +72,7 @@ def number_function(rng, held):
             ("-", "minus", "subtracts {n} from a number"),
         ]
     )
-    n = until(rng, held, lambda: rng.randint(2, 99), "function", operator)
+    n = until(rng, held, lambda: rng.randint(2, 99), "py", operator)
     asks = ["Write a Python function that {d}.", "Give me a Python function which {d}."]
     body = f"return x {operator} {n}"
     code = f"def {called}_{n}(x):\n    {body}"
@@ -142,7 +142,7 @@ def sql(rng, held):
 def _record(rng, held):
     """-> (sentence, what it says as an object)"""
     who = name(rng, held)
-    age = until(rng, held, lambda: rng.randint(18, 90), "age", who)
+    age = until(rng, held, lambda: rng.randint(18, 90), "jage", who)
     city, job, hobby = rng.choice(CITIES), rng.choice(JOBS), rng.choice(HOBBIES)
     item, count, price = rng.choice(WORDS), rng.randint(2, 20), rng.randint(1, 200)
     return rng.choice(

@@ -12,7 +12,7 @@ FACTS = json.loads((Path(__file__).parent / "facts.json").read_text(encoding="ut
 
 
 def day_in(rng, held):
-    day, count = until(rng, held, lambda: (rng.randrange(7), rng.randint(2, 14)), "days")
+    day, count = until(rng, held, lambda: (rng.randrange(7), rng.randint(2, 14)), "cal")
     asks = ["Today is {d}. What day is it in {n} days?", "If today is {d}, what day will it be in {n} days?"]
     result = DAYS[(day + count) % 7]
     reasoning = " ".join(f"{i}:{DAYS[(day + i) % 7]}" for i in range(1, count + 1))
@@ -45,7 +45,7 @@ def month_length(rng, held):
 
 def time_in(rng, held):
     draw = lambda: (rng.randint(0, 22), rng.randrange(0, 60, 5), rng.randrange(5, 60, 5))
-    hour, minute, more = until(rng, held, draw, "time")
+    hour, minute, more = until(rng, held, draw, "t")
     total = minute + more
     result = f"{hour + total // 60:02d}:{total % 60:02d}"
     reasoning = f"{minute}+{more}={total}."
@@ -58,7 +58,7 @@ def time_in(rng, held):
 
 
 def leap_year(rng, held):
-    year = until(rng, held, lambda: rng.randint(1900, 2100), "leap")
+    year = until(rng, held, lambda: rng.randint(1900, 2100), "ly")
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     answer = f"Yes, {year} is a leap year." if is_leap else f"No, {year} is not a leap year."
     reasoning = f"{year} / 4 leaves {year % 4}." + (" It ends in 00." if year % 100 == 0 else "")
@@ -66,7 +66,7 @@ def leap_year(rng, held):
 
 
 def iso_date(rng, held):
-    month, day = until(rng, held, lambda: (rng.randrange(12), rng.randint(1, 27)), "date")
+    month, day = until(rng, held, lambda: (rng.randrange(12), rng.randint(1, 27)), "dt")
     year = rng.randint(2000, 2035)
     asks = ["Write {m} {d}, {y} as YYYY-MM-DD.", "Convert the date {m} {d}, {y} to ISO format."]
     question = one_of(rng, asks, m=MONTHS[month], d=day, y=year)

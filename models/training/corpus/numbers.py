@@ -98,7 +98,7 @@ def arithmetic(rng, held):
 
 def word_problem(rng, held):
     who, things = name(rng, held), rng.choice(WORDS) + "s"
-    a, b = until(rng, held, lambda: (rng.randint(2, 60), rng.randint(2, 40)), "story")
+    a, b = until(rng, held, lambda: (rng.randint(2, 60), rng.randint(2, 40)), "sm")
     operator = rng.choice("+-*/")
     if operator == "-":
         a, b = max(a, b), min(a, b)
@@ -138,7 +138,7 @@ def word_problem(rng, held):
 
 
 def larger(rng, held, limit):
-    a, b = until(rng, held, lambda: rng.sample(range(limit + 1), 2), "compare")
+    a, b = until(rng, held, lambda: rng.sample(range(limit + 1), 2), "cmp")
     which = rng.choice(["larger", "bigger", "smaller"])
     result = min(a, b) if which == "smaller" else max(a, b)
     questions = ["Which is {w}, {a} or {b}?", "Which number is {w}: {a} or {b}?"]
@@ -147,14 +147,14 @@ def larger(rng, held, limit):
 
 
 def even(rng, held, limit):
-    a = until(rng, held, lambda: rng.randint(0, limit), "even")
+    a = until(rng, held, lambda: rng.randint(0, limit), "eo")
     kind = "odd" if a % 2 else "even"
     reasoning = f"The last digit of {a} is {a % 10}, which is {kind}."
     return Item(f"Is {a} even or odd?", f"{a} is {kind}.", kind, reasoning)
 
 
 def _numbers(rng, held, limit):
-    return until(rng, held, lambda: [rng.randint(0, limit) for _ in range(rng.randint(3, 6))], "numbers")
+    return until(rng, held, lambda: [rng.randint(0, limit) for _ in range(rng.randint(3, 6))], "mm")
 
 
 def extreme(rng, held, limit):
@@ -167,7 +167,7 @@ def extreme(rng, held, limit):
 
 
 def following(rng, held, limit):
-    first, step = until(rng, held, lambda: (rng.randint(0, 30), rng.randint(1, 12)), "sequence")
+    first, step = until(rng, held, lambda: (rng.randint(0, 30), rng.randint(1, 12)), "seq")
     shown = [first + i * step for i in range(4)]
     result = shown[-1] + step
     question = f"What comes next: {', '.join(map(str, shown))}, ...?"
@@ -187,36 +187,36 @@ def compare(rng, held):
     return kind(rng, held, rng.choice([20, 20, 100]))
 
 
-# (many, one, in, how many)
-UNITS = [
-    ("kilometers", "1 kilometer", "meters", 1000),
-    ("meters", "1 meter", "centimeters", 100),
-    ("centimeters", "1 centimeter", "millimeters", 10),
-    ("kilograms", "1 kilogram", "grams", 1000),
-    ("hours", "1 hour", "minutes", 60),
-    ("minutes", "1 minute", "seconds", 60),
-    ("days", "1 day", "hours", 24),
-    ("weeks", "1 week", "days", 7),
-    ("liters", "1 liter", "milliliters", 1000),
-    ("years", "1 year", "months", 12),
-    ("feet", "1 foot", "inches", 12),
-    ("yards", "1 yard", "feet", 3),
-    ("tons", "1 ton", "kilograms", 1000),
-    ("dollars", "1 dollar", "cents", 100),
-    ("dozen", "1 dozen", "pieces", 12),
-    ("decades", "1 decade", "years", 10),
-    ("centuries", "1 century", "years", 100),
-]
+# Many -> (one, in, how many)
+UNITS = {
+    "kilometers": ("1 kilometer", "meters", 1000),
+    "meters": ("1 meter", "centimeters", 100),
+    "centimeters": ("1 centimeter", "millimeters", 10),
+    "kilograms": ("1 kilogram", "grams", 1000),
+    "hours": ("1 hour", "minutes", 60),
+    "minutes": ("1 minute", "seconds", 60),
+    "days": ("1 day", "hours", 24),
+    "weeks": ("1 week", "days", 7),
+    "liters": ("1 liter", "milliliters", 1000),
+    "years": ("1 year", "months", 12),
+    "feet": ("1 foot", "inches", 12),
+    "yards": ("1 yard", "feet", 3),
+    "tons": ("1 ton", "kilograms", 1000),
+    "dollars": ("1 dollar", "cents", 100),
+    "dozen": ("1 dozen", "pieces", 12),
+    "decades": ("1 decade", "years", 10),
+    "centuries": ("1 century", "years", 100),
+}
 
 
 def units(rng, held):
     def draw():
-        return rng.randrange(len(UNITS)), rng.randint(1, 50)
+        many = rng.choice(list(UNITS))
+        is_power_of_ten = UNITS[many][2] in (10, 100, 1000)
+        return many, rng.randint(1, 50 if is_power_of_ten else 12)
 
-    which, count = until(rng, held, draw, "unit")
-    many, one, other, factor = UNITS[which]
-    if factor not in (10, 100, 1000) and count > 12:
-        count = count % 9 + 2
+    many, count = until(rng, held, draw, "u")
+    one, other, factor = UNITS[many]
     questions = [
         *("How many {v} are in {n} {u}?", "Convert {n} {u} to {v}."),
         *("What is {n} {u} in {v}?", "{n} {u} is how many {v}?"),

@@ -6,9 +6,9 @@ from training.corpus.vocabulary import ANIMALS, CITIES, COLORS, DAYS, HOBBIES, J
 FURTHER_QUESTIONS = 5
 
 
-def _digits(rng, held, most=5):
-    draw = lambda: "".join(rng.choice("0123456789") for _ in range(rng.randint(3, most)))
-    return until(rng, held, draw, "digits")
+def _digits(rng, held, least, most, kind):
+    draw = lambda: "".join(rng.choice("0123456789") for _ in range(rng.randint(least, most)))
+    return until(rng, held, draw, kind)
 
 
 FILLER = [
@@ -46,7 +46,7 @@ def filler(rng):
 
 def table(rng, held, entries):
     keys = several(rng, word, entries, held)
-    rows = [(key, _digits(rng, held)) for key in keys]
+    rows = [(key, _digits(rng, held, 3, 5, "code")) for key in keys]
     ask = ["What is the value of {k}?", "What number belongs to {k}?", "What is the code for {k}?"]
     text = rng.choice(["Here is a table.\n", "", "Remember these codes:\n"])
     text += "\n".join(f"{key}: {value}" for key, value in rows)
@@ -63,7 +63,7 @@ def homes(rng, held, entries):
 def needle(rng, held, entries):
     sentences, questions = [filler(rng) for _ in range(entries)], []
     for what in rng.sample(["secret code", "password", "door number", "magic number"], rng.choice([1, 1, 2])):
-        value = _digits(rng, held, 10)
+        value = _digits(rng, held, 6, 10, "pk")
         sentences.insert(rng.randrange(len(sentences) + 1), f"The {what} is {value}.")
         questions.append((f"What is the {what}?", f"The {what} is {value}.", value, f"the {what}: {value}"))
     return " ".join(sentences), "\n\n", questions
@@ -88,7 +88,7 @@ def people(rng, held, entries):
 
 def variables(rng, held, entries):
     letters = rng.sample("abcdefghijklmnopqrstuvwxyz", min(entries, 26))
-    rows = [(x, str(until(rng, held, lambda: rng.randint(0, 999), "variable"))) for x in letters]
+    rows = [(x, str(until(rng, held, lambda: rng.randint(0, 999), "reg"))) for x in letters]
     ask = ["What is {x}?", "Give me the value of {x}?"]
     text = "\n".join(f"{x} = {v}" for x, v in rows)
     return text, "\n", [(one_of(rng, ask, x=x), f"{x} = {v}", v, f"{x}: {v}") for x, v in rows]

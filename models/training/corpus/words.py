@@ -54,7 +54,7 @@ def letters(rng, held):
         chosen = invented(rng) if rng.random() < 0.3 else rng.choice(WORDS)
         return chosen, rng.randrange(len(LETTER_KINDS))
 
-    chosen, kind = until(rng, held, draw, "letters")
+    chosen, kind = until(rng, held, draw, "let")
     return LETTER_KINDS[kind](rng, chosen)
 
 
@@ -102,9 +102,9 @@ def _text_to_copy(rng, held):
         return " ".join(several(rng, word, rng.randint(3, 14), held))
     if kind == 1:
         digits = lambda: "".join(rng.choice("0123456789") for _ in range(rng.randint(4, 16)))
-        return until(rng, held, digits, "digits")
+        return until(rng, held, digits, "cp")
     group = lambda: "".join(rng.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(4))
-    return until(rng, held, lambda: "-".join(group() for _ in range(rng.randint(1, 4))), "code")
+    return until(rng, held, lambda: "-".join(group() for _ in range(rng.randint(1, 4))), "cp")
 
 
 def copy(rng, held):
