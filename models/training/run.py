@@ -61,7 +61,7 @@ class Run:
         end. at_save() -> measurements that are logged with each save."""
         until = min(until or self.schedule.steps, self.schedule.steps)
         self.model.train()
-        began, before = time.time(), self.seconds
+        began, before, first = time.time(), self.seconds, self.step
         while self.step < until:
             loss, tokens, measured = loss_of(self.step)
             measured = {"objective": loss.item(), **measured}
@@ -70,7 +70,7 @@ class Run:
             self.tokens += tokens
             self.seconds = before + time.time() - began
             if self.step % report_every == 0 or self.step == until:
-                left = (time.time() - began) / (self.step + 1) * (self.schedule.steps - self.step)
+                left = (time.time() - began) / (self.step - first) * (self.schedule.steps - self.step)
                 self._report(measured, f"about {left / 60:.0f} min left")
             if self.step % save_every == 0 or self.step == until:
                 if at_save:

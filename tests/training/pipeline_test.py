@@ -15,6 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
+GOLDENS = MODELS.parent / "tests" / "data" / "nano" / "nano_goldens.json"
 sys.path.insert(0, str(MODELS))
 try:
     import torch
@@ -180,9 +181,7 @@ class Pipeline(unittest.TestCase):
                 self.assertTrue(any(text.startswith(name) for text in texts), f"{figure}: {name}")
 
     def test_golden_outputs_are_what_the_engine_writes(self):
-        items = json.loads((MODELS.parent / "tests" / "data" / "nano" / "nano_goldens.json").read_text())[
-            "items"
-        ]
+        items = json.loads(GOLDENS.read_text())["items"]
         prompts, out = self.folder / "prompts.json", self.folder / "goldens.json"
         prompts.write_text(json.dumps(dict(items=items[:2])))
         checkpoints = ["--model", self.folder / "tiny", "--draft-model", self.folder / "tiny-dspark"]
@@ -199,6 +198,19 @@ class Pipeline(unittest.TestCase):
             self.assertEqual(json.loads(line)["tokens"], item["greedy_ids"])
             self.assertEqual(len(item["dspark_draft"]), 64)
             self.assertEqual(len(item["mtp_argmax"]), 64)
+
+    def test_recorded_outputs_of_the_shipped_model_are_computed_again(self):
+        recorded = json.loads(GOLDENS.read_text())["items"][:2]
+        prompts, out = self.folder / "shipped_prompts.json", self.folder / "shipped.json"
+        prompts.write_text(json.dumps(dict(items=recorded)))
+        training("golden_outputs", "--prompts", prompts, "--out", out, "--engine", ENGINE, "--threads", 1)
+        for before, now in zip(recorded, json.loads(out.read_text())["items"]):
+            for name, value in before.items():
+                if name in ("top2_gap", "logprob_sum", "dspark_confidence_logit"):
+                    difference = numpy.abs(numpy.array(value) - numpy.array(now[name])).max()
+                    self.assertLess(difference, TOLERANCE, name)
+                else:
+                    self.assertEqual(now[name], value, name)
 
     def test_every_command_of_the_readme_is_run_here(self):
         told = re.findall(r"python3 -m training\.([\w.]+)", (MODELS / "training" / "README.md").read_text())
