@@ -5,31 +5,41 @@ from dataclasses import dataclass, field
 
 import torch
 
-from training.train_draft import features
 
+class Reading:
+    """What the main model computes on a token list [T], with the taps of `draft` if there is one."""
 
-@torch.no_grad()
-def mtp_tokens(model, ids):
-    """ids: a token list -> tokens [T]; number t is the MTP block's guess of ids[t + 2], made from ids[: t +
-    2]"""
-    padded = model.padded(torch.tensor([ids]))
-    streams = model.mtp_streams(model.streams(padded)[0], padded)
-    return model.logits(streams, model.mtp[0])[0, : len(ids)].argmax(-1).tolist()
+    @torch.no_grad()
+    def __init__(self, model, ids, draft=None):
+        self.model, self.length = model, len(ids)
+        self.ids = model.padded(torch.tensor([ids]))
+        self.streams, self.taps = model.streams(
+            self.ids, draft.config.dspark_target_layer_ids if draft else ()
+        )
 
+    @torch.no_grad()
+    def logits(self, start=0):
+        """[T - start, V]"""
+        return self.model.logits(self.streams[0, start : self.length])
 
-@torch.no_grad()
-def draft_blocks(model, draft, ids, start):
-    """For an anchor at each position from `start` on -> (greedy drafts, their runners-up, confidence logits),
-    each a list per anchor with one entry per row"""
-    padded = model.padded(torch.tensor([ids]))
-    taps, _ = features(model, padded, draft.config.dspark_target_layer_ids)
-    position = torch.arange(start, len(ids))
-    anchor = padded[0, position]
-    hidden = draft.block(draft.context(taps), torch.zeros_like(position), position, anchor, model.embed)
-    tokens, confidence = draft.greedy(hidden, anchor, model.head)
-    before = torch.cat([anchor[:, None], tokens[:, :-1]], 1)
-    logits = draft.base_logits(hidden, model.head) + draft.markov(before)[1]
-    return tokens.tolist(), logits.topk(2, -1)[1][..., 1].tolist(), confidence.tolist()
+    @torch.no_grad()
+    def mtp_tokens(self):
+        """Tokens [T]; number t is the MTP block's guess of token t + 2, made from those before it."""
+        streams = self.model.mtp_streams(self.streams, self.ids)
+        return self.model.logits(streams, self.model.mtp[0])[0, : self.length].argmax(-1).tolist()
+
+    @torch.no_grad()
+    def draft_blocks(self, draft, start):
+        """For an anchor at each position from `start` on -> (greedy drafts, their runners-up, confidence logits),
+        each a list per anchor with one entry per row"""
+        position = torch.arange(start, self.length)
+        anchor = self.ids[0, position]
+        row = torch.zeros_like(position)
+        hidden = draft.block(draft.context(self.taps), row, position, anchor, self.model.embed)
+        tokens, confidence = draft.greedy(hidden, anchor, self.model.head)
+        before = torch.cat([anchor[:, None], tokens[:, :-1]], 1)
+        logits = draft.base_logits(hidden, self.model.head) + draft.markov(before)[1]
+        return tokens.tolist(), logits.topk(2, -1)[1][..., 1].tolist(), confidence.tolist()
 
 
 @dataclass
@@ -43,7 +53,7 @@ class Rounds:
     confidences: list = field(default_factory=list)  # (logits up to here, accepted) of every drafted token
 
     def add(self, ids, start, blocks):
-        """Reads ids from `start` on in rounds; `blocks` as of draft_blocks()."""
+        """Reads ids from `start` on in rounds; `blocks` as of Reading.draft_blocks()."""
         drafts, runners_up, confidence = blocks
         place, last = start, len(ids) - 1
         while place < last:

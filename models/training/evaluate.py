@@ -17,7 +17,7 @@ import torch
 
 from training.chat_format import DSML, END_THINK, EOS, prompt
 from training.checkpoint import load_checkpoint
-from training.drafting import Rounds, draft_blocks, mtp_tokens, path_calibration_error
+from training.drafting import Reading, Rounds, path_calibration_error
 from training.engine import add_engine_option, replies
 from training.tokenizer import Tokenizer
 
@@ -46,7 +46,9 @@ def is_well_formed_call(text):
 @dataclass
 class Score:
     questions: int = 0
-    right: int = 0
+    right: int = 0  # replies that contain what is expected
+    exact: int = 0  # replies that are what is expected, of those that have a `whole` one
+    whole: int = 0
     certain: int = 0  # replies of which every token was CERTAIN
     calls: int = 0
     well_formed: int = 0
@@ -55,7 +57,17 @@ class Score:
     rounds: Rounds = field(default_factory=Rounds)
 
     def join(self, other):
-        for name in ("questions", "right", "certain", "calls", "well_formed", "mtp_hits", "mtp_guesses"):
+        for name in (
+            "questions",
+            "right",
+            "exact",
+            "whole",
+            "certain",
+            "calls",
+            "well_formed",
+            "mtp_hits",
+            "mtp_guesses",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.rounds.join(other.rounds)
 
@@ -67,7 +79,8 @@ class Score:
 
         return dict(
             questions=self.questions,
-            right=self.right,
+            right=share(self.right, self.questions),
+            exact=share(self.exact, self.whole),
             certain=share(self.certain, self.questions),
             mtp_acceptance=share(self.mtp_hits, self.mtp_guesses),
             tokens_per_round=share(self.rounds.emitted, self.rounds.count),
@@ -76,12 +89,9 @@ class Score:
         )
 
 
-@torch.no_grad()
-def margin(model, ids, start):
+def margin(reading, start):
     """Least distance between the best and the next logit over the tokens from `start` on."""
-    padded = model.padded(torch.tensor([ids]))
-    logits = model.logits(model.streams(padded)[0][0, start - 1 : len(ids) - 1])
-    best = logits.topk(2, -1).values
+    best = reading.logits(start - 1)[:-1].topk(2, -1).values
     return (best[:, 0] - best[:, 1]).min().item()
 
 
@@ -94,15 +104,18 @@ class Evaluation:
     def score(self, question, prompt_ids, reply):
         ids, start, text = prompt_ids + reply, len(prompt_ids), self.tokenizer.decode(reply)
         score = Score(questions=1, right=contains(text, question["answer"]))
-        score.certain = margin(self.model, ids, start) >= CERTAIN
+        if "reply" in question:
+            score.exact, score.whole = text.removesuffix(EOS).split(END_THINK)[-1] == question["reply"], 1
+        reading = Reading(self.model, ids, self.draft)
+        score.certain = margin(reading, start) >= CERTAIN
         if question["answer"].startswith("invoke name="):
             score.calls, score.well_formed = 1, is_well_formed_call(text.removesuffix(EOS))
         if self.mtp_model and len(reply) > 2:
-            guesses = mtp_tokens(self.mtp_model, ids)
+            guesses = Reading(self.mtp_model, ids).mtp_tokens()
             hits = [guesses[t] == ids[t + 2] for t in range(start - 1, len(ids) - 2)]
             score.mtp_hits, score.mtp_guesses = sum(hits), len(hits)
         if self.draft and len(reply) > 2:
-            score.rounds.add(ids, start, draft_blocks(self.model, self.draft, ids, start))
+            score.rounds.add(ids, start, reading.draft_blocks(self.draft, start))
         return score
 
 

@@ -15,7 +15,7 @@ import torch
 from training import safetensors_file
 from training.checkpoint import load_checkpoint
 from training.config import EOS_ID
-from training.drafting import draft_blocks, mtp_tokens
+from training.drafting import Reading
 from training.engine import add_engine_option, replies
 from training.tokenizer import Tokenizer
 
@@ -33,12 +33,6 @@ NOTE = (
 )
 
 
-@torch.no_grad()
-def all_logits(model, ids):
-    padded = model.padded(torch.tensor([ids]))
-    return model.logits(model.streams(padded)[0][0, : len(ids)])
-
-
 def first_difference(logits, prompt, guess):
     """-> (place in `guess`, the token that torch chooses there), or None"""
     chosen = logits[len(prompt) - 1 : len(prompt) - 1 + len(guess)].argmax(-1).tolist()
@@ -46,12 +40,12 @@ def first_difference(logits, prompt, guess):
 
 
 def continuation(model, folder, engine, prompt, guess):
-    """-> (the LENGTH tokens that torch chooses greedily, the logits of prompt and continuation [T,V])"""
+    """-> (the LENGTH tokens that torch chooses greedily, the reading of prompt and continuation)"""
     while True:
-        logits = all_logits(model, prompt + guess)
-        difference = first_difference(logits, prompt, guess)
+        reading = Reading(model, prompt + guess)
+        difference = first_difference(reading.logits(), prompt, guess)
         if difference is None:
-            return guess, logits
+            return guess, reading
         place, token = difference
         kept = guess[:place] + [token]
         options = dict(mode="exact", max_tokens=max(1, LENGTH - len(kept)), ignore_eos=True, drafter="none")
@@ -72,12 +66,13 @@ class Recorder:
 
     def record(self, item, prompt, guess):
         """-> (the item with all outputs, logits [T,V])"""
-        greedy, logits = continuation(self.model, self.folder, self.engine, prompt, guess)
-        ids, first = prompt + greedy, len(prompt)
+        greedy, reading = continuation(self.model, self.folder, self.engine, prompt, guess)
+        ids, first, logits = prompt + greedy, len(prompt), reading.logits()
         choosing = logits[first - 1 : len(ids) - 1]
         best = choosing.topk(2, -1).values
         own = choosing.log_softmax(-1)[torch.arange(LENGTH), torch.tensor(greedy)]
-        drafts, _, confidence = draft_blocks(self.draft_model, self.draft, ids, first)
+        drafted = Reading(self.draft_model, ids, self.draft).draft_blocks(self.draft, first)
+        drafts, _, confidence = drafted
         kept = {key: item[key] for key in ("id", "domain", "messages", "thinking")}
         return {
             **kept,
@@ -90,7 +85,7 @@ class Recorder:
             "answer": item["answer"],
             "topk_active": len(ids) // 4 > self.model.config.index_topk,
             "logprob_sum": round(own.sum().item(), 5),
-            "mtp_argmax": mtp_tokens(self.model, ids)[first - 1 : len(ids) - 1],
+            "mtp_argmax": reading.mtp_tokens()[first - 1 : len(ids) - 1],
             "dspark_draft": drafts,
             "dspark_confidence_logit": [[round(value, 5) for value in row] for row in confidence],
         }, logits

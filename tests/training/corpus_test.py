@@ -126,6 +126,9 @@ class CorpusTest(unittest.TestCase):
         asked = [json.dumps(q["messages"]) for q in questions]
         self.assertGreater(len(set(asked)), 190)
         self.assertEqual(questions, held_out_questions(11, 200))
+        for question in questions:
+            if question["domain"] != "story":
+                self.assertIn(question["answer"], question["reply"])
 
 
 if __name__ == "__main__":

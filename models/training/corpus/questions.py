@@ -1,5 +1,5 @@
-"""Held-out questions for evaluation: JSON Lines {domain, messages, answer, thinking}, as `foretoken-eval
-generate` reads them.
+"""Held-out questions for evaluation: JSON Lines {domain, messages, answer, reply, thinking}, as
+`foretoken-eval generate` reads them. A right reply contains `answer`; `reply` is the whole one.
 
 `python3 -m training.corpus.questions --seed 31337 --count 190 --out held_out.jsonl`
 """
@@ -8,7 +8,7 @@ import argparse
 import json
 import random
 
-from training.chat_format import to_json
+from training.chat_format import calls_text, to_json
 from training.corpus.conversation import KINDS, question_messages, reply_messages, system_message
 from training.corpus.recall import recall
 
@@ -26,12 +26,13 @@ def question(rng, kind, after_call):
     thinking = item.needs_thinking and not item.task
     system = system_message(item, item.system)
     messages = ([system] if system else []) + question_messages(item)
-    expected = item.key
+    expected, reply = item.key, item.final if item.calls else item.answer
     if item.calls and after_call:
         messages += reply_messages(item, "chat")[:-1]
     elif item.calls:
-        expected = f'invoke name="{item.calls[0]["function"]["name"]}"'
-    return dict(domain=kind, messages=messages, answer=expected, thinking=thinking)
+        expected, reply = f'invoke name="{item.calls[0]["function"]["name"]}"', calls_text(item.calls)
+    drawn = dict(domain=kind, messages=messages, answer=expected, thinking=thinking)
+    return drawn if kind == "story" else dict(drawn, reply=reply)  # a story has no one right text
 
 
 def held_out_questions(seed, count):
