@@ -19,7 +19,9 @@ Result<std::unique_ptr<EngineLoop>> EngineLoop::make(Backend& backend, const Che
                                                      const EngineParts& parts) {
   const Result<EngineOptions> options = resolve(requested, checkpoint.config());
   if (!options) return tl::make_unexpected(options.error());
-  if (auto fits = check_memory(memory_parts(checkpoint.config(), *options), backend.memory_limit()); !fits)
+  const std::vector<MemoryPart> memory =
+      memory_parts(checkpoint.config(), draft_layers(checkpoint, *options), *options);
+  if (auto fits = check_memory(memory, backend.memory_limit()); !fits)
     return tl::make_unexpected(fits.error());
   // The drafter runs inside the same backend, whose scratch must be planned before either.
   backend.reserve(checkpoint.config(), options->batch_rows);

@@ -1,12 +1,15 @@
 #include "scheduler/engine_options.h"
 
 #include <algorithm>
+#include <string_view>
+
+#include "core/machine_memory.h"
 
 namespace ft::scheduler {
 
 namespace {
 
-Result<void> in_range(const char* name, int64_t value, int64_t low, int64_t high) {
+Result<void> in_range(std::string_view name, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return {};
   return fail(ErrorCode::kInvalidArgument, "{} is {}, expected {} to {}", name, value, low, high);
 }
@@ -22,22 +25,22 @@ CacheLimits cache_limits(const EngineOptions& options) {
   return limits;
 }
 
-Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config) {
+Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config, const OptionNames& names) {
   if (options.context == 0) options.context = config.max_position_embeddings;
   struct Check {
-    const char* name;
+    std::string_view name;
     int64_t value, low, high;
   };
   const Check checks[] = {
-      {"max sequences", options.max_sequences, 1, 4096},
-      {"context", options.context, 2, config.max_position_embeddings},
-      {"batch rows", options.batch_rows, 1, 65536},
+      {names.max_sequences, options.max_sequences, 1, 4096},
+      {names.context, options.context, 2, config.max_position_embeddings},
+      {names.batch_rows, options.batch_rows, 1, 65536},
       {"prefill chunk", options.prefill_chunk, 1, options.batch_rows},
       {"queue limit", options.queue_max, 1, 1'000'000},
       {"tree nodes", options.tree_nodes, 0, 1024},
       {"tree nodes limit", options.tree_nodes_max, 1, 1024},
-      {"KV bytes", options.kv_bytes, 0, INT64_MAX},
-      {"prefix cache bytes", options.prefix_cache_bytes, 0, INT64_MAX},
+      {names.cache, options.kv_bytes, 0, INT64_MAX},
+      {names.prefix_cache, options.prefix_cache_bytes, 0, INT64_MAX},
   };
   for (const Check& check : checks)
     if (auto ok = in_range(check.name, check.value, check.low, check.high); !ok)
@@ -57,8 +60,9 @@ Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config) 
     const int64_t pages_bytes = options.kv_bytes - footprint.fixed_bytes;
     if (pages_bytes < 0)
       return fail(ErrorCode::kInvalidArgument,
-                  "KV bytes is {}, but {} sequences of the cache need {} before any token is kept",
-                  options.kv_bytes, options.max_sequences, footprint.fixed_bytes);
+                  "{} of {} is too little: {} of {} need {} before any token is kept", names.cache,
+                  bytes_text(options.kv_bytes), names.max_sequences, options.max_sequences,
+                  bytes_text(footprint.fixed_bytes));
     options.cache_tokens = footprint.bytes_per_page_tokens == 0
                                ? options.max_sequences * options.context
                                : pages_bytes / footprint.bytes_per_page_tokens * kPageTokens;

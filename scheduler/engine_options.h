@@ -52,9 +52,19 @@ struct EngineOptions {
   std::function<void(const std::string&)> on_warning;
 };
 
+// How the options are called where they are given, for messages.
+struct OptionNames {
+  std::string max_sequences = "max sequences";
+  std::string context = "context";
+  std::string cache = "cache tokens";
+  std::string batch_rows = "batch rows";
+  std::string prefix_cache = "prefix cache";
+};
+
 // `options` with every 0 replaced by its default for `config`. kInvalidArgument naming the first option out
 // of range.
-Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config);
+Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config,
+                              const OptionNames& names = {});
 
 // The limits of the target's cache under resolved options.
 CacheLimits cache_limits(const EngineOptions& options);

@@ -24,8 +24,15 @@ int64_t cache_bytes(const ModelConfig& config, const std::vector<int>& ratios, c
 
 }  // namespace
 
-std::vector<MemoryPart> memory_parts(const ModelConfig& config, const EngineOptions& options,
-                                     const OptionNames& names) {
+int64_t draft_layers(const Checkpoint& checkpoint, const EngineOptions& options) {
+  const bool wanted = options.drafter.automatic || options.drafter.model != nullptr;
+  if (!wanted || !checkpoint.draft_problem().empty()) return 0;
+  const ModelConfig& config = checkpoint.config();
+  return static_cast<int64_t>(config.compress_ratios.size()) - config.num_hidden_layers;
+}
+
+std::vector<MemoryPart> memory_parts(const ModelConfig& config, int64_t draft_layers,
+                                     const EngineOptions& options, const OptionNames& names) {
   const CacheLimits limits = cache_limits(options);
   const std::string shape =
       fmt::format("{} {}, {} {}, sliding_window {} in {} layers", names.max_sequences, options.max_sequences,
@@ -34,9 +41,9 @@ std::vector<MemoryPart> memory_parts(const ModelConfig& config, const EngineOpti
   parts.push_back({"cache", cache_bytes(config, config.main_ratios(), limits),
                    fmt::format("{} for {} tokens, {} {}, {}", names.cache, options.cache_tokens,
                                names.context, options.context, shape)});
-  const size_t drafts = config.compress_ratios.size() - static_cast<size_t>(config.num_hidden_layers);
-  if (drafts > 0) {
-    parts.push_back({"draft's cache", cache_bytes(config, std::vector<int>(drafts, 0), limits), shape});
+  if (draft_layers > 0) {
+    const std::vector<int> ratios(static_cast<size_t>(draft_layers), 0);
+    parts.push_back({"draft's cache", cache_bytes(config, ratios, limits), shape});
   }
   parts.push_back({"buffers of a step", options.batch_rows * row_bytes(config),
                    fmt::format("{} {}", names.batch_rows, options.batch_rows)});

@@ -8,18 +8,10 @@
 #include "core/error.h"
 #include "core/machine_memory.h"
 #include "core/model_config.h"
+#include "core/weights.h"
 #include "scheduler/engine_options.h"
 
 namespace ft::scheduler {
-
-// How the options are called where they are given, for messages.
-struct OptionNames {
-  std::string max_sequences = "max sequences";
-  std::string context = "context";
-  std::string cache = "cache tokens";
-  std::string batch_rows = "batch rows";
-  std::string prefix_cache = "prefix cache";
-};
 
 struct MemoryPart {
   std::string name;
@@ -27,10 +19,14 @@ struct MemoryPart {
   std::string cause;  // the options and config values that ask for it, with their values
 };
 
-// The parts beside the weights, under resolved options: caches of model and drafts, buffers of a step, cached
-// prefixes.
-std::vector<MemoryPart> memory_parts(const ModelConfig& config, const EngineOptions& options,
-                                     const OptionNames& names = {});
+// Layers of the draft that an engine of these options loads: 0 where it wants none, or the checkpoint was loaded
+// without.
+int64_t draft_layers(const Checkpoint& checkpoint, const EngineOptions& options);
+
+// The parts beside the weights, under resolved options: caches of the model and of the `draft_layers` of the draft
+// that is loaded, buffers of a step, cached prefixes.
+std::vector<MemoryPart> memory_parts(const ModelConfig& config, int64_t draft_layers,
+                                     const EngineOptions& options, const OptionNames& names = {});
 int64_t total_bytes(const std::vector<MemoryPart>& parts);
 // "cache 16384.0 GiB (--kv-cache-mib ...), ...", the largest first.
 std::string memory_text(std::vector<MemoryPart> parts);

@@ -57,13 +57,17 @@ LogLevel log_level(const std::string& name) {
 }
 
 int check(const Options& options) {
-  auto model = load_model(options, [](double) {});
-  if (!model) return report(model.error());
-  const std::string description = describe_json(**model, options);
-  model->reset();  // joins the engine, which may still have something to log
+  auto model = std::make_unique<ServedModel>();
+  const auto loaded = load_model(
+      options, [](double) {}, *model);
+  const std::string error = loaded ? "" : loaded.error().message;
+  // Nothing is known of a folder whose weights cannot be read.
+  const bool found = !model->weights.empty();
+  const std::string description = found ? describe_json(*model, options, error) : "";
+  model.reset();  // joins the engine, which may still have something to log
   stop_logging();
-  fmt::print("{}\n", description);
-  return 0;
+  if (found) fmt::print("{}\n", description);
+  return loaded ? 0 : report(loaded.error());
 }
 
 // A model that is loaded beside what else goes on.
@@ -71,12 +75,14 @@ class Loading {
  public:
   Loading(const Options& options, Service& service)
       : thread_([this, &options, &service] {
-          auto model = load_model(options, [&](double share) { service.set_load_progress(share); });
-          if (model) {
-            watch_.emplace((*model)->weight_files);
-            service.set_model(std::move(*model));
+          auto model = std::make_shared<ServedModel>();
+          auto loaded = load_model(
+              options, [&](double share) { service.set_load_progress(share); }, *model);
+          if (loaded) {
+            watch_.emplace(model->weight_files);
+            service.set_model(std::move(model));
           } else {
-            failure_ = std::move(model.error());
+            failure_ = std::move(loaded.error());
           }
           done_.store(true);
         }) {}

@@ -4,6 +4,7 @@
 #include <exception>
 #include <filesystem>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/backend_factory.h"
@@ -11,7 +12,6 @@
 #include "core/release.h"
 #include "core/weights.h"
 #include "encoding/chat_template.h"
-#include "encoding/ordered_json.h"
 #include "encoding/text_tokens.h"
 #include "scheduler/engine.h"
 #include "server/engine_backend.h"
@@ -85,9 +85,8 @@ class ProgressLog {
 
 }  // namespace
 
-Result<std::shared_ptr<const ServedModel>> load(const Options& options,
-                                                const std::function<void(double)>& progress,
-                                                std::string& needs) {
+Result<void> load(const Options& options, const std::function<void(double)>& progress, ServedModel& model,
+                  std::string& needs) {
   const auto begin = std::chrono::steady_clock::now();
   auto path = model_path(options);
   if (!path) return tl::make_unexpected(path.error());
@@ -105,6 +104,15 @@ Result<std::shared_ptr<const ServedModel>> load(const Options& options,
   if (!checkpoint) return tl::make_unexpected(checkpoint.error());
   for (const std::string& warning : (*checkpoint)->warnings()) log(LogLevel::kWarn, "{}", warning);
   const ModelConfig& config = (*checkpoint)->config();
+  model.path = *path;
+  model.names = options.served_model_names.empty() ? std::vector<std::string>{folder_name(*path)}
+                                                   : options.served_model_names;
+  model.backend_description = why;
+  model.release = release_name(config);
+  model.weights = (*checkpoint)->parts();
+  model.warnings = (*checkpoint)->warnings();
+  model.weight_files = (*checkpoint)->mapped_files();
+
   auto tokenizer = encoding::load_tokenizer(*path);
   if (!tokenizer) return fail(code_of(tokenizer.error()), "{}", tokenizer.error().message);
   if (auto complete = encoding::check_chat_tokens(**tokenizer); !complete) {
@@ -115,64 +123,53 @@ Result<std::shared_ptr<const ServedModel>> load(const Options& options,
                 "{}: the tokenizer has {} tokens, but vocab_size in config.json is {}", *path,
                 (*tokenizer)->vocab_size(), config.vocab_size);
   }
-
-  auto model = std::make_shared<ServedModel>();
-  model->names = options.served_model_names.empty() ? std::vector<std::string>{folder_name(*path)}
-                                                    : options.served_model_names;
-  model->path = *path;
-  model->created =
+  model.tokenizer = std::move(*tokenizer);
+  model.created =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
-  model->profile = chat_profile(options, config);
-  model->thinking = options.thinking;
-  model->default_max_tokens = options.default_max_tokens;
-  model->bos = config.bos_token_id;
-  model->eos.assign(config.eos_token_ids.begin(), config.eos_token_ids.end());
-  model->backend_description = why;
-  model->weight_files = (*checkpoint)->mapped_files();
-  model->tokenizer = std::move(*tokenizer);
-  model->vocabulary = std::make_shared<const grammar::Vocabulary>(
-      encoding::text_tokens(*model->tokenizer, config.vocab_size), model->eos);
+  model.profile = chat_profile(options, config);
+  model.thinking = options.thinking;
+  model.default_max_tokens = options.default_max_tokens;
+  model.bos = config.bos_token_id;
+  model.eos.assign(config.eos_token_ids.begin(), config.eos_token_ids.end());
+  model.vocabulary = std::make_shared<const grammar::Vocabulary>(
+      encoding::text_tokens(*model.tokenizer, config.vocab_size), model.eos);
 
   auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());
-  const auto planned = scheduler::resolve(*requested, config);
+  const auto planned = scheduler::resolve(*requested, config, kOptionNames);
   if (!planned) return tl::make_unexpected(planned.error());
-  const std::vector<scheduler::MemoryPart> memory = scheduler::memory_parts(config, *planned, kOptionNames);
-  needs = scheduler::memory_text(memory);
-  if (auto fits = scheduler::check_memory(memory, (*backend)->memory_limit()); !fits)
-    return tl::make_unexpected(fits.error());
+  model.memory = scheduler::memory_parts(config, scheduler::draft_layers(**checkpoint, *planned), *planned,
+                                         kOptionNames);
+  needs = scheduler::memory_text(model.memory);
+  if (auto fits = scheduler::check_memory(model.memory, (*backend)->memory_limit()); !fits) return fits;
   auto engine = scheduler::Engine::create(**backend, **checkpoint, *requested);
   if (!engine) return tl::make_unexpected(engine.error());
   const scheduler::EngineOptions& resolved = (*engine)->options();
-  model->memory = memory;
-  model->release = release_name(config);
-  model->weights = (*checkpoint)->parts();
-  model->warnings = (*checkpoint)->warnings();
-  model->context = resolved.context;
-  model->cache_tokens = resolved.cache_tokens;
-  model->tree_nodes = resolved.tree_nodes;
-  model->tree_nodes_max = tree_nodes_max(resolved);
-  model->drafter = std::string((*engine)->drafter_name());
-  model->drafters = offered_drafters(**engine);
-  model->costs_origin = (*engine)->costs_origin();
-  model->backend =
+  model.context = resolved.context;
+  model.cache_tokens = resolved.cache_tokens;
+  model.tree_nodes = resolved.tree_nodes;
+  model.tree_nodes_max = tree_nodes_max(resolved);
+  model.drafter = std::string((*engine)->drafter_name());
+  model.drafters = offered_drafters(**engine);
+  model.costs_origin = (*engine)->costs_origin();
+  model.backend =
       std::make_unique<EngineBackend>(std::move(*backend), std::move(*checkpoint), std::move(*engine));
   progress(1.0);
-  if (!model->costs_origin.empty()) log(LogLevel::kInfo, "costs of steps: {}", model->costs_origin);
+  if (!model.costs_origin.empty()) log(LogLevel::kInfo, "costs of steps: {}", model.costs_origin);
   log(LogLevel::kInfo,
       "ready in {:.2f} s: {} with drafter {}, {} {} rows per request and step, context {}, {} cached tokens",
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), model->names.front(),
-      model->drafter, model->tree_nodes == 0 ? "up to" : "always", model->tree_nodes_limit(), model->context,
-      model->cache_tokens);
-  return std::shared_ptr<const ServedModel>(std::move(model));
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), model.names.front(),
+      model.drafter, model.tree_nodes == 0 ? "up to" : "always", model.tree_nodes_limit(), model.context,
+      model.cache_tokens);
+  return {};
 }
 
-Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
-                                                      const std::function<void(double)>& progress) {
+Result<void> load_model(const Options& options, const std::function<void(double)>& progress,
+                        ServedModel& model) {
   std::string needs = "nothing but the weights was asked for yet";
   try {
-    return load(options, progress, needs);
+    return load(options, progress, model, needs);
   } catch (const std::bad_alloc&) {
     const MemoryLimit limit = host_memory_limit();
     return fail(ErrorCode::kTooLarge, "out of memory ({} is {}); needed at least, beside the weights: {}",
@@ -182,58 +179,44 @@ Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
   }
 }
 
-std::string describe_json(const ServedModel& model, const Options& options) {
-  using encoding::Json;
-  Json weights = Json::array();
+std::string describe_json(const ServedModel& model, const Options& options, const std::string& error) {
+  using Json = nlohmann::ordered_json;
+  Json json;
+  json["served_model_names"] = model.names;
+  json["model"] = model.path;
+  json["release"] = model.release;
   for (const WeightPart& part : model.weights) {
-    Json formats = Json::array();
-    for (const std::string& format : part.formats) formats.push_back(format);
-    Json entry = Json::object();
-    entry.set("part", part.name);
-    entry.set("formats", std::move(formats));
-    entry.set("tensors", part.tensors);
-    entry.set("bytes", part.bytes);
-    weights.push_back(std::move(entry));
+    json["weights"].push_back(
+        {{"part", part.name}, {"formats", part.formats}, {"tensors", part.tensors}, {"bytes", part.bytes}});
   }
-  Json memory = Json::array();
+  json["warnings"] = model.warnings;
+  json["backend"] = model.backend_description;
+  if (model.tokenizer) {
+    json["vocab_size"] = model.tokenizer->vocab_size();
+    json["chat_profile"] = model.profile->name;
+    json["thinking"] = model.thinking;
+  }
   for (const scheduler::MemoryPart& part : model.memory) {
-    Json entry = Json::object();
-    entry.set("part", part.name);
-    entry.set("bytes", part.bytes);
-    entry.set("for", part.cause);
-    memory.push_back(std::move(entry));
+    json["memory"].push_back({{"part", part.name}, {"bytes", part.bytes}, {"for", part.cause}});
   }
-  Json warnings = Json::array();
-  for (const std::string& warning : model.warnings) warnings.push_back(warning);
-  Json drafters = Json::array();
-  for (const std::string& name : model.drafters) drafters.push_back(name);
-  Json names = Json::array();
-  for (const std::string& name : model.names) names.push_back(name);
-  Json json = Json::object();
-  json.set("served_model_names", std::move(names));
-  json.set("model", model.path);
-  json.set("release", model.release);
-  json.set("weights", std::move(weights));
-  json.set("memory", std::move(memory));
-  json.set("warnings", std::move(warnings));
-  json.set("backend", model.backend_description);
-  json.set("drafter", model.drafter);
-  json.set("drafters", std::move(drafters));
-  json.set("tree_nodes", static_cast<int64_t>(model.tree_nodes));
-  json.set("tree_nodes_max", static_cast<int64_t>(model.tree_nodes_max));
-  json.set("context", model.context);
-  json.set("cache_tokens", model.cache_tokens);
-  json.set("max_sequences", static_cast<int64_t>(options.max_sequences));
-  json.set("batch_rows", static_cast<int64_t>(options.batch_rows));
-  json.set("prefill_chunk", static_cast<int64_t>(options.prefill_chunk));
-  json.set("prefix_cache_mib", options.prefix_cache_mib);
-  json.set("canary_rate", options.canary_rate);
-  json.set("state_dir", options.state_dir);
-  json.set("costs", model.costs_origin);
-  json.set("vocab_size", static_cast<int64_t>(model.tokenizer->vocab_size()));
-  json.set("chat_profile", model.profile->name);
-  json.set("thinking", model.thinking);
-  return json.dump();
+  if (model.backend) {
+    json["drafter"] = model.drafter;
+    json["drafters"] = model.drafters;
+    json["tree_nodes"] = model.tree_nodes;
+    json["tree_nodes_max"] = model.tree_nodes_max;
+    json["context"] = model.context;
+    json["cache_tokens"] = model.cache_tokens;
+    json["max_sequences"] = options.max_sequences;
+    json["batch_rows"] = options.batch_rows;
+    json["prefill_chunk"] = options.prefill_chunk;
+    json["prefix_cache_mib"] = options.prefix_cache_mib;
+    json["canary_rate"] = options.canary_rate;
+    json["state_dir"] = options.state_dir;
+    json["costs"] = model.costs_origin;
+  }
+  if (!error.empty()) json["error"] = error;
+  // A folder's name may be any bytes.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace ft::server

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "core/error.h"
@@ -12,13 +11,13 @@
 
 namespace ft::server {
 
-// Loads what `options` name, with log lines on the way; `progress` receives the share of the weights that is
-// there, 0 to 1. Errors name file, tensor, key or flag.
-Result<std::shared_ptr<const ServedModel>> load_model(const Options& options,
-                                                      const std::function<void(double)>& progress);
+// Loads what `options` name into `model`, with log lines on the way; `progress` receives the share of the weights
+// that is there, 0 to 1. Errors name file, tensor, key or flag; `model` then holds what was found before.
+Result<void> load_model(const Options& options, const std::function<void(double)>& progress,
+                        ServedModel& model);
 
-// What --check prints: the model, its limits and where it runs, as one JSON object. `options` are those that
-// it was loaded with.
-std::string describe_json(const ServedModel& model, const Options& options);
+// What --check prints, as one JSON object: what was found in the checkpoint, then what serving takes, as far as loading
+// came. `options` are those that it was loaded with; `error` is why it cannot be served, "" where it can.
+std::string describe_json(const ServedModel& model, const Options& options, const std::string& error);
 
 }  // namespace ft::server

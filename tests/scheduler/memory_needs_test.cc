@@ -22,7 +22,7 @@ TEST(MemoryNeeds, CountTheCacheExactly) {
   requested.batch_rows = 64;
   requested.prefill_chunk = 64;
   const EngineOptions options = resolve(requested, checkpoint->config()).value();
-  const std::vector<MemoryPart> parts = memory_parts(checkpoint->config(), options);
+  const std::vector<MemoryPart> parts = memory_parts(checkpoint->config(), 0, options);
   const Model model(*backend, *checkpoint, cache_limits(options));
   ASSERT_EQ(parts[0].name, "cache");
   EXPECT_GE(parts[0].bytes, model.cache().bytes());
@@ -38,7 +38,7 @@ TEST(MemoryNeeds, NameWhatIsTooMuch) {
   const MemoryLimit limit{int64_t{4} << 30, "this machine's memory"};
   const auto refused = [&](std::initializer_list<const char*> fragments) {
     const EngineOptions options = resolve(requested, config).value();
-    const auto fits = check_memory(memory_parts(config, options, names), limit);
+    const auto fits = check_memory(memory_parts(config, 0, options, names), limit);
     ASSERT_FALSE(fits);
     EXPECT_EQ(fits.error().code, ErrorCode::kTooLarge);
     for (const char* fragment : fragments)
@@ -59,7 +59,7 @@ TEST(MemoryNeeds, NameWhatIsTooMuch) {
 TEST(MemoryNeeds, FitWhereTheyFit) {
   const ModelConfig config = config_of(FT_MODELS "/v4-nano/config.json");
   const EngineOptions options = resolve({}, config).value();
-  EXPECT_TRUE(check_memory(memory_parts(config, options), host_memory_limit()));
+  EXPECT_TRUE(check_memory(memory_parts(config, 0, options), host_memory_limit()));
   EXPECT_GT(host_memory_limit().bytes, 0);
   EXPECT_EQ(bytes_text(int64_t{3} << 29), "1.5 GiB");
   EXPECT_EQ(bytes_text(5 << 20), "5 MiB");

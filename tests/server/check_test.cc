@@ -70,6 +70,7 @@ TEST(Check, SaysWhatWasLeftOut) {
   ASSERT_EQ(ended.code, 0) << ended.errors;
   const json found = json::parse(ended.output);
   EXPECT_EQ(found["drafter"], "ngram");
+  for (const json& part : found["memory"]) EXPECT_NE(part["part"], "draft's cache");
   ASSERT_EQ(found["warnings"].size(), 1u);
   EXPECT_NE(found["warnings"][0].get<std::string>().find("the draft is left out"), std::string::npos);
   EXPECT_NE(ended.errors.find("the draft is left out"), std::string::npos);
@@ -108,6 +109,20 @@ TEST(Check, RefusesWithCodeTwoAndTheReason) {
   }
 }
 
+TEST(Check, PrintsWhatWasFoundWhereItCannotServe) {
+  const TempDir directory;
+  const std::string folder = make_form(directory, "base");
+  std::filesystem::remove(folder + "/tokenizer.model");
+  const Ended ended = check(folder);
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_NE(ended.errors.find("neither tokenizer.json nor tokenizer.model is there"), std::string::npos);
+  const json found = json::parse(ended.output);
+  EXPECT_EQ(found["release"], "DeepSeek-V4-Base-DSpark, 5 layers 256 wide");
+  EXPECT_FALSE(found["weights"].empty());
+  EXPECT_NE(found["error"].get<std::string>().find("tokenizer.json"), std::string::npos);
+  EXPECT_FALSE(found.contains("context"));
+}
+
 TEST(Check, MemoryThatIsNotThereIsNamed) {
   const auto expect_named = [](const Ended& ended, const std::vector<std::string>& fragments) {
     EXPECT_EQ(ended.code, 2) << ended.errors;
@@ -118,7 +133,7 @@ TEST(Check, MemoryThatIsNotThereIsNamed) {
                {"the options need ", "memory", "--kv-cache-mib for ", "tokens"});
   expect_named(check(kNano, {"--prefix-cache-mib", "16777216"}), {"--prefix-cache-mib of 16384.0 GiB"});
   expect_named(check(kNano, {"--max-sequences", "4096", "--context", "8192", "--kv-cache-mib", "1"}),
-               {"4096 sequences of the cache need"});
+               {"--kv-cache-mib of 1 MiB is too little: --max-sequences of 4096 need "});
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   // Sanitizers reserve more addresses than any limit would leave them.
 #else
