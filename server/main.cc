@@ -75,12 +75,17 @@ class Loading {
  public:
   Loading(const Options& options, Service& service)
       : thread_([this, &options, &service] {
+          const auto begin = std::chrono::steady_clock::now();
           auto model = std::make_shared<ServedModel>();
           auto loaded = load_model(
               options, [&](double share) { service.set_load_progress(share); }, *model);
           if (loaded) {
             watch_.emplace(model->weight_files);
+            const std::string what = summary(*model);
             service.set_model(std::move(model));
+            // Last: who reads this line may send requests.
+            const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+            log(LogLevel::kInfo, "ready in {:.2f} s: {}", seconds.count(), what);
           } else {
             failure_ = std::move(loaded.error());
           }

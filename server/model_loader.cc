@@ -87,7 +87,6 @@ class ProgressLog {
 
 Result<void> load(const Options& options, const std::function<void(double)>& progress, ServedModel& model,
                   std::string& needs) {
-  const auto begin = std::chrono::steady_clock::now();
   auto path = model_path(options);
   if (!path) return tl::make_unexpected(path.error());
   auto choice = parse_backend_choice(options.backend);
@@ -157,11 +156,6 @@ Result<void> load(const Options& options, const std::function<void(double)>& pro
       std::make_unique<EngineBackend>(std::move(*backend), std::move(*checkpoint), std::move(*engine));
   progress(1.0);
   if (!model.costs_origin.empty()) log(LogLevel::kInfo, "costs of steps: {}", model.costs_origin);
-  log(LogLevel::kInfo,
-      "ready in {:.2f} s: {} with drafter {}, {} {} rows per request and step, context {}, {} cached tokens",
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), model.names.front(),
-      model.drafter, model.tree_nodes == 0 ? "up to" : "always", model.tree_nodes_limit(), model.context,
-      model.cache_tokens);
   return {};
 }
 
@@ -177,6 +171,12 @@ Result<void> load_model(const Options& options, const std::function<void(double)
   } catch (const std::exception& error) {
     return fail(ErrorCode::kUnavailable, "{}", error.what());
   }
+}
+
+std::string summary(const ServedModel& model) {
+  return fmt::format("{} with drafter {}, {} {} rows per request and step, context {}, {} cached tokens",
+                     model.names.front(), model.drafter, model.tree_nodes == 0 ? "up to" : "always",
+                     model.tree_nodes_limit(), model.context, model.cache_tokens);
 }
 
 std::string describe_json(const ServedModel& model, const Options& options, const std::string& error) {

@@ -16,6 +16,9 @@ namespace ft::server {
 Result<void> load_model(const Options& options, const std::function<void(double)>& progress,
                         ServedModel& model);
 
+// A loaded model in one line, for the log.
+std::string summary(const ServedModel& model);
+
 // What --check prints, as one JSON object: what was found in the checkpoint, then what serving takes, as far as loading
 // came. `options` are those that it was loaded with; `error` is why it cannot be served, "" where it can.
 std::string describe_json(const ServedModel& model, const Options& options, const std::string& error);
