@@ -13,11 +13,12 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   // the others the YaRN one, for everything they rotate.
   const Rotations rotations = kind == LayerKind::kSwa ? scope.plan.plain : scope.plan.compressed;
 
-  backend.linear(a.input, w.wq_a, a.query_low, LinearInput::kQ8, LinearOutput::kBF16);
+  const LinearCall down[] = {{a.input, &w.wq_a, a.query_low, LinearInput::kQ8, LinearOutput::kBF16},
+                             {a.input, &w.wkv, a.kv, LinearInput::kQ8, LinearOutput::kBF16}};
+  backend.linears(down);
   backend.rms_norm(a.query_low, w.q_norm, a.query_low);
   backend.linear(a.query_low, w.wq_b, a.query, LinearInput::kQ8, LinearOutput::kBF16);
   backend.query_norm_rope(a.query, config.head_dim, rotations);
-  backend.linear(a.input, w.wkv, a.kv, LinearInput::kQ8, LinearOutput::kBF16);
   backend.store_kv(a.kv, w.kv_norm, rotations, cache.raw, scope.plan.raw_dst);
 
   AttentionArgs args;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/cpu/target.h"
+
 namespace ft {
 
 Result<BackendChoice> parse_backend_choice(std::string_view name) {
@@ -13,7 +15,7 @@ Result<BackendChoice> parse_backend_choice(std::string_view name) {
               name);
 }
 
-Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, int threads,
+Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
                                               std::string* why) {
   std::string reason;
   std::unique_ptr<Backend> backend;
@@ -28,9 +30,11 @@ Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics num
       reason = fmt::format(", because cuda is unavailable: {}", cuda.error().message);
     }
   }
-  if (!backend) {
-    backend = choice == BackendChoice::kReference ? make_reference_backend(numerics)
-                                                  : make_cpu_backend(numerics, threads);
+  if (!backend && choice == BackendChoice::kReference) {
+    backend = make_reference_backend(numerics);
+  } else if (!backend) {
+    if (auto fine = cpu::use_target(cpu.target); !fine) return tl::make_unexpected(std::move(fine.error()));
+    backend = make_cpu_backend(numerics, cpu.threads);
   }
   if (why != nullptr) *why = fmt::format("{} ({}){}", backend->name(), backend->description(), reason);
   return backend;

@@ -16,10 +16,16 @@ enum class BackendChoice : uint8_t { kAuto, kCpu, kCuda, kReference };
 // "auto", "cpu", "cuda" or "reference" (the values of --backend); anything else is kInvalidArgument.
 Result<BackendChoice> parse_backend_choice(std::string_view name);
 
+// How the CPU backend runs. Neither changes a bit of what it computes.
+struct CpuOptions {
+  int threads = 0;              // 0 = all cores
+  std::string target = "auto";  // instruction set: avx512-vnni, avx512, avx2, or the best there is
+};
+
 // kAuto takes the CUDA device if there is one and the CPU otherwise; the others fail with the reason where
-// they cannot be had. `threads` (0 = all cores) is for the CPU. `why` (may be null) receives one line for
-// people: what was chosen and, for a fallback, why not the other.
-Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, int threads,
+// they cannot be had. The target of `cpu` holds for all CPU backends of the process. `why` (may be null)
+// receives one line for people: what was chosen and, for a fallback, why not the other.
+Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
                                               std::string* why);
 
 }  // namespace ft

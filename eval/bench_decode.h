@@ -17,7 +17,7 @@ struct BenchDecodeOptions {
   // What is compared, see parse_arm; the first is the baseline of the ratios.
   std::vector<std::string> arms = {"cpu/none/1", "cpu/auto/4", "cpu/auto/6", "cpu/auto/8",
                                    "cpu/auto/adaptive"};
-  int threads = 0;
+  CpuOptions cpu;
   int32_t concurrency = 1;
   int64_t max_tokens = 64;
   double temperature = 0.0;

@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "core/kv_cache.h"
 #include "core/model.h"
+#include "eval/machine_speed.h"
 #include "eval/random_weights.h"
 
 namespace ft::eval {
@@ -75,7 +76,7 @@ class Slice {
                options_.context, options_.layers, prefill,
                prefill * 1e3 * kRowsMax / static_cast<double>(options_.context) / options_.layers, kRowsMax);
     fmt::print(out_,
-               "us per layer; floor = bytes / copy bandwidth; %% = floor / time\n"
+               "us per layer; floor = bytes / read bandwidth; %% = floor / time\n"
                "{:>4} | {:>8} {:>7} {:>7} {:>5} | {:>7} {:>7} {:>5} | {:>8} {:>7} {:>5} | {:>7} {:>7} | "
                "{:>6} {:>6} {:>5} | {:>7}\n",
                "rows", "experts", "CSA", "floor", "%", "HCA", "floor", "%", "MoE", "floor", "%", "CSAattn",
@@ -140,20 +141,14 @@ class Slice {
   }
 
   void measure_bandwidth() {
-    constexpr int64_t kRowBytes = 128 << 10;
-    constexpr int64_t kRows = 16384;
-    const Buffer from = backend_.allocate(kRowBytes * kRows);
-    const Buffer to = backend_.allocate(kRowBytes * kRows);
-    std::vector<int32_t> order(kRows);
-    std::iota(order.begin(), order.end(), 0);
-    const Buffer indices = backend_.allocate(kRows * sizeof(int32_t));
-    backend_.upload(indices.data(), order.data(), kRows * sizeof(int32_t));
-    const auto* rows = static_cast<const int32_t*>(indices.data());
-    const double seconds =
-        time([&] { backend_.copy_rows(to.data(), from.data(), kRowBytes, rows, rows, kRows); });
-    bandwidth_ = 2.0 * kRowBytes * kRows / seconds;
-    fmt::print(out_, "{}: {}\ncopy of 2 GiB: {:.0f} GB/s read and written\n", backend_.name(),
-               backend_.description(), bandwidth_ / 1e9);
+    constexpr double kSeconds = 2.0;
+    const bool on_host = backend_.name() != "cuda";
+    const MemorySpeed speed =
+        on_host ? measure_host_memory(options_.threads, kSeconds) : measure_device_memory(backend_, kSeconds);
+    bandwidth_ = speed.read_bytes_per_s;
+    fmt::print(out_, "{}: {}\nmemory: read {:.1f} GB/s, copy {:.1f} GB/s (read and written){}\n",
+               backend_.name(), backend_.description(), bandwidth_ / 1e9, speed.copy_bytes_per_s / 1e9,
+               on_host ? "" : "; the copy stands for reading");
   }
 
   double floor_us(double bytes) const { return bytes / bandwidth_ * 1e6; }
@@ -287,7 +282,7 @@ class Slice {
     for (size_t i = 0; i < values.size(); ++i)
       values[i] = static_cast<float>(static_cast<int>(i * 2654435761u >> 20 & 255) - 128) / 64;
     backend_.upload(in.data(), values.data(), values.size() * sizeof(float));
-    fmt::print(out_, "\nlinears alone: us (GB/s, %% of copy bandwidth)\n{:>22} {:>7}", "", "MB");
+    fmt::print(out_, "\nlinears alone: us (GB/s, %% of the read bandwidth)\n{:>22} {:>7}", "", "MB");
     for (const int64_t rows : options_.rows) fmt::print(out_, " | {:>16}", rows);
     fmt::print(out_, "\n");
     for (const Kind& kind : kinds) {

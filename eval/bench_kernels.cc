@@ -11,12 +11,12 @@
 
 #include "core/backend_factory.h"
 #include "eval/bench_cases.h"
-#include "eval/bench_memory.h"
+#include "eval/machine_speed.h"
 
 namespace ft::eval {
 namespace {
 
-constexpr int64_t kRowCounts[] = {1, 2, 4, 8, 16};
+constexpr int64_t kRowCounts[] = {1, 2, 4, 6, 8, 16};
 
 // Median seconds of a call with `rows` rows over calls that fill about `seconds`, each with the next copy of
 // the weights. `wait` returns when the call is done.
@@ -51,7 +51,7 @@ int run_bench_kernels(const BenchKernelOptions& options, std::FILE* out) {
   const auto choice = parse_backend_choice(options.backend);
   if (!choice) return complain(choice.error().message);
   std::string why;
-  auto made = make_backend(*choice, Numerics::kOfficial, options.threads, &why);
+  auto made = make_backend(*choice, Numerics::kOfficial, options.cpu, &why);
   if (!made) return complain(made.error().message);
   Backend& backend = **made;
   std::ofstream file;
@@ -61,7 +61,7 @@ int run_bench_kernels(const BenchKernelOptions& options, std::FILE* out) {
   }
 
   const bool on_host = backend.name() != "cuda";
-  const MemorySpeed memory = on_host ? measure_host_memory(options.threads, options.seconds_per_case)
+  const MemorySpeed memory = on_host ? measure_host_memory(options.cpu.threads, options.seconds_per_case)
                                      : measure_device_memory(backend, options.seconds_per_case);
   fmt::print(out, "backend {}\nmemory: read {:.1f} GB/s, copy {:.1f} GB/s (bytes read and written)\n", why,
              memory.read_bytes_per_s * 1e-9, memory.copy_bytes_per_s * 1e-9);

@@ -1,21 +1,21 @@
-// How fast this machine moves memory: the roofline that kernel times are held against.
+// `foretoken-eval bench memory`: what this machine reads, copies and multiplies at most.
 #pragma once
 
-#include "core/backend.h"
+#include <cstdio>
+
+#include "core/backend_factory.h"
+#include "core/error.h"
 
 namespace ft::eval {
 
-struct MemorySpeed {
-  double read_bytes_per_s = 0.0;
-  double copy_bytes_per_s = 0.0;  // bytes read and bytes written, both counted
+struct BenchMemoryOptions {
+  CpuOptions cpu;
+  double seconds = 1.0;  // per figure
+  int rounds = 5;        // all figures once per round, so that a disturbance meets all of them
 };
 
-// Host memory: each of `threads` threads (0 = all cores) sums, then copies, its own part of 512 MiB; the best
-// of runs that fill about `seconds`.
-MemorySpeed measure_host_memory(int threads, double seconds);
-
-// Memory of a device: copy_rows over 512 MiB, the best of runs that fill about `seconds`; stands for reading
-// too.
-MemorySpeed measure_device_memory(Backend& backend, double seconds);
+// Prints the median and the range of each figure over the rounds: read and copy bandwidth of all threads,
+// with small and with huge pages, and float32 operations per second.
+Result<void> run_bench_memory(const BenchMemoryOptions& options, std::FILE* out);
 
 }  // namespace ft::eval

@@ -10,14 +10,20 @@ int report(const Result<void>& result) {
   return kBadInput;
 }
 
+void add_cpu(CLI::App* command, CpuOptions& cpu) {
+  command->add_option("--threads", cpu.threads, "CPU threads, 0 = all cores")
+      ->check(within(0, 1024))
+      ->capture_default_str();
+  command->add_option("--cpu-target", cpu.target, "instruction set: auto, avx512-vnni, avx512 or avx2")
+      ->capture_default_str();
+}
+
 void add_session(CLI::App* command, SessionOptions& session) {
   command->add_option("--model", session.model, "checkpoint directory")->required();
   command->add_option("--backend", session.backend, "auto, cpu, cuda or reference")->capture_default_str();
   command->add_option("--mode", session.mode, "numerics: official (as served) or exact")
       ->capture_default_str();
-  command->add_option("--threads", session.threads, "CPU threads, 0 = all cores")
-      ->check(within(0, 1024))
-      ->capture_default_str();
+  add_cpu(command, session.cpu);
 }
 
 }  // namespace ft::eval

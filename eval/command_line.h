@@ -47,7 +47,9 @@ inline constexpr int kBadInput = 2;
 // 0, or kBadInput after the message on stderr.
 int report(const Result<void>& result);
 
-// --model, --backend, --mode, --threads.
+// --threads, --cpu-target.
+void add_cpu(CLI::App* command, CpuOptions& cpu);
+// --model, --backend, --mode, and those of add_cpu.
 void add_session(CLI::App* command, SessionOptions& session);
 
 // Each adds its commands to `app`; the one that is chosen sets `run`.

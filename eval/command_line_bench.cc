@@ -4,6 +4,7 @@
 #include "eval/bench_decode.h"
 #include "eval/bench_flash_slice.h"
 #include "eval/bench_kernels.h"
+#include "eval/bench_memory.h"
 #include "eval/bench_prefix.h"
 #include "eval/bench_scheduler.h"
 #include "eval/bench_speculation.h"
@@ -24,9 +25,7 @@ void add_decode(CLI::App& bench, Run& run) {
       ->add_option("--arm", options->arms,
                    "backend/drafter/nodes or .../adaptive, several; the first is the baseline")
       ->capture_default_str();
-  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")
-      ->check(within(0, 1024))
-      ->capture_default_str();
+  add_cpu(command, options->cpu);
   command->add_option("--concurrency", options->concurrency, "requests at a time")
       ->check(within(1, 1024))
       ->capture_default_str();
@@ -50,9 +49,7 @@ void add_kernels(CLI::App& bench, Run& run) {
   CLI::App* command =
       bench.add_subcommand("kernels", "ops at the shapes of V4-Flash against the memory bandwidth");
   command->add_option("--backend", options->backend, "auto, cpu, cuda or reference")->capture_default_str();
-  command->add_option("--threads", options->threads, "CPU threads, 0 = all cores")
-      ->check(within(0, 1024))
-      ->capture_default_str();
+  add_cpu(command, options->cpu);
   command->add_option("--seconds", options->seconds_per_case, "of each case")
       ->check(within(0.001, 3600.0))
       ->capture_default_str();
@@ -65,17 +62,33 @@ void add_kernels(CLI::App& bench, Run& run) {
       [&run, options] { run = [options](std::FILE* out) { return run_bench_kernels(*options, out); }; });
 }
 
+void add_memory(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchMemoryOptions>();
+  CLI::App* command =
+      bench.add_subcommand("memory", "read and copy bandwidth and arithmetic of this machine");
+  add_cpu(command, options->cpu);
+  command->add_option("--seconds", options->seconds, "of each figure")
+      ->check(within(0.001, 3600.0))
+      ->capture_default_str();
+  command->add_option("--rounds", options->rounds, "of all figures")
+      ->check(within(1, 1000))
+      ->capture_default_str();
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_memory(*options, out)); };
+  });
+}
+
 void add_engine(CLI::App& bench, Run& run) {
   struct Options {
     SessionOptions session;
     FlashSliceOptions slice;
   };
   auto options = std::make_shared<Options>();
-  options->session.backend = "cuda";
   CLI::App* command = bench.add_subcommand(
       "engine", "a slice of V4-Flash: true dimensions, random weights, time per layer against its bytes");
   command->add_option("--backend", options->session.backend, "auto, cpu, cuda or reference")
       ->capture_default_str();
+  add_cpu(command, options->session.cpu);
   command->add_option("--config", options->slice.config, "config.json of the model to slice")
       ->capture_default_str();
   command->add_option("--layers", options->slice.layers, "layers, CSA and HCA in turn")
@@ -92,6 +105,7 @@ void add_engine(CLI::App& bench, Run& run) {
       ->capture_default_str();
   command->callback([&run, options] {
     run = [options](std::FILE* out) -> int {
+      options->slice.threads = options->session.cpu.threads;
       const auto backend = open_backend(options->session);
       if (!backend) return report(tl::make_unexpected(backend.error()));
       return report(bench_flash_slice(**backend, options->slice, out));
@@ -206,6 +220,7 @@ void add_bench_commands(CLI::App& app, Run& run) {
   add_prefix(*bench, run);
   add_scheduler(*bench, run);
   add_kernels(*bench, run);
+  add_memory(*bench, run);
   add_engine(*bench, run);
 }
 

@@ -104,7 +104,7 @@ class ModelGrid {
   Result<void> open_threads(int threads, Session& session) {
     SessionOptions options = options_.session;
     options.model = model_;
-    options.threads = threads;
+    options.cpu.threads = threads;
     auto opened = open_session(options);
     if (!opened) return tl::make_unexpected(opened.error());
     session = std::move(*opened);

@@ -13,7 +13,7 @@
 namespace ft::eval {
 
 struct IdentityOptions {
-  SessionOptions session;    // `threads` is not used: each cell has its own number
+  SessionOptions session;    // cpu.threads is not used: each cell has its own number
   std::string second_model;  // another checkpoint, with another drafter; "" = none
   std::string prompts;       // JSON Lines, see read_domain_prompts
   int64_t tokens = 200'000;  // compared at least; every cell is run at least once

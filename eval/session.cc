@@ -75,7 +75,7 @@ Result<std::unique_ptr<Backend>> open_backend(const SessionOptions& options) {
   if (!numerics) return tl::make_unexpected(numerics.error());
   const Result<BackendChoice> choice = parse_backend_choice(options.backend);
   if (!choice) return tl::make_unexpected(choice.error());
-  return make_backend(*choice, *numerics, options.threads, nullptr);
+  return make_backend(*choice, *numerics, options.cpu, nullptr);
 }
 
 Result<Session> open_session(const SessionOptions& options) {

@@ -17,7 +17,7 @@ struct SessionOptions {
   std::string model;             // checkpoint directory
   std::string backend = "auto";  // auto, cpu, cuda, reference
   std::string mode = "official";
-  int threads = 0;  // CPU threads, 0 = all cores
+  CpuOptions cpu;
 };
 
 // A checkpoint loaded for a backend. The backend outlives the checkpoint.

@@ -93,7 +93,7 @@ Result<void> load(const Options& options, const std::function<void(double)>& pro
   if (!choice) return tl::make_unexpected(choice.error());
   std::string why;
   const Numerics numerics = options.mode == "exact" ? Numerics::kExact : Numerics::kOfficial;
-  auto backend = make_backend(*choice, numerics, options.threads, &why);
+  auto backend = make_backend(*choice, numerics, {options.threads, options.cpu_target}, &why);
   if (!backend) return tl::make_unexpected(backend.error());
   log(LogLevel::kInfo, "backend {}", why);
 

@@ -1,5 +1,5 @@
-// The list of the server's options: each stands here once, with its flag, help and range. The command line, the config
-// file, --help and the JSON of the log come from it. Its default stands in options.h.
+// The list of the server's options: each stands here once, with its flag, help and range. The command line,
+// the config file, --help and the JSON of the log come from it. Its default stands in options.h.
 #pragma once
 
 #include <array>
@@ -31,8 +31,8 @@ struct Anything {};
 // A list whose entries are told to nobody.
 struct Secret {};
 
-// Calls visit(text, member, bounds) for every option, in the order of --help; bounds are Range for numbers, OneOf for
-// words, else Anything or Secret.
+// Calls visit(text, member, bounds) for every option, in the order of --help; bounds are Range for numbers,
+// OneOf for words, else Anything or Secret.
 template <class AnyOptions, class Visit>
 void visit_options(AnyOptions& o, Visit&& visit) {
   constexpr double kMebibytesMax = 1 << 24;
@@ -46,6 +46,9 @@ void visit_options(AnyOptions& o, Visit&& visit) {
   visit({kModel, "mode", "official (activation quantisation as trained) or exact"}, o.mode,
         OneOf{"official", "exact"});
   visit({kModel, "threads", "Threads of the CPU backend, 0 = all cores"}, o.threads, Range{0, 1024});
+  visit({kModel, "cpu-target",
+         "Instruction set of the CPU backend; auto takes the best, and all give the same replies"},
+        o.cpu_target, OneOf{"auto", "avx512-vnni", "avx512", "avx2"});
   visit({kModel, "drafter", "Where drafts come from; auto takes what the checkpoint has"}, o.drafter,
         OneOf(draft::drafter_names().begin(), draft::drafter_names().end()));
   visit({kModel, "tree-nodes",

@@ -20,6 +20,7 @@ struct Options : HttpOptions {
   std::string backend = "auto";                 // auto, cpu, cuda, reference
   std::string mode = "official";                // official, exact
   int threads = 0;                              // of the CPU backend; 0 = all cores
+  std::string cpu_target = "auto";              // its instruction set (core/cpu/target.h)
   std::string drafter = "auto";                 // one of draft::drafter_names()
   int tree_nodes = 0;               // rows verified per request and step; 0 = the scheduler decides
   std::string tree = "best-first";  // best-first, chain

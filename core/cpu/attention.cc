@@ -9,7 +9,6 @@
 #include "core/check.h"
 #include "core/cpu/indexer.h"
 #include "core/cpu/lanes-inl.h"
-#include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -69,36 +68,44 @@ HWY_INLINE void score_tile(const HeadBlock& block, int first_head, int64_t first
   const float* keys[kTileKeys];
   for (int h = 0; h < kTileHeads; ++h) q[h] = block.q[std::min(first_head + h, block.heads - 1)];
   for (int k = 0; k < kTileKeys; ++k) keys[k] = block.keys[std::min(first_key + k, block.count - 1)];
-  V sum[kTileHeads][kTileKeys];
-#pragma GCC unroll 4
-  for (int h = 0; h < kTileHeads; ++h) {
-#pragma GCC unroll 4
-    for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::Zero(d);
-  }
-  int64_t c = 0;
-  for (; c + kLanes <= block.head_dim; c += kLanes) {
-    V key[kTileKeys];
-#pragma GCC unroll 4
-    for (int k = 0; k < kTileKeys; ++k) key[k] = hn::LoadU(d, keys[k] + c);
+  // On AVX2 the lower eight of the sixteen lanes first, over all columns, so that all sums stay in registers.
+  Sixteen total[kTileHeads][kTileKeys];
+  for (int p = 0; p < kParts; ++p) {
+    V sum[kTileHeads][kTileKeys];
 #pragma GCC unroll 4
     for (int h = 0; h < kTileHeads; ++h) {
-      const V query = hn::LoadU(d, q[h] + c);
 #pragma GCC unroll 4
-      for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::MulAdd(query, key[k], sum[h][k]);
+      for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::Zero(d);
     }
-  }
-  if (c < block.head_dim) {
-    const auto mask = hn::FirstN(d, static_cast<size_t>(block.head_dim - c));
+    int64_t c = p * kLanes;
+    for (; c + kLanes <= block.head_dim; c += kSumLanes) {
+      V key[kTileKeys];
+#pragma GCC unroll 4
+      for (int k = 0; k < kTileKeys; ++k) key[k] = hn::LoadU(d, keys[k] + c);
+#pragma GCC unroll 4
+      for (int h = 0; h < kTileHeads; ++h) {
+        const V query = hn::LoadU(d, q[h] + c);
+#pragma GCC unroll 4
+        for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::MulAdd(query, key[k], sum[h][k]);
+      }
+    }
+    if (c < block.head_dim) {
+      for (int h = 0; h < kTileHeads; ++h) {
+        const V query = load_first(q[h] + c, block.head_dim - c);
+        for (int k = 0; k < kTileKeys; ++k)
+          sum[h][k] = hn::MulAdd(query, load_first(keys[k] + c, block.head_dim - c), sum[h][k]);
+      }
+    }
+#pragma GCC unroll 4
     for (int h = 0; h < kTileHeads; ++h) {
-      const V query = hn::MaskedLoad(mask, d, q[h] + c);
-      for (int k = 0; k < kTileKeys; ++k)
-        sum[h][k] = hn::MulAdd(query, hn::MaskedLoad(mask, d, keys[k] + c), sum[h][k]);
+#pragma GCC unroll 4
+      for (int k = 0; k < kTileKeys; ++k) total[h][k].part[p] = sum[h][k];
     }
   }
 #pragma GCC unroll 4
   for (int h = 0; h < kTileHeads; ++h) {
     if (first_head + h >= block.heads) break;
-    const V4 dots = sum_lanes4(sum[h][0], sum[h][1], sum[h][2], sum[h][3]);
+    const V4 dots = sum_lanes4(total[h][0], total[h][1], total[h][2], total[h][3]);
     hn::StoreU(hn::Mul(dots, hn::Set(d4, scale)), d4,
                block.scores + (first_head + h) * block.stride + first_key);
   }
@@ -112,13 +119,16 @@ HWY_INLINE float soften(float* scores, int64_t count, float sink, bool official)
   V top = hn::LoadU(d, scores);
   for (int64_t i = kLanes; i < padded; i += kLanes) top = hn::Max(top, hn::LoadU(d, scores + i));
   const V largest = hn::MaxOfLanes(d, top);
-  V total = hn::Zero(d);
-  for (int64_t i = 0; i < padded; i += kLanes) {
-    const V weight = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), largest));
-    total = hn::Add(total, weight);
-    hn::StoreU(round_if(d, weight, official), d, scores + i);
+  Sixteen total = zero16();
+  for (int64_t i = 0; i < padded; i += kSumLanes) {
+    for (int p = 0; p < kParts; ++p) {
+      float* at = scores + i + p * kLanes;
+      const V weight = exp_lanes(d, hn::Sub(hn::LoadU(d, at), largest));
+      total.part[p] = hn::Add(total.part[p], weight);
+      hn::StoreU(round_if(d, weight, official), d, at);
+    }
   }
-  return sum_lanes(total) + std::exp(sink - hn::GetLane(largest));
+  return sum_lanes(total) + exp_one(sink - hn::GetLane(largest));
 }
 
 // sums[h, columns] += weights[h, k] * key[k, columns] over keys [begin, end) in order.

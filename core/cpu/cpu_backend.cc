@@ -25,9 +25,10 @@ void CpuBackend::do_reserve(const ModelConfig& config, int64_t rows) {
   const int64_t moe = config.moe_intermediate_size;
   const int64_t linear =
       hc_mult_ * rows *
-      padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
-                               config.num_attention_heads * config.head_dim}));
-  const int64_t experts = 2 * rows * d + (pairs + rows) * (4 * moe + d);
+      (padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
+                                config.num_attention_heads * config.head_dim})) +
+       config.o_groups * kBlockColumns);
+  const int64_t experts = 3 * rows * padded_columns(d) + (pairs + rows) * (4 * padded_columns(moe) + d);
   int64_t compressed_max = config.index_topk;
   for (const int ratio : config.compress_ratios) {
     if (layer_kind(ratio) == LayerKind::kHca)
@@ -77,15 +78,25 @@ void CpuBackend::do_embed(const int32_t* tokens, const Weight& table, int stream
   }
 }
 
-CpuBackend::Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, WeightFormat format,
-                                         bool quantize) {
-  const bool paired = wants_paired(format);
-  if (!paired && !quantize && k % 32 == 0) return {x.data, x.stride};
-  const int64_t stride = groups * padded_columns(k);
-  const PrepareJob job{x.data, x.stride, k, groups, paired, quantize, scratch_.take<float>(x.rows * stride)};
-  parallel_.run(x.rows, x.rows * stride / (quantize ? 4 : 8),
+PrepareJob CpuBackend::preparation(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize) {
+  PrepareJob job{x, k, groups, wants_paired(format), quantize};
+  const int64_t columns = x.rows * groups * padded_columns(k);
+  if (quantize && groups == 1 && takes_codes(format)) {
+    job.coarse = scratch_.take<int16_t>(columns);
+    job.fine = scratch_.take<int16_t>(columns);
+    job.scale = scratch_.take<float>(columns / kBlockColumns);
+    job.has_fine = scratch_.take<uint8_t>(columns / kBlockColumns);
+  } else if (job.paired || quantize || k % 32 != 0 || groups != 1) {
+    job.floats = scratch_.take<float>(columns);
+  }
+  return job;
+}
+
+Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize) {
+  const PrepareJob job = preparation(x, k, groups, format, quantize);
+  parallel_.run(x.rows, x.rows * x.cols / (quantize ? 4 : 8),
                 [&](int64_t begin, int64_t end, int) { prepare_rows(job, begin, end); });
-  return {job.out, stride};
+  return job.prepared();
 }
 
 void CpuBackend::run_linear(const LinearJob& job) {
@@ -113,7 +124,7 @@ void CpuBackend::run_jobs(const std::vector<LinearJob>& jobs) {
 const float* CpuBackend::mixes(Matrix streams, const Weight& fn) {
   float* z = scratch_.take<float>(streams.rows * fn.rows);
   const Prepared x = prepare(streams, fn.cols, 1, fn.format, false);
-  run_linear({&fn, 1, x.data, x.stride, nullptr, streams.rows, z, fn.rows, false});
+  run_linear({&fn, 1, x, nullptr, streams.rows, z, fn.rows, false});
   return z;
 }
 
@@ -162,13 +173,35 @@ void CpuBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
 }
 
 void CpuBackend::do_linear(const LinearCall& call) {
-  const Weight& weight = *call.weight;
+  do_linears(std::span(&call, 1));
+}
+
+// All products are one start of the team, and calls that read the same rows in the same form share them.
+void CpuBackend::do_linears(std::span<const LinearCall> calls) {
   scratch_.reset();
-  const bool has_scale = weight.format == WeightFormat::kFp8Block || weight.format == WeightFormat::kFp4Row;
-  const Prepared in = prepare(call.x, weight.cols, call.groups, weight.format,
-                              official_ && has_scale && call.input == LinearInput::kQ8);
-  run_linear({&weight, call.groups, in.data, in.stride, nullptr, call.x.rows, call.y.data, call.y.stride,
-              official_ && call.output == LinearOutput::kBF16});
+  const auto quantizes = [&](const LinearCall& call) {
+    const WeightFormat format = call.weight->format;
+    return official_ && call.input == LinearInput::kQ8 &&
+           (format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row);
+  };
+  jobs_.clear();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const LinearCall& call = calls[i];
+    const Weight& weight = *call.weight;
+    const auto same_rows = [&](const LinearCall& other) {
+      return other.x.data == call.x.data && other.x.stride == call.x.stride && other.groups == call.groups &&
+             other.weight->cols == weight.cols && quantizes(other) == quantizes(call) &&
+             same_form(other.weight->format, weight.format);
+    };
+    const auto before = calls.first(i);
+    const auto found = std::ranges::find_if(before, same_rows);
+    const Prepared in = found != before.end()
+                            ? jobs_[static_cast<size_t>(found - before.begin())].x
+                            : prepare(call.x, weight.cols, call.groups, weight.format, quantizes(call));
+    jobs_.push_back({&weight, call.groups, in, nullptr, call.x.rows, call.y.data, call.y.stride,
+                     official_ && call.output == LinearOutput::kBF16});
+  }
+  run_jobs(jobs_);
 }
 
 void CpuBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
@@ -277,7 +310,7 @@ void CpuBackend::do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens
   scratch_.reset();
   float* scores = scratch_.take<float>(x.rows * experts);
   const Prepared in = prepare(x, x.cols, 1, moe.gate.format, false);
-  run_linear({&moe.gate, 1, in.data, in.stride, nullptr, x.rows, scores, experts, false});
+  run_linear({&moe.gate, 1, in, nullptr, x.rows, scores, experts, false});
   const RouteJob job{&moe, tokens, scores, k, route_scale, ids, weights};
   parallel_.run(x.rows, x.rows * experts * (k + 2),
                 [&](int64_t begin, int64_t end, int) { route_rows(job, begin, end); });
@@ -289,47 +322,48 @@ void CpuBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, con
   const int64_t expert_count = static_cast<int64_t>(moe.experts.size());
   const int64_t rows = x.rows, pairs = rows * k, all = pairs + rows;
   const int64_t d = x.cols, width = moe.shared.w1.rows;
-  const WeightFormat format = moe.shared.w1.format;
   groups_.build(ids, weights, rows, k, expert_count);
 
-  // Routed and shared experts may differ in format, but all quantised formats read the same prepared rows.
-  const Prepared in = prepare(x, d, 1, format, official_);
+  // Routed and shared experts may differ in what their weights want of the rows.
+  const WeightFormat routed_format = moe.experts[0].w1.format, shared_format = moe.shared.w1.format;
+  const Prepared shared_in = prepare(x, d, 1, shared_format, official_);
+  const Prepared routed_in =
+      same_form(routed_format, shared_format) ? shared_in : prepare(x, d, 1, routed_format, official_);
   float* gate = scratch_.take<float>(all * width);
   float* up = scratch_.take<float>(all * width);
   jobs_.clear();
-  const auto add_inputs = [&](const ExpertWeights& expert, const int32_t* x_rows, int64_t count,
-                              int64_t first) {
-    jobs_.push_back(
-        {&expert.w1, 1, in.data, in.stride, x_rows, count, gate + first * width, width, official_});
-    jobs_.push_back({&expert.w3, 1, in.data, in.stride, x_rows, count, up + first * width, width, official_});
+  const auto add_inputs = [&](const ExpertWeights& expert, const Prepared& in, const int32_t* x_rows,
+                              int64_t count, int64_t first) {
+    jobs_.push_back({&expert.w1, 1, in, x_rows, count, gate + first * width, width, official_});
+    jobs_.push_back({&expert.w3, 1, in, x_rows, count, up + first * width, width, official_});
   };
   for (int64_t e = 0; e < expert_count; ++e) {
     const int32_t first = groups_.first[e], count = groups_.first[e + 1] - first;
-    if (count > 0) add_inputs(moe.experts[e], groups_.row.data() + first, count, first);
+    if (count > 0) add_inputs(moe.experts[e], routed_in, groups_.row.data() + first, count, first);
   }
-  add_inputs(moe.shared, nullptr, rows, pairs);
+  add_inputs(moe.shared, shared_in, nullptr, rows, pairs);
   run_jobs(jobs_);
 
-  const int64_t padded = padded_columns(width);
-  float* hidden = scratch_.take<float>(all * padded);
+  // The gated unit, and its rows prepared for w2: those of the routed pairs, then those of the shared expert.
   const GatedUnitJob unit{gate, up, width, groups_.weight.data(), pairs, swiglu_limit, official_};
-  const PrepareJob pack{gate, width, width, 1, wants_paired(format), official_, hidden};
+  const PrepareJob routed = preparation(Matrix(gate, pairs, width), width, 1, routed_format, official_);
+  const PrepareJob shared =
+      preparation(Matrix(gate + pairs * width, rows, width), width, 1, shared_format, official_);
   parallel_.run(all, all * width, [&](int64_t begin, int64_t end, int) {
     gated_unit_rows(unit, begin, end);
-    prepare_rows(pack, begin, end);
+    if (begin < pairs) prepare_rows(routed, begin, std::min(end, pairs));
+    if (end > pairs) prepare_rows(shared, std::max<int64_t>(begin - pairs, 0), end - pairs);
   });
 
   float* down = scratch_.take<float>(all * d);
   jobs_.clear();
-  const auto add_output = [&](const ExpertWeights& expert, int64_t count, int64_t first) {
-    jobs_.push_back(
-        {&expert.w2, 1, hidden + first * padded, padded, nullptr, count, down + first * d, d, official_});
-  };
   for (int64_t e = 0; e < expert_count; ++e) {
     const int32_t first = groups_.first[e], count = groups_.first[e + 1] - first;
-    if (count > 0) add_output(moe.experts[e], count, first);
+    if (count == 0) continue;
+    jobs_.push_back({&moe.experts[e].w2, 1, routed.prepared().from_row(first), nullptr, count,
+                     down + first * d, d, official_});
   }
-  add_output(moe.shared, rows, pairs);
+  jobs_.push_back({&moe.shared.w2, 1, shared.prepared(), nullptr, rows, down + pairs * d, d, official_});
   run_jobs(jobs_);
 
   const ExpertSumJob sum{down, groups_.pair_of.data(), pairs, k, y, official_};

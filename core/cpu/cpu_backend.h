@@ -55,6 +55,7 @@ class CpuBackend final : public Backend {
   void do_combine_streams(Matrix e, Matrix h, Matrix streams) override;
   void do_rms_norm(Matrix x, Vector weight, Matrix y) override;
   void do_linear(const LinearCall& call) override;
+  void do_linears(std::span<const LinearCall> calls) override;
   void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
   void do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
   void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
@@ -71,11 +72,15 @@ class CpuBackend final : public Backend {
   void do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
               float swiglu_limit, Matrix y) override;
 
-  // Rows of x in the order that `format` wants; x itself where it is already so.
-  struct Prepared {
-    const float* data;
-    int64_t stride;
-  };
+  // Whether rows that are quantised meet weights of `format` as codes.
+  bool takes_codes(WeightFormat format) const { return official_ && format == WeightFormat::kFp4Row; }
+  // Whether weights of both formats take the same prepared rows.
+  bool same_form(WeightFormat a, WeightFormat b) const {
+    return takes_codes(a) == takes_codes(b) && wants_paired(a) == wants_paired(b);
+  }
+  // How rows of x become what the kernels of `format` take, in scratch.
+  PrepareJob preparation(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize);
+  // The same, done.
   Prepared prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize);
   void run_linear(const LinearJob& job);
   void run_jobs(const std::vector<LinearJob>& jobs);

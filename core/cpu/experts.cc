@@ -13,16 +13,13 @@
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// Beyond this exp overflows float32; silu and softplus have reached their limits long before.
-constexpr float kExpMax = 88.0f;
-
 // sqrt(softplus(v)), softplus(v) = v above 20.
 HWY_INLINE void gate_scores(float* scores, int64_t count) {
   const D d;
   for (int64_t i = 0; i < count; i += kLanes) {
     const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, count - i)));
     const V v = hn::MaskedLoad(mask, d, scores + i);
-    const V soft = hn::Log1p(d, hn::Exp(d, hn::Min(v, hn::Set(d, kExpMax))));
+    const V soft = hn::Log1p(d, exp_lanes(d, v));
     hn::BlendedStore(hn::Sqrt(hn::IfThenElse(hn::Gt(v, hn::Set(d, 20.0f)), v, soft)), mask, d, scores + i);
   }
 }
@@ -73,7 +70,7 @@ void gated_unit_rows_target(const GatedUnitJob& job, int64_t begin, int64_t end)
       const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, job.width - c)));
       const V g = hn::Min(hn::MaskedLoad(mask, d, gate + c), limit);
       const V u = hn::Max(hn::Min(hn::MaskedLoad(mask, d, up + c), limit), lowest);
-      const V decay = hn::Exp(d, hn::Min(hn::Neg(g), hn::Set(d, kExpMax)));
+      const V decay = exp_lanes(d, hn::Neg(g));
       const V silu = hn::Div(g, hn::Add(one, decay));
       hn::BlendedStore(round_if(d, hn::Mul(weight, hn::Mul(silu, u)), job.official), mask, d, gate + c);
     }

@@ -15,18 +15,21 @@ namespace ft::cpu::HWY_NAMESPACE {
 // Lanes are heads: q is transposed to [head_dim, heads], so a key's columns are broadcast and no lanes need
 // folding until all heads are weighed. Keys share the loads of q.
 constexpr int kKeys = 4;
-constexpr int kHeadVectors = kLanes == 16 ? 4 : 2;
+constexpr int kHeadGroups = kLanes == 16 ? 4 : 1;  // groups of sixteen heads that are weighed together
 
 struct Query {
   const float* transposed;  // [head_dim, padded]
   const float* weights;     // [padded], zero behind the last head
-  int64_t padded;
+  int64_t padded;           // whole groups of sixteen
   int64_t head_dim;
 };
 
-template <int kVectors>
+// Adds what 16 * kGroups heads give; group by group, so that total is the same however many are taken
+// together.
+template <int kGroups>
 HWY_INLINE void weigh_heads(const Query& query, const float* const* keys, int64_t first_head, bool official,
-                            V (&total)[kKeys]) {
+                            Sixteen (&total)[kKeys]) {
+  constexpr int kVectors = kGroups * kParts;
   const D d;
   V dot[kKeys][kVectors];
 #pragma GCC unroll 4
@@ -49,26 +52,26 @@ HWY_INLINE void weigh_heads(const Query& query, const float* const* keys, int64_
 #pragma GCC unroll 4
     for (int k = 0; k < kKeys; ++k) {
       const V relu = hn::Max(round_if(d, dot[k][v], official), hn::Zero(d));
-      total[k] = hn::Add(total[k], round_if(d, hn::Mul(weight, relu), official));
+      V& sum = total[k].part[v % kParts];
+      sum = hn::Add(sum, round_if(d, hn::Mul(weight, relu), official));
     }
   }
 }
 
 HWY_INLINE void score_keys(const Query& query, const float* const* keys, bool official, float* scores) {
-  const D d;
-  V total[kKeys];
-  for (int k = 0; k < kKeys; ++k) total[k] = hn::Zero(d);
+  Sixteen total[kKeys];
+  for (int k = 0; k < kKeys; ++k) total[k] = zero16();
   int64_t head = 0;
-  for (; head + kHeadVectors * kLanes <= query.padded; head += kHeadVectors * kLanes) {
-    weigh_heads<kHeadVectors>(query, keys, head, official, total);
+  for (; head + kHeadGroups * kSumLanes <= query.padded; head += kHeadGroups * kSumLanes) {
+    weigh_heads<kHeadGroups>(query, keys, head, official, total);
   }
-  for (; head < query.padded; head += kLanes) weigh_heads<1>(query, keys, head, official, total);
+  for (; head < query.padded; head += kSumLanes) weigh_heads<1>(query, keys, head, official, total);
   const D4 d4;
   hn::StoreU(round_if(d4, sum_lanes4(total[0], total[1], total[2], total[3]), official), d4, scores);
 }
 
 int64_t padded_heads(int64_t heads) {
-  return (heads + kLanes - 1) / kLanes * kLanes;
+  return (heads + kSumLanes - 1) / kSumLanes * kSumLanes;
 }
 
 int64_t score_scratch_target(int64_t head_count, int64_t head_dim) {

@@ -26,7 +26,7 @@ using DU = hn::RebindToUnsigned<D>;
 using V = hn::Vec<D>;
 using D4 = hn::FixedTag<float, 4>;
 using V4 = hn::Vec<D4>;
-inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));  // 8 or 16
 
 // Round to nearest even to bf16, kept as float32. (Infinities stay; arithmetic NaNs stay NaN.)
 template <class Tag>
@@ -41,6 +41,28 @@ HWY_INLINE hn::Vec<Tag> round_bf16(Tag d, hn::Vec<Tag> v) {
 template <class Tag>
 HWY_INLINE hn::Vec<Tag> round_if(Tag d, hn::Vec<Tag> v, bool official) {
   return official ? round_bf16(d, v) : v;
+}
+
+// Sixteen lanes on every instruction set: one vector of AVX-512, two of AVX2. Every sum over the elements of
+// a row is formed in sixteen lanes and folded by one tree, so that its bits do not depend on the width of a
+// vector. Element i of a row belongs to lane i % 16 unless a kernel says otherwise.
+inline constexpr int kSumLanes = 16;
+inline constexpr int kParts = kSumLanes / kLanes;
+struct Sixteen {
+  V part[kParts];
+};
+
+HWY_INLINE Sixteen zero16() {
+  Sixteen sum;
+  for (int p = 0; p < kParts; ++p) sum.part[p] = hn::Zero(D());
+  return sum;
+}
+
+// The vector at x of which `count` elements exist (any number, also none or more than a vector), the rest 0.
+HWY_INLINE V load_first(const float* x, int64_t count) {
+  const D d;
+  if (count >= kLanes) return hn::LoadU(d, x);
+  return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(std::max<int64_t>(count, 0))), d, x);
 }
 
 // The sums of the lanes of four vectors, as the four lanes of one. Each sum is formed by the same tree of
@@ -63,42 +85,84 @@ HWY_INLINE V4 halve_to4(Tag d, hn::Vec<Tag> v) {
   }
 }
 
-HWY_INLINE V4 sum_lanes4(V a0, V a1, V a2, V a3) {
-  const D d;
-  return fold4(halve_to4(d, a0), halve_to4(d, a1), halve_to4(d, a2), halve_to4(d, a3));
+// Lanes l and l+8, then l and l+4.
+HWY_INLINE V4 halve_to4(const Sixteen& sum) {
+  if constexpr (kParts == 2) {
+    return halve_to4(D(), hn::Add(sum.part[0], sum.part[kParts - 1]));
+  } else {
+    return halve_to4(D(), sum.part[0]);
+  }
 }
 
-HWY_INLINE float sum_lanes(V v) {
-  const V4 quarter = halve_to4(D(), v);
+HWY_INLINE V4 sum_lanes4(const Sixteen& a0, const Sixteen& a1, const Sixteen& a2, const Sixteen& a3) {
+  return fold4(halve_to4(a0), halve_to4(a1), halve_to4(a2), halve_to4(a3));
+}
+
+HWY_INLINE float sum_lanes(const Sixteen& sum) {
+  const V4 quarter = halve_to4(sum);
   return hn::GetLane(fold4(quarter, quarter, quarter, quarter));
+}
+
+// exp(x): 0 below -87, and of at most 88; NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2, exp(r) by its
+// Taylor polynomial (the rest is below r^8 / 8! = 6e-9), n added to the exponent bits. The only exponential
+// of the kernels: the same bits in every lane of every instruction set.
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> exp_lanes(Tag d, hn::Vec<Tag> x) {
+  const hn::RebindToSigned<Tag> di;
+  const auto y = hn::Min(hn::Set(d, 88.0f), hn::Max(hn::Set(d, -87.0f), x));
+  // 1.5 * 2^23: rounds to an integer, left in the low bits.
+  const auto shifter = hn::Set(d, 12582912.0f);
+  const auto shifted = hn::MulAdd(y, hn::Set(d, 1.44269504f), shifter);
+  const auto n = hn::Sub(shifted, shifter);
+  // ln 2 in two parts; the first product is exact.
+  const auto r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(n, hn::Set(d, 0.693359375f), y));
+  auto series = hn::MulAdd(r, hn::Set(d, 1.0f / 5040.0f), hn::Set(d, 1.0f / 720.0f));
+  series = hn::MulAdd(series, r, hn::Set(d, 1.0f / 120.0f));
+  series = hn::MulAdd(series, r, hn::Set(d, 1.0f / 24.0f));
+  series = hn::MulAdd(series, r, hn::Set(d, 1.0f / 6.0f));
+  series = hn::MulAdd(series, r, hn::Set(d, 0.5f));
+  series = hn::MulAdd(series, r, hn::Set(d, 1.0f));
+  series = hn::MulAdd(series, r, hn::Set(d, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
+  const auto power = hn::BitCast(d, hn::Add(hn::BitCast(di, series), exponent));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), power);
+}
+
+HWY_INLINE float exp_one(float x) {
+  return hn::GetLane(exp_lanes(D4(), hn::Set(D4(), x)));
 }
 
 // Sum of squares of x[0..n), optionally each square rounded to bf16 first.
 HWY_INLINE float sum_squares(const float* HWY_RESTRICT x, int64_t n, bool round_squares) {
   const D d;
-  V s0 = hn::Zero(d), s1 = hn::Zero(d);
-  int64_t i = 0;
   if (round_squares) {
-    for (; i + kLanes <= n; i += kLanes) {
-      const V v = hn::LoadU(d, x + i);
-      s0 = hn::Add(s0, round_bf16(d, hn::Mul(v, v)));
+    Sixteen sum = zero16();
+    for (int64_t i = 0; i < n; i += kSumLanes) {
+      for (int p = 0; p < kParts; ++p) {
+        const V v = load_first(x + i + p * kLanes, n - i - p * kLanes);
+        sum.part[p] = hn::Add(sum.part[p], round_bf16(d, hn::Mul(v, v)));
+      }
     }
-    if (i < n) {
-      const V v = hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(n - i)), d, x + i);
-      s0 = hn::Add(s0, round_bf16(d, hn::Mul(v, v)));
+    return sum_lanes(sum);
+  }
+  // Two sums, so that one multiplication does not wait for the one before.
+  Sixteen even = zero16(), odd = zero16();
+  int64_t i = 0;
+  for (; i + 2 * kSumLanes <= n; i += 2 * kSumLanes) {
+    for (int p = 0; p < kParts; ++p) {
+      const V a = hn::LoadU(d, x + i + p * kLanes), b = hn::LoadU(d, x + i + kSumLanes + p * kLanes);
+      even.part[p] = hn::MulAdd(a, a, even.part[p]);
+      odd.part[p] = hn::MulAdd(b, b, odd.part[p]);
     }
-    return sum_lanes(s0);
   }
-  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-    const V a = hn::LoadU(d, x + i), b = hn::LoadU(d, x + i + kLanes);
-    s0 = hn::MulAdd(a, a, s0);
-    s1 = hn::MulAdd(b, b, s1);
+  for (; i < n; i += kSumLanes) {
+    for (int p = 0; p < kParts; ++p) {
+      const V a = load_first(x + i + p * kLanes, n - i - p * kLanes);
+      even.part[p] = hn::MulAdd(a, a, even.part[p]);
+    }
   }
-  for (; i < n; i += kLanes) {
-    const V a = hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(n - i)), d, x + i);
-    s0 = hn::MulAdd(a, a, s0);
-  }
-  return sum_lanes(hn::Add(s0, s1));
+  for (int p = 0; p < kParts; ++p) even.part[p] = hn::Add(even.part[p], odd.part[p]);
+  return sum_lanes(even);
 }
 
 // y = x * r * w, rounded once in official mode.

@@ -6,202 +6,295 @@
 #include "hwy/foreach_target.h"
 // clang-format on
 
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "core/check.h"
 #include "core/cpu/decode-inl.h"
+#include "core/cpu/tile-inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
-
-// ThreadSanitizer would watch every vector that the innermost loop reads, at many times the cost of the loop.
-// What it reads are weights, which never change, and the rows of x that other ops read and write under watch;
-// what it writes is watched.
-#undef FT_INNERMOST
-#if defined(__SANITIZE_THREAD__)
-#define FT_INNERMOST HWY_NOINLINE __attribute__((no_sanitize("thread")))
-#else
-#define FT_INNERMOST HWY_INLINE
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// 1024 columns: long enough that folding the lanes costs nothing beside them,
-// short enough that float32 sums stay sharp.
-constexpr int64_t kChunkBlocks = 8;
+// The bytes of one output's weights: whole groups as stored, and the columns behind them in a copy,
+// zero-padded to a group.
+template <class Decode>
+class WeightRow {
+ public:
+  WeightRow() = default;
+  WeightRow(const Weight& weight, int64_t output)
+      : data_(static_cast<const uint8_t*>(weight.data) + output * row_bytes(weight)),
+        scales_(Decode::scale_row(weight, output)),
+        whole_groups_(weight.cols / kGroup) {
+    const int64_t rest = weight.cols % kGroup * Decode::kGroupBytes / kGroup;
+    if (rest == 0) return;
+    std::memset(tail_, 0, sizeof tail_);
+    std::memcpy(tail_, data_ + whole_groups_ * Decode::kGroupBytes, static_cast<size_t>(rest));
+  }
 
-// Rows that share a decoded vector, and outputs beside them, so that the accumulators stay in registers.
-constexpr int kRowsMax = kLanes == 16 ? 8 : 4;
-constexpr int outputs_for(int rows) {
-  return kLanes == 16 ? (rows <= 4 ? 4 : 2) : (rows <= 2 ? 4 : 2);
-}
+  static int64_t row_bytes(const Weight& weight) { return weight.cols * Decode::kGroupBytes / kGroup; }
 
-// What one tile reads: four output rows (the last repeated at the end of a matrix)
-// and up to kRowsMax activation rows.
-struct Tile {
-  const uint8_t* data[kTileOutputs];
-  const uint8_t* scale[kTileOutputs];
-  const uint8_t* tail[kTileOutputs];  // the columns after the last whole group, zero-padded to a group
-  const float* x[kRowsMax];
-  int64_t whole_groups;
-  bool has_tail;
+  HWY_INLINE const uint8_t* group(int64_t index) const {
+    return HWY_LIKELY(index < whole_groups_) ? data_ + index * Decode::kGroupBytes : tail_;
+  }
+  HWY_INLINE void decode(int64_t index, V* w) const {
+    Decode::decode(group(index), Decode::group_scale(scales_, index), w);
+  }
+  HWY_INLINE float factor(int64_t block) const { return Decode::factor(scales_, block); }
+
+ private:
+  const uint8_t* data_ = nullptr;
+  const uint8_t* scales_ = nullptr;
+  int64_t whole_groups_ = 0;
+  HWY_ALIGN uint8_t tail_[Decode::kGroupBytes];
 };
 
-template <class Decode, int kRows, int kOutputs>
-HWY_INLINE void add_group(const Tile& tile, const uint8_t* const* data, int64_t group,
-                          const typename Decode::Scale* scale, int group_in_block, int64_t column,
-                          V (&sum)[kRows][kOutputs]) {
+HWY_INLINE int64_t groups_in_block(const Weight& weight, int64_t block) {
+  return std::min<int64_t>(kBlockGroups, (weight.cols + kGroup - 1) / kGroup - block * kBlockGroups);
+}
+
+template <bool kScaled>
+HWY_INLINE void add_block(const Sixteen& part, V factor, Sixteen& sum) {
+#pragma GCC unroll 2
+  for (int p = 0; p < kParts; ++p) {
+    sum.part[p] =
+        kScaled ? hn::MulAdd(part.part[p], factor, sum.part[p]) : hn::Add(part.part[p], sum.part[p]);
+  }
+}
+
+// --- few rows: each output's weights are read from end to end, one output after the other, as they lie ---
+
+constexpr int kStreamedRows = 2;
+// Far enough that memory answers in time, and inside the next rows, which are next in memory.
+constexpr int64_t kStreamedAhead = 2048;
+
+template <class Decode, int kRows>
+FT_INNERMOST void sum_streamed(const LinearJob& job, const WeightRow<Decode>& row, const float* const* x,
+                               Sixteen (&sum)[kRows]) {
   const D d;
-#pragma GCC unroll 4
-  for (int o = 0; o < kOutputs; ++o) {
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r) sum[r] = zero16();
+  const int64_t blocks = blocks_of(job.weight->cols);
+  const auto add_group = [&](int64_t group, const float* const* at, Sixteen(&part)[kRows]) HWY_ATTR {
     V w[kVectors];
-    Decode::decode(data[o] + group * Decode::kGroupBytes, scale[o], group_in_block, w);
-#pragma GCC unroll 8
+    row.decode(group, w);
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 2
+      for (int r = 0; r < kRows; ++r) {
+        V& lanes = part[r].part[v % kParts];
+        lanes = hn::MulAdd(w[v], hn::LoadU(d, at[r] + v * kLanes), lanes);
+      }
+    }
+  };
+  for (int64_t block = 0; block < blocks; ++block) {
+    Sixteen part[kRows];
+    const float* at[kRows];
+#pragma GCC unroll 2
+    for (int r = 0; r < kRows; ++r) {
+      part[r] = zero16();
+      at[r] = x[r] + block * job.x.floats.block_stride;
+    }
+    const uint8_t* bytes = row.group(block * kBlockGroups);
+#pragma GCC unroll 8
+    for (int line = 0; line < kBlockGroups * Decode::kGroupBytes; line += 64)
+      hwy::Prefetch(bytes + kStreamedAhead + line);
+    const int64_t groups = groups_in_block(*job.weight, block);
+    if (HWY_LIKELY(groups == kBlockGroups)) {
+#pragma GCC unroll 4
+      for (int g = 0; g < kBlockGroups; ++g) {
+        add_group(block * kBlockGroups + g, at, part);
+        for (int r = 0; r < kRows; ++r) at[r] += kGroup;
+      }
+    } else {
+      for (int64_t g = 0; g < groups; ++g) {
+        add_group(block * kBlockGroups + g, at, part);
+        for (int r = 0; r < kRows; ++r) at[r] += kGroup;
+      }
+    }
+    const V factor = hn::Set(d, row.factor(block));
+#pragma GCC unroll 2
+    for (int r = 0; r < kRows; ++r) add_block<Decode::kScaled>(part[r], factor, sum[r]);
+  }
+}
+
+template <class Decode, int kRows>
+void run_streamed(const LinearJob& job, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t) {
+    const Tile tile(job, t);
+    const float* x[kRows];
+    for (int r = 0; r < kRows; ++r) {
+      x[r] = job.x.floats.from_row(job.source_row(r)).data +
+             tile.group * blocks_of(job.weight->cols) * job.x.floats.block_stride;
+    }
+    Sixteen sums[kRows][kTileOutputs];
+    for (int64_t o = 0; o < kTileOutputs; ++o) {
+      Sixteen sum[kRows];
+      for (int r = 0; r < kRows; ++r) sum[r] = zero16();
+      if (o < tile.count)
+        sum_streamed<Decode, kRows>(job, WeightRow<Decode>(*job.weight, tile.first + o), x, sum);
+      for (int r = 0; r < kRows; ++r) sums[r][o] = sum[r];
+    }
+    for (int r = 0; r < kRows; ++r) store_tile(job, tile, r, sums[r]);
+  }
+}
+
+// --- more rows: panels of outputs, block of columns by block of columns, so that what the rows hold of a
+// block stays in the first cache while all outputs of the panel use it; weights are decoded once for all rows
+// ---
+
+constexpr int kPanelOutputs = 16;
+constexpr int kPanelRows = 16;
+
+// Rows and outputs that are multiplied together, so that their sums of a block stay in registers.
+constexpr int kRowsMost = kLanes == 16 ? 8 : 3;
+constexpr int kFewRows =
+    kLanes == 16 ? 6 : 0;  // up to as many with all outputs of a tile, more with half of them
+
+// Keeps a value in a register: the compiler would rather load it again for every product, and there are more
+// products than loads in a cycle.
+HWY_INLINE V in_register(V v) {
+  asm("" : "+v"(v.raw));
+  return v;
+}
+
+// Sums of a panel are [kPanelOutputs, kPanelRows].
+
+template <bool kScaled, int kRows, int kOutputs>
+FT_INNERMOST void multiply_block(const float* const* w, const float* const* x, int64_t columns,
+                                 const float* factor, Sixteen* sums) {
+  const D d;
+  V part[kRows][kOutputs][kParts];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) {
+#pragma GCC unroll 2
+      for (int p = 0; p < kParts; ++p) part[r][o][p] = hn::Zero(d);
+    }
+  }
+  for (int64_t c = 0; c < columns; c += kSumLanes) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kParts; ++p) {
+      V weights[kOutputs];
+#pragma GCC unroll 4
+      for (int o = 0; o < kOutputs; ++o) weights[o] = hn::LoadU(d, w[o] + c + p * kLanes);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        sum[r][o] = hn::MulAdd(w[v], hn::LoadU(d, tile.x[r] + column + v * kLanes), sum[r][o]);
+        const V row = in_register(hn::LoadU(d, x[r] + c + p * kLanes));
+#pragma GCC unroll 4
+        for (int o = 0; o < kOutputs; ++o) part[r][o][p] = hn::MulAdd(weights[o], row, part[r][o][p]);
       }
+    }
+  }
+#pragma GCC unroll 4
+  for (int o = 0; o < kOutputs; ++o) {
+    const V scale = hn::Set(d, factor[o]);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      Sixteen block;
+#pragma GCC unroll 2
+      for (int p = 0; p < kParts; ++p) block.part[p] = part[r][o][p];
+      add_block<kScaled>(block, scale, sums[o * kPanelRows + r]);
     }
   }
 }
 
-// Sums of kRows rows for the kOutputs outputs of the tile from `first` on, in the first lanes of `total`.
-template <class Decode, int kRows, int kOutputs>
-HWY_INLINE void sum_outputs(const Tile& tile, int first, V4 (&total)[kRows]) {
-  const D d;
-  const int64_t groups = tile.whole_groups + (tile.has_tail ? 1 : 0);
-  const int64_t blocks = (groups + kBlockGroups - 1) / kBlockGroups;
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) total[r] = hn::Zero(D4());
-  for (int64_t chunk = 0; chunk < blocks; chunk += kChunkBlocks) {
-    V sum[kRows][kOutputs];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (int o = 0; o < kOutputs; ++o) sum[r][o] = hn::Zero(d);
-    }
-    const int64_t chunk_end = std::min(blocks, chunk + kChunkBlocks);
-    for (int64_t block = chunk; block < chunk_end; ++block) {
-      typename Decode::Scale scale[kOutputs];
-#pragma GCC unroll 4
-      for (int o = 0; o < kOutputs; ++o) scale[o] = Decode::scale(tile.scale[first + o], block);
-      const int64_t group = block * kBlockGroups;
-      const int64_t whole = std::min<int64_t>(kBlockGroups, tile.whole_groups - group);
-      for (int64_t g = 0; g < whole; ++g) {
-        add_group<Decode, kRows, kOutputs>(tile, tile.data + first, group + g, scale, static_cast<int>(g),
-                                           (group + g) * kGroup, sum);
-      }
-      if (tile.has_tail && whole < kBlockGroups) {
-        add_group<Decode, kRows, kOutputs>(tile, tile.tail + first, 0, scale, static_cast<int>(whole),
-                                           (group + whole) * kGroup, sum);
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      constexpr int kSecond = kOutputs == 4 ? 2 : 0;  // with two outputs the upper lanes are not used
-      total[r] = hn::Add(total[r], sum_lanes4(sum[r][0], sum[r][1], sum[r][kSecond], sum[r][kSecond + 1]));
-    }
-  }
-}
-
-// Sums of kRows rows for all outputs of the tile.
-template <class Decode, int kRows>
-FT_INNERMOST void sum_tile(const Tile& tile, V4 (&total)[kRows]) {
-  if constexpr (outputs_for(kRows) == 4) {
-    sum_outputs<Decode, kRows, 4>(tile, 0, total);
+// All four outputs of a tile for kRows rows.
+template <bool kScaled, int kRows>
+void multiply_tile(const float* const* w, const float* const* x, int64_t columns, const float* factor,
+                   Sixteen* sums) {
+  if constexpr (kRows <= kFewRows) {
+    multiply_block<kScaled, kRows, 4>(w, x, columns, factor, sums);
   } else {
-    V4 upper[kRows];
-    sum_outputs<Decode, kRows, 2>(tile, 0, total);
-    sum_outputs<Decode, kRows, 2>(tile, 2, upper);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) total[r] = hn::ConcatLowerLower(D4(), upper[r], total[r]);
+    multiply_block<kScaled, kRows, 2>(w, x, columns, factor, sums);
+    multiply_block<kScaled, kRows, 2>(w + 2, x, columns, factor + 2, sums + 2 * kPanelRows);
   }
 }
 
-template <class Decode, int kRows>
-void run_tile(const LinearJob& job, const Tile& tile, int64_t row, int64_t output, int64_t count) {
-  const D4 d4;
-  V4 total[kRows];
-  sum_tile<Decode, kRows>(tile, total);
-  for (int r = 0; r < kRows; ++r) {
-    const V4 value = round_if(d4, total[r], job.round);
-    float* y = job.y + (row + r) * job.y_stride + output;
-    if (count == kTileOutputs) {
-      hn::StoreU(value, d4, y);
-    } else {
-      HWY_ALIGN float lanes[4];
-      hn::Store(value, d4, lanes);
-      for (int64_t i = 0; i < count; ++i) y[i] = lanes[i];
+using MultiplyTile = void (*)(const float* const*, const float* const*, int64_t, const float*, Sixteen*);
+template <bool kScaled, int... kRows>
+constexpr std::array<MultiplyTile, sizeof...(kRows)> multipliers(std::integer_sequence<int, kRows...>) {
+  return {multiply_tile<kScaled, kRows + 1>...};
+}
+
+template <class Decode>
+void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t rows, Sixteen* sums) {
+  static constexpr auto kMultiply =
+      multipliers<Decode::kScaled>(std::make_integer_sequence<int, kRowsMost>());
+  const D d;
+  // The rows in equal parts.
+  const int64_t parts = (rows + kRowsMost - 1) / kRowsMost, part_rows = (rows + parts - 1) / parts;
+  const int64_t row_bytes = WeightRow<Decode>::row_bytes(*job.weight);
+  WeightRow<Decode> outputs[kPanelOutputs];
+  for (int64_t o = 0; o < panel.count; ++o) outputs[o] = WeightRow<Decode>(*job.weight, panel.first + o);
+  for (int64_t i = 0; i < kPanelOutputs * kPanelRows; ++i) sums[i] = zero16();
+  const float* x[kPanelRows];
+  for (int64_t r = 0; r < rows; ++r) {
+    x[r] = job.x.floats.from_row(job.source_row(row + r)).data +
+           panel.group * blocks_of(job.weight->cols) * job.x.floats.block_stride;
+  }
+  HWY_ALIGN float decoded[kTileOutputs][kBlockColumns];
+  const float* w[kTileOutputs] = {decoded[0], decoded[1], decoded[2], decoded[3]};
+  for (int64_t block = 0; block < blocks_of(job.weight->cols); ++block) {
+    const int64_t groups = groups_in_block(*job.weight, block);
+    for (int64_t tile = 0; tile < panel.count; tile += kTileOutputs) {
+      float factor[kTileOutputs] = {};
+      for (int64_t o = 0; o < kTileOutputs; ++o) {
+        // The last tile of a matrix may be short; its sums behind the end are never read.
+        const WeightRow<Decode>& output = outputs[std::min(tile + o, panel.count - 1)];
+        const uint8_t* next = output.group(block * kBlockGroups) + kPanelOutputs * row_bytes;
+        for (int line = 0; line < kBlockGroups * Decode::kGroupBytes; line += 64)
+          __builtin_prefetch(next + line, 0,
+                             2);  // to the second cache: the panel ahead is larger than the first
+        for (int64_t g = 0; g < groups; ++g) {
+          V vectors[kVectors];
+          output.decode(block * kBlockGroups + g, vectors);
+          for (int v = 0; v < kVectors; ++v) hn::Store(vectors[v], d, decoded[o] + g * kGroup + v * kLanes);
+        }
+        factor[o] = output.factor(block);
+      }
+      for (int64_t r = 0; r < rows; r += part_rows) {
+        kMultiply[std::min(part_rows, rows - r) - 1](w, x + r, groups * kGroup, factor,
+                                                     sums + tile * kPanelRows + r);
+      }
     }
+    for (int64_t r = 0; r < rows; ++r) x[r] += job.x.floats.block_stride;
   }
 }
 
 template <class Decode>
-void run_rows(int64_t rows, const LinearJob& job, const Tile& tile, int64_t row, int64_t output,
-              int64_t count) {
-  switch (rows) {
-    case 1:
-      return run_tile<Decode, 1>(job, tile, row, output, count);
-    case 2:
-      return run_tile<Decode, 2>(job, tile, row, output, count);
-    case 3:
-      return run_tile<Decode, 3>(job, tile, row, output, count);
-    case 4:
-      return run_tile<Decode, 4>(job, tile, row, output, count);
-    default:
-      break;
-  }
-  if constexpr (kRowsMax == 8) {
-    switch (rows) {
-      case 5:
-        return run_tile<Decode, 5>(job, tile, row, output, count);
-      case 6:
-        return run_tile<Decode, 6>(job, tile, row, output, count);
-      case 7:
-        return run_tile<Decode, 7>(job, tile, row, output, count);
-      case 8:
-        return run_tile<Decode, 8>(job, tile, row, output, count);
-      default:
-        break;
+void run_panels(const LinearJob& job, int64_t begin, int64_t end) {
+  Sixteen sums[kPanelOutputs * kPanelRows];
+  for (int64_t row = 0; row < job.rows; row += kPanelRows) {
+    const int64_t rows = std::min<int64_t>(kPanelRows, job.rows - row);
+    for (int64_t t = begin; t < end;) {
+      const Tile panel(job, t, std::min<int64_t>(kPanelOutputs / kTileOutputs, end - t));
+      run_panel<Decode>(job, panel, row, rows, sums);
+      for (int64_t first = 0; first < panel.count; first += kTileOutputs, ++t) {
+        const Tile tile(job, t);
+        for (int64_t r = 0; r < rows; ++r) {
+          Sixteen outputs[kTileOutputs];
+          for (int64_t o = 0; o < kTileOutputs; ++o) outputs[o] = sums[(first + o) * kPanelRows + r];
+          store_tile(job, tile, row + r, outputs);
+        }
+      }
     }
   }
 }
 
 template <class Decode>
 void run_tiles(const LinearJob& job, int64_t begin, int64_t end) {
-  const Weight& weight = *job.weight;
-  const int64_t per_group = job.outputs_per_group();
-  const int64_t tiles_per_group = (per_group + kTileOutputs - 1) / kTileOutputs;
-  const int64_t row_bytes = weight.cols * Decode::kGroupBytes / kGroup;
-  const int64_t padded = padded_columns(weight.cols);
-  const int64_t tail_bytes = weight.cols % kGroup * Decode::kGroupBytes / kGroup;
-  Tile tile;
-  tile.whole_groups = weight.cols / kGroup;
-  tile.has_tail = tail_bytes != 0;
-  HWY_ALIGN uint8_t tails[kTileOutputs][4 * kGroup];
-  for (int64_t t = begin; t < end; ++t) {
-    const int64_t group = t / tiles_per_group;
-    const int64_t first = t % tiles_per_group * kTileOutputs;
-    const int64_t count = std::min(kTileOutputs, per_group - first);
-    for (int64_t o = 0; o < kTileOutputs; ++o) {
-      const int64_t output = group * per_group + first + std::min(o, count - 1);
-      tile.data[o] = static_cast<const uint8_t*>(weight.data) + output * row_bytes;
-      tile.scale[o] = Decode::scale_row(weight.scale, output, weight.cols);
-      if (tile.has_tail) {
-        std::memset(tails[o], 0, sizeof tails[o]);
-        std::memcpy(tails[o], tile.data[o] + tile.whole_groups * Decode::kGroupBytes,
-                    static_cast<size_t>(tail_bytes));
-      }
-      tile.tail[o] = tails[o];
-    }
-    for (int64_t row = 0; row < job.rows; row += kRowsMax) {
-      const int64_t rows = std::min<int64_t>(kRowsMax, job.rows - row);
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t source = job.x_rows != nullptr ? job.x_rows[row + r] : row + r;
-        tile.x[r] = job.x + source * job.x_stride + group * padded;
-      }
-      run_rows<Decode>(rows, job, tile, row, group * per_group + first, count);
-    }
+  switch (job.rows) {
+    case 1:
+      return run_streamed<Decode, 1>(job, begin, end);
+    case kStreamedRows:
+      return run_streamed<Decode, kStreamedRows>(job, begin, end);
+    default:
+      return run_panels<Decode>(job, begin, end);
   }
 }
 
@@ -227,6 +320,10 @@ namespace ft::cpu {
 HWY_EXPORT(linear_tiles_target);
 
 void linear_tiles(const LinearJob& job, int64_t begin, int64_t end) {
+  if (job.x.codes.coarse != nullptr) {
+    FT_CHECK(job.weight->format == WeightFormat::kFp4Row, static_cast<int>(job.weight->format));
+    return linear_codes_tiles(job, begin, end);
+  }
   HWY_DYNAMIC_DISPATCH(linear_tiles_target)(job, begin, end);
 }
 

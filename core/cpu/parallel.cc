@@ -1,6 +1,7 @@
 #include "core/cpu/parallel.h"
 
 #include <algorithm>
+#include <chrono>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -13,8 +14,12 @@ namespace {
 // Pieces per thread: enough that a late helper still finds some, few enough that claiming is cheap.
 constexpr int64_t kPiecesPerThread = 4;
 
-// Tens of microseconds: longer than the gaps between the ops of a step,
-// short beside a pause between requests.
+// How long a helper looks for work before it sleeps: longer than what the caller does alone between the ops
+// of a step, short beside a pause between requests. Waking a sleeper costs the caller microseconds, op after
+// op.
+constexpr std::chrono::microseconds kAwake{100};
+
+// A caller that waits for a helper in the middle of a piece gives up its core after so many pauses.
 constexpr int kSpins = 1000;
 
 void pause() {
@@ -64,29 +69,39 @@ void Parallel::share(int64_t count, Body body, void* context) const {
 }
 
 void Parallel::help(int thread) {
-  int idle = 0;
+  using Clock = std::chrono::steady_clock;
+  constexpr int kLooks = 64;  // at the gate for one at the clock
+  int looks = 0;
+  Clock::time_point idle_since = Clock::now();
+  const auto idle_too_long = [&] {
+    if (++looks % kLooks != 0) return false;
+    return Clock::now() - idle_since > kAwake;
+  };
   for (;;) {
     int gate = gate_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
     if ((gate & kOpen) == 0) {
-      if (++idle < kSpins)
-        pause();
-      else
+      if (idle_too_long()) {
         gate_.wait(gate, std::memory_order_acquire);
+        idle_since = Clock::now();
+      } else {
+        pause();
+      }
       continue;
     }
     // With every piece claimed there is nothing to enter for; the gate is about to shut.
     if (next_piece_.load(std::memory_order_relaxed) >= threads() * kPiecesPerThread) {
-      if (++idle < kSpins)
-        pause();
-      else
+      if (idle_too_long())
         std::this_thread::yield();
+      else
+        pause();
       continue;
     }
     if (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) continue;
     work(thread);
     gate_.fetch_sub(1, std::memory_order_release);
-    idle = 0;
+    looks = 0;
+    idle_since = Clock::now();
   }
 }
 

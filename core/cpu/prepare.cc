@@ -1,12 +1,10 @@
-#include "core/cpu/linear.h"
+#include "core/cpu/prepare.h"
 
 // clang-format off: every include below must come after foreach_target.h
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/prepare.cc"
 #include "hwy/foreach_target.h"
 // clang-format on
-
-#include <cstring>
 
 #include "core/cpu/lanes-inl.h"
 #include "hwy/highway.h"
@@ -32,27 +30,82 @@ HWY_INLINE void pair_groups(const float* x, int64_t groups, float* out) {
   }
 }
 
-void prepare_rows_target(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
-  const int64_t padded = padded_columns(job.k);
+// The block of a row at `x`, of which `columns` exist: `x` itself, or a copy with zeros behind them.
+HWY_INLINE const float* whole_block(const float* x, int64_t columns, float* copy) {
+  if (columns >= kBlockColumns) return x;
+  std::fill(std::copy_n(x, columns, copy), copy + kBlockColumns, 0.0f);
+  return copy;
+}
+
+void prepare_floats(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
+  const int64_t blocks = blocks_of(job.k);
+  HWY_ALIGN float copy[kBlockColumns];
   for (int64_t r = begin_row; r < end_row; ++r) {
-    const float* x = job.x + r * job.x_stride;
-    float* out = job.out + r * job.groups * padded;
-    for (int group = 0; group < job.groups; ++group, x += job.k, out += padded) {
-      const int64_t whole = job.k / 32;
+    for (int64_t b = 0; b < job.groups * blocks; ++b) {
+      const int64_t column = b % blocks * kBlockColumns;
+      const float* x = whole_block(job.x.row(r) + b / blocks * job.k + column, job.k - column, copy);
+      float* out = job.floats + (b * job.x.rows + r) * kBlockColumns;
       if (job.quantize) {
-        quantize_row<E4m3>(x, job.k, 128, out);
-        if (job.paired) pair_groups(out, whole, out);
-      } else if (job.paired) {
-        pair_groups(x, whole, out);
-      } else {
-        std::memcpy(out, x, static_cast<size_t>(job.k) * sizeof(float));
+        quantize_group<E4m3>(x, kBlockColumns, out);
+        x = out;
       }
-      if (whole * 32 == job.k) continue;
-      float tail[32] = {};
-      const float* rest = (job.quantize ? out : x) + whole * 32;
-      std::memcpy(tail, rest, static_cast<size_t>(job.k - whole * 32) * sizeof(float));
-      for (int i = 0; i < 32; ++i) out[whole * 32 + (job.paired ? i / 2 + i % 2 * 16 : i)] = tail[i];
+      if (job.paired) {
+        pair_groups(x, kBlockColumns / 32, out);
+      } else if (x != out) {
+        std::copy_n(x, kBlockColumns, out);
+      }
     }
+  }
+}
+
+// Eight values of q8() over their scale, times 64, to their two parts.
+HWY_INLINE void store_codes(hn::Vec<hn::FixedTag<float, 8>> value, int16_t* coarse, int16_t* fine,
+                            hn::Vec<hn::FixedTag<int32_t, 8>>& any_fine) {
+  const hn::FixedTag<float, 8> d8;
+  const hn::FixedTag<int32_t, 8> di;
+  const hn::FixedTag<int16_t, 8> d16;
+  const auto code = hn::ConvertTo(di, hn::Mul(value, hn::Set(d8, 512.0f)));
+  const auto low = hn::And(code, hn::Set(di, 7));
+  any_fine = hn::Or(any_fine, low);
+  hn::StoreU(hn::DemoteTo(d16, hn::ShiftRight<3>(code)), d16, coarse);
+  hn::StoreU(hn::DemoteTo(d16, low), d16, fine);
+}
+
+void prepare_codes(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
+  const D d;
+  const hn::FixedTag<float, 8> d8;
+  const hn::FixedTag<int32_t, 8> di;
+  HWY_ALIGN float copy[kBlockColumns];
+  HWY_ALIGN float rounded[kBlockColumns];
+  for (int64_t r = begin_row; r < end_row; ++r) {
+    for (int64_t b = 0; b < blocks_of(job.x.cols); ++b) {
+      const int64_t column = b * kBlockColumns;
+      const float* x = whole_block(job.x.row(r) + column, job.x.cols - column, copy);
+      const int exponent = E4m3::scale_exponent(max_magnitude(x, kBlockColumns));
+      const V inverse = hn::Set(d, exp2_int(-exponent));
+      for (int64_t c = 0; c < kBlockColumns; c += kLanes) {
+        hn::Store(round_to<E4m3>(hn::Mul(hn::LoadU(d, x + c), inverse)), d, rounded + c);
+      }
+      const int64_t place = b * job.x.rows + r;
+      int16_t* coarse = job.coarse + place * kBlockColumns;
+      int16_t* fine = job.fine + place * kBlockColumns;
+      auto any_fine = hn::Zero(di);
+      for (int64_t c = 0; c < kBlockColumns; c += 16) {
+        const auto first = hn::Load(d8, rounded + c), second = hn::Load(d8, rounded + c + 8);
+        store_codes(hn::ConcatEven(d8, second, first), coarse + c, fine + c, any_fine);
+        store_codes(hn::ConcatOdd(d8, second, first), coarse + c + 8, fine + c + 8, any_fine);
+      }
+      job.scale[place] = exp2_int(exponent);
+      job.has_fine[place] = hn::AllTrue(di, hn::Eq(any_fine, hn::Zero(di))) ? 0 : 1;
+    }
+  }
+}
+
+void prepare_rows_target(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
+  if (job.coarse != nullptr) {
+    prepare_codes(job, begin_row, end_row);
+  } else if (job.floats != nullptr) {
+    prepare_floats(job, begin_row, end_row);
   }
 }
 

@@ -7,7 +7,6 @@
 // clang-format on
 
 #include "core/cpu/lanes-inl.h"
-#include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -94,7 +93,7 @@ HWY_INLINE V pool_channels(const CompressJob& job, const int32_t* sources, int64
   V total = hn::Zero(d), sum = hn::Zero(d);
   for (int i = 0; i < count; ++i) {
     if (sources[i] < 0) continue;
-    const V weight = hn::Exp(d, hn::Sub(hn::MaskedLoad(mask, d, k_of(i) + width), top));
+    const V weight = exp_lanes(d, hn::Sub(hn::MaskedLoad(mask, d, k_of(i) + width), top));
     total = hn::Add(total, weight);
     sum = hn::MulAdd(weight, hn::MaskedLoad(mask, d, k_of(i)), sum);
   }

@@ -1,9 +1,14 @@
 #include "core/cpu/scratch.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <new>
 
 namespace ft::cpu {
 namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t whole_lines(size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -12,9 +17,15 @@ size_t whole_lines(size_t bytes) {
 }  // namespace
 
 AlignedBytes allocate_aligned(size_t bytes) {
-  const size_t rounded = whole_lines(bytes == 0 ? 1 : bytes);
-  void* data = std::aligned_alloc(kAlignment, rounded);
+  const bool large = bytes >= 2 * kHugePage;
+  const size_t alignment = large ? kHugePage : kAlignment;
+  const size_t rounded = (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+  void* data = std::aligned_alloc(alignment, rounded);
   if (data == nullptr) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+  // A wish: fewer misses of the page table where the system grants it.
+  if (large) ::madvise(data, rounded, MADV_HUGEPAGE);
+#endif
   return AlignedBytes(static_cast<std::byte*>(data));
 }
 

@@ -16,7 +16,8 @@ struct FreeAligned {
 };
 using AlignedBytes = std::unique_ptr<std::byte, FreeAligned>;
 
-// `bytes` rounded up to whole cache lines, not initialised.
+// `bytes` rounded up to whole cache lines, not initialised; large ones in huge pages where the system has
+// them.
 AlignedBytes allocate_aligned(size_t bytes);
 
 class Scratch {

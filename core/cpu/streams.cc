@@ -12,8 +12,23 @@
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-inline float sigmoid(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
+// Mixing coefficients of a row: (2 + n) n of them, rounded up to whole groups of sixteen.
+constexpr int kMixesMax = ((2 + kStreamsMax) * kStreamsMax + kSumLanes - 1) / kSumLanes * kSumLanes;
+
+// exp() of x[0..count) in place; x has room for whole groups of sixteen.
+HWY_INLINE void exp_row(float* x, int count) {
+  const D d;
+  for (int i = 0; i < count; i += kLanes) hn::StoreU(exp_lanes(d, hn::LoadU(d, x + i)), d, x + i);
+}
+
+// 1 / (1 + exp(-x)) of x[0..count) in place; room as above.
+HWY_INLINE void sigmoid_row(float* x, int count) {
+  const D d;
+  const V one = hn::Set(d, 1.0f);
+  for (int i = 0; i < count; i += kLanes) {
+    const V decay = exp_lanes(d, hn::Neg(hn::LoadU(d, x + i)));
+    hn::StoreU(hn::Div(one, hn::Add(one, decay)), d, x + i);
+  }
 }
 
 HWY_INLINE float stream_rho(const HyperConnectionJob& job, int64_t row) {
@@ -39,32 +54,71 @@ HWY_INLINE void collapse(const HyperConnectionJob& job, int64_t row, const float
   if (job.norm) rms_norm_row(y, job.norm.data, width, job.rms_norm_eps, job.official, y);
 }
 
-// Sinkhorn of C [n, n] in place (docs/spec/model.md 3.2.4):
-// the first row step is a softmax with eps added after it.
-inline void sinkhorn(float* c, int n, int iterations, float eps) {
-  for (int j = 0; j < n; ++j) {
-    float* row = c + j * n;
-    const float top = *std::max_element(row, row + n);
-    float sum = 0.0f;
-    for (int k = 0; k < n; ++k) sum += row[k] = std::exp(row[k] - top);
-    for (int k = 0; k < n; ++k) row[k] = row[k] / sum + eps;
-  }
+HWY_INLINE void transpose4(V4 (&rows)[4]) {
+  const D4 d;
+  const V4 low01 = hn::InterleaveLower(d, rows[0], rows[1]), low23 = hn::InterleaveLower(d, rows[2], rows[3]);
+  const V4 high01 = hn::InterleaveUpper(d, rows[0], rows[1]),
+           high23 = hn::InterleaveUpper(d, rows[2], rows[3]);
+  rows[0] = hn::ConcatLowerLower(d, low23, low01);
+  rows[1] = hn::ConcatUpperUpper(d, low23, low01);
+  rows[2] = hn::ConcatLowerLower(d, high23, high01);
+  rows[3] = hn::ConcatUpperUpper(d, high23, high01);
+}
+
+// rows[j] /= the sum of the rows, lane by lane, on top of `start`.
+HWY_INLINE void divide_by_sum(V4 (&rows)[4], float start) {
+  V4 sum = hn::Set(D4(), start);
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) sum = hn::Add(sum, rows[j]);
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) rows[j] = hn::Div(rows[j], sum);
+}
+
+// The steps of sinkhorn() behind its exponentials for four streams, as the published models have: the same
+// sums in the same order, four rows or columns at a time.
+HWY_INLINE void balance4(float* c, int iterations, float eps) {
+  const D4 d;
+  V4 rows[4];
+  for (int j = 0; j < 4; ++j) rows[j] = hn::LoadU(d, c + 4 * j);
   for (int iteration = 0; iteration < iterations; ++iteration) {
-    if (iteration > 0) {
-      for (int j = 0; j < n; ++j) {
-        float sum = eps;
-        for (int k = 0; k < n; ++k) sum += c[j * n + k];
-        for (int k = 0; k < n; ++k) c[j * n + k] /= sum;
-      }
+    transpose4(rows);
+    divide_by_sum(rows, iteration == 0 ? 0.0f : eps);
+    transpose4(rows);
+    if (iteration == 0) {
+      for (int j = 0; j < 4; ++j) rows[j] = hn::Add(rows[j], hn::Set(d, eps));
     }
-    float sums[kStreamsMax];
-    for (int k = 0; k < n; ++k) sums[k] = eps;
+    divide_by_sum(rows, eps);
+  }
+  for (int j = 0; j < 4; ++j) hn::StoreU(rows[j], d, c + 4 * j);
+}
+
+inline void balance(float* c, int n, int iterations, float eps) {
+  for (int iteration = 0; iteration < iterations; ++iteration) {
     for (int j = 0; j < n; ++j) {
-      for (int k = 0; k < n; ++k) sums[k] += c[j * n + k];
+      float sum = iteration == 0 ? 0.0f : eps;
+      for (int k = 0; k < n; ++k) sum += c[j * n + k];
+      for (int k = 0; k < n; ++k) c[j * n + k] = c[j * n + k] / sum + (iteration == 0 ? eps : 0.0f);
     }
-    for (int j = 0; j < n; ++j) {
-      for (int k = 0; k < n; ++k) c[j * n + k] /= sums[k];
+    for (int k = 0; k < n; ++k) {
+      float sum = eps;
+      for (int j = 0; j < n; ++j) sum += c[j * n + k];
+      for (int j = 0; j < n; ++j) c[j * n + k] /= sum;
     }
+  }
+}
+
+// Sinkhorn of C [n, n] in place, with room for whole groups of sixteen (docs/spec/model.md 3.2.4): the first
+// row step is a softmax with eps added after it.
+HWY_INLINE void sinkhorn(float* c, int n, int iterations, float eps) {
+  for (int j = 0; j < n; ++j) {
+    const float top = *std::max_element(c + j * n, c + (j + 1) * n);
+    for (int k = 0; k < n; ++k) c[j * n + k] -= top;
+  }
+  exp_row(c, n * n);
+  if (n == 4) {
+    balance4(c, iterations, eps);
+  } else {
+    balance(c, n, iterations, eps);
   }
 }
 
@@ -75,16 +129,17 @@ void hc_entry_rows_target(const HyperConnectionJob& job, int64_t begin, int64_t 
   for (int64_t r = begin; r < end; ++r) {
     const float rho = stream_rho(job, r);
     const float* z = job.mixes + r * (2 + n) * n;
-    float pre[kStreamsMax];
-    float* post = job.post.row(r);
-    float* comb = job.comb.row(r);
-    for (int i = 0; i < n; ++i) {
-      pre[i] = sigmoid(z[i] * rho * scale[0] + base[i]) + job.hc_eps;
-      post[i] = 2.0f * sigmoid(z[n + i] * rho * scale[1] + base[n + i]);
-    }
+    float gates[kMixesMax] = {}, comb[kMixesMax] = {};
+    for (int i = 0; i < 2 * n; ++i) gates[i] = z[i] * rho * scale[i / n] + base[i];
     for (int i = 0; i < n * n; ++i) comb[i] = z[2 * n + i] * rho * scale[2] + base[2 * n + i];
+    sigmoid_row(gates, 2 * n);
+    for (int i = 0; i < n; ++i) {
+      gates[i] += job.hc_eps;
+      job.post.row(r)[i] = 2.0f * gates[n + i];
+    }
     sinkhorn(comb, n, job.sinkhorn_iters, job.hc_eps);
-    collapse(job, r, pre);
+    std::copy_n(comb, n * n, job.comb.row(r));
+    collapse(job, r, gates);
   }
 }
 
@@ -92,10 +147,10 @@ void hc_head_rows_target(const HyperConnectionJob& job, int64_t begin, int64_t e
   const int n = job.stream_count;
   for (int64_t r = begin; r < end; ++r) {
     const float rho = stream_rho(job, r);
-    float pre[kStreamsMax];
-    for (int i = 0; i < n; ++i) {
-      pre[i] = sigmoid(job.mixes[r * n + i] * rho * job.scale.data[0] + job.base.data[i]) + job.hc_eps;
-    }
+    float pre[kMixesMax] = {};
+    for (int i = 0; i < n; ++i) pre[i] = job.mixes[r * n + i] * rho * job.scale.data[0] + job.base.data[i];
+    sigmoid_row(pre, n);
+    for (int i = 0; i < n; ++i) pre[i] += job.hc_eps;
     collapse(job, r, pre);
   }
 }

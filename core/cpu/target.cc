@@ -1,31 +1,59 @@
 #include "core/cpu/target.h"
 
-// clang-format off: every include below must come after foreach_target.h
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/cpu/target.cc"
-#include "hwy/foreach_target.h"
-// clang-format on
+#include <algorithm>
+#include <string>
 
+#include "core/check.h"
 #include "hwy/highway.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace ft::cpu::HWY_NAMESPACE {
+namespace ft::cpu {
+namespace {
 
-const char* target_name_target() {
-  return hwy::TargetName(HWY_TARGET);
+struct Target {
+  std::string_view name;
+  int64_t bit;  // Highway's; a better instruction set has a lower one
+};
+constexpr Target kTargets[] = {{"avx512-vnni", HWY_AVX3_DL}, {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}};
+
+}  // namespace
+
+std::vector<std::string_view> available_targets() {
+  std::vector<std::string_view> names;
+  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
+  for (const Target& target : kTargets) {
+    if ((supported & target.bit) != 0) names.push_back(target.name);
+  }
+  return names;
 }
 
-}  // namespace ft::cpu::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+std::string_view target_name() {
+  const std::vector<std::string_view> names = available_targets();
+  FT_CHECK(!names.empty(), hwy::SupportedTargets());
+  return names.front();
+}
 
-#if HWY_ONCE
-namespace ft::cpu {
-
-HWY_EXPORT(target_name_target);
-
-const char* target_name() {
-  return HWY_DYNAMIC_DISPATCH(target_name_target)();
+Result<void> use_target(std::string_view name) {
+  hwy::DisableTargets(0);
+  const std::vector<std::string_view> names = available_targets();
+  if (names.empty()) {
+    return fail(
+        ErrorCode::kUnavailable,
+        "the CPU backend needs a processor with AVX2, FMA and F16C (Intel as of Haswell, AMD as of Zen), "
+        "which this one lacks; --backend reference runs on any, slowly");
+  }
+  if (name == "auto") return {};
+  const auto target = std::ranges::find(kTargets, name, &Target::name);
+  if (target == std::end(kTargets)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "CPU target '{}' is unknown: expected auto, avx512-vnni, avx512 or avx2", name);
+  }
+  if (std::ranges::find(names, name) == names.end()) {
+    std::string list;
+    for (const std::string_view known : names) list.append(list.empty() ? "" : ", ").append(known);
+    return fail(ErrorCode::kUnavailable, "this processor lacks the CPU target '{}': it has {}", name, list);
+  }
+  hwy::DisableTargets(target->bit - 1);  // all that are better
+  return {};
 }
 
 }  // namespace ft::cpu
-#endif  // HWY_ONCE

@@ -11,8 +11,7 @@
 #include <sstream>
 #include <thread>
 
-#include "hwy/highway.h"
-#include "hwy/targets.h"
+#include "core/cpu/target.h"
 #include "tests/server/raw_client.h"
 #include "tests/support/program.h"
 
@@ -24,7 +23,7 @@ using server::testing::RawClient;
 using server::testing::RawResponse;
 using testing::Program;
 
-// Logits of different instruction sets differ by up to some tenths. Every token of an example has to be ahead
+// Logits of a CPU and of a CUDA device differ by up to some tenths. Every token of an example has to be ahead
 // of the second best by this much, in nats.
 constexpr double kMargin = 2.0;
 
@@ -84,16 +83,17 @@ double smallest_margin(const json& logprobs) {
   return smallest;
 }
 
-class DocumentExamples : public ::testing::TestWithParam<int64_t> {};
+class DocumentExamples : public ::testing::TestWithParam<std::string_view> {};
 
 TEST_P(DocumentExamples, GetTheRepliesThatArePrinted) {
   // With drafts, whether they pay on this machine or not.
-  Program server(FT_SERVER_ON_TARGET, {hwy::TargetName(GetParam()), "--port", "0", "--threads", "1",
-                                       "--tree-nodes", "6", "--state-dir", ""});
+  const std::string target(GetParam());
+  Program server(FT_SERVER_PROGRAM, {"--backend", "cpu", "--cpu-target", target, "--port", "0", "--threads",
+                                     "1", "--tree-nodes", "6", "--state-dir", ""});
   ASSERT_TRUE(server.wait_for("listening on")) << server.errors();
   const uint16_t port = testing::port_of(server);
   ASSERT_TRUE(has_model(port));
-  EXPECT_NE(server.errors().find(hwy::TargetName(GetParam())), std::string::npos) << server.errors();
+  EXPECT_NE(server.errors().find(target + ", 1 thread"), std::string::npos) << server.errors();
   const std::vector<Example> asked = all_examples();
   EXPECT_GE(asked.size(), 15u);
   for (const Example& example : asked) {
@@ -114,19 +114,23 @@ TEST_P(DocumentExamples, GetTheRepliesThatArePrinted) {
   }
 }
 
-// The best is what the documents are read on; the others are slower.
-INSTANTIATE_TEST_SUITE_P(ThisCpu, DocumentExamples,
-                         ::testing::Values(hwy::SupportedAndGeneratedTargets().front()),
-                         [](const auto& test) { return hwy::TargetName(test.param); });
+std::string test_name(const ::testing::TestParamInfo<std::string_view>& test) {
+  std::string name(test.param);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
 
-std::vector<int64_t> other_targets() {
-  std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
+// The best is what the documents are read on; the others are slower.
+INSTANTIATE_TEST_SUITE_P(ThisCpu, DocumentExamples, ::testing::Values(cpu::available_targets().front()),
+                         test_name);
+
+std::vector<std::string_view> other_targets() {
+  std::vector<std::string_view> targets = cpu::available_targets();
   targets.erase(targets.begin());
   return targets;
 }
 
-INSTANTIATE_TEST_SUITE_P(FullOtherCpu, DocumentExamples, ::testing::ValuesIn(other_targets()),
-                         [](const auto& test) { return hwy::TargetName(test.param); });
+INSTANTIATE_TEST_SUITE_P(FullOtherCpu, DocumentExamples, ::testing::ValuesIn(other_targets()), test_name);
 
 TEST(Examples, AreReadFromTablesAndBlocks) {
   const auto found =

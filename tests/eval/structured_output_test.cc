@@ -46,7 +46,7 @@ TEST_P(FullStructuredOutput, IsValidAndIndependentOfTreeAndLoad) {
       GenerateOptions options;
       options.session.model = FT_MODELS "/v4-nano-dspark";
       options.session.backend = "cpu";
-      options.session.threads = 2;
+      options.session.cpu.threads = 2;
       options.prompts = dir.path() + "/prompts.jsonl";
       options.out = dir.path() + "/out.jsonl";
       options.schema = dir.path() + "/schema.json";
