@@ -7,6 +7,7 @@
 #include "eval/bench_memory.h"
 #include "eval/bench_prefix.h"
 #include "eval/bench_scheduler.h"
+#include "eval/bench_server.h"
 #include "eval/bench_speculation.h"
 #include "eval/command_line.h"
 
@@ -136,6 +137,42 @@ void add_scheduler(CLI::App& bench, Run& run) {
   });
 }
 
+void add_server(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchServerOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "server",
+      "streams over real sockets with a scripted engine: processor time per event, waits, first token");
+  command->add_option("--model", options->model, "checkpoint directory, or a file of a tokenizer")
+      ->required();
+  command->add_option("--api", options->api, bench_server_apis())->capture_default_str();
+  command->add_option("--streams", options->streams, "at the same time")
+      ->check(within(1, 4096))
+      ->capture_default_str();
+  command->add_option("--steps", options->steps, "timed")->check(within(1, 1'000'000))->capture_default_str();
+  command->add_option("--tokens-per-step", options->tokens_per_step, "of each stream: one event")
+      ->check(within(1, 64))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--ahead", options->ahead,
+          "steps that the engine may be ahead of the slowest client; 0: each event is sent by itself")
+      ->check(within(0, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--io-threads", options->io_threads, "of the server")
+      ->check(within(1, 256))
+      ->capture_default_str();
+  command->add_option("--prompt-tokens", options->prompt_tokens, "of requests whose first token is timed")
+      ->check(within(1, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--prompts", options->prompts, "such requests, one after another")
+      ->check(within(1, 100'000))
+      ->capture_default_str();
+  command->add_option("--json", options->json, "also write the figures here");
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_server(*options, out)); };
+  });
+}
+
 void add_speculation(CLI::App& bench, Run& run) {
   auto options = std::make_shared<BenchSpeculationOptions>();
   CLI::App* command = bench.add_subcommand(
@@ -219,6 +256,7 @@ void add_bench_commands(CLI::App& app, Run& run) {
   add_speculation(*bench, run);
   add_prefix(*bench, run);
   add_scheduler(*bench, run);
+  add_server(*bench, run);
   add_kernels(*bench, run);
   add_memory(*bench, run);
   add_engine(*bench, run);

@@ -20,7 +20,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"verify", {"core", "verify"}},
     {"scheduler", {"core", "draft", "verify", "scheduler"}},
     {"server", {"core", "draft", "verify", "scheduler", "encoding", "server"}},
-    {"eval", {"core", "draft", "verify", "scheduler", "encoding", "eval"}},
+    {"eval", {"core", "draft", "verify", "scheduler", "encoding", "server", "eval"}},
     {"tests", {"core", "draft", "verify", "scheduler", "encoding", "server", "eval", "tests"}},
 };
 
