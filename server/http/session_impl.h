@@ -1,7 +1,7 @@
 // The session over any stream: real sockets in session.cc, failing ones in tests.
 //
-// Stream: an Asio stream with get_executor() (a strand), async_read_some, async_write_some, shutdown(type,
-// error) and close(error), as tcp::socket.
+// Stream: an Asio stream with get_executor() (a strand), async_read_some, async_write_some, write_some(buffers, error)
+// that does not block, shutdown(type, error) and close(error), as a tcp::socket that is set to non_blocking.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +27,7 @@
 
 #include "server/http/content_coding.h"
 #include "server/http/event_stream.h"
+#include "server/http/lazy_timer.h"
 #include "server/http/request_parser.h"
 #include "server/http/session.h"
 #include "server/http/text_task.h"
@@ -48,8 +49,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
         bodies_(context.bodies),
         text_(context.text),
         ended_(std::move(ended)),
-        deadline_timer_(stream_.get_executor()),
-        wake_timer_(stream_.get_executor()) {}
+        deadline_(stream_.get_executor()),
+        silence_(stream_.get_executor()) {}
 
   ~Session() override {
     if (waker_) waker_->detach();  // where the executor ended before the session did
@@ -73,7 +74,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       // Whatever is stuck in a write or waits for the engine ends with this deadline, which nothing moves.
       self->set_deadline(kAbortGrace);
       self->aborting_ = true;
-      self->wake_timer_.cancel();
+      self->wake_up();
       if (self->idle_) self->close();
     });
   }
@@ -172,7 +173,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     const auto request = std::make_shared<HttpRequest>(std::move(parser.request()));
     request->id = head.id;
     request->arrived = head.arrived = Clock::now();
-    waker_ = std::make_shared<Waker>(wake_timer_);
+    waker_ = std::make_shared<Waker>(stream_.get_executor());
     const auto work = std::make_shared<TextTask<Outcome>>(stream_.get_executor());
     co_await answer(request, body_max, work);
     bool alive = false;
@@ -332,36 +333,35 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     clear_deadline();
     const auto keepalive = std::chrono::seconds(options_.keepalive_seconds);
     Clock::time_point silent_since = Clock::now();
-    std::string out;
-    for (bool over = false; !over;) {
+    for (;;) {
       const bool cancelled = co_await was_cancelled();
       if (cancelled) co_return false;
       waker_->take();
-      over = pump(reply, out);
-      if (out.empty() && !over) {
-        if (reply.has_more()) {
-          co_await let_others_run();
-          continue;
-        }
-        const Clock::time_point due = std::min(silent_since + keepalive, next_probe());
-        if (Clock::now() < due) {
-          co_await wait_until(due);
-          continue;
-        }
+      const bool over = pump(reply, events.events());
+      const bool more = !over && reply.has_more();
+      const Clock::time_point due = std::min(silent_since + keepalive, next_probe());
+      if (events.empty() && !over && !more && Clock::now() >= due) {
         if (due == next_probe()) ++probes_;
-        out = kKeepAliveComment;
+        events.events() += kKeepAliveComment;
       }
-      if (!out.empty()) {
-        set_deadline(std::chrono::seconds(options_.write_seconds));
-        error = co_await events.send(out);
+      if (!events.empty() || over) {
+        const bool at_once = events.send(over, error);
+        if (!at_once) {
+          set_deadline(std::chrono::seconds(options_.write_seconds));
+          error = co_await events.send_rest();
+          clear_deadline();
+        }
         if (error) co_return false;
-        clear_deadline();
+        if (over) co_return true;
         silent_since = Clock::now();
-        out.clear();
+        if (!at_once) continue;  // the client may have left meanwhile
+      }
+      if (more) {
+        co_await let_others_run();
+      } else {
+        co_await wait_until(std::min(silent_since + keepalive, next_probe()));
       }
     }
-    error = co_await events.close();
-    co_return !error;
   }
 
   net::awaitable<bool> drive_whole(HttpRequest& request, std::shared_ptr<PendingResponse> reply) {
@@ -407,11 +407,20 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
   // A session with a lot to do does it in parts.
   net::awaitable<void> let_others_run() { co_await net::post(stream_.get_executor(), net::use_awaitable); }
 
-  // Until the engine wakes us or the time has come.
+  // Until the engine wakes us or the time has come. Others run meanwhile.
   net::awaitable<void> wait_until(Clock::time_point time) {
-    if (waker_->take()) co_return;
-    wake_timer_.expires_at(time);
-    co_await wake_timer_.async_wait(kUseTuple);
+    const bool woken = waker_->take();
+    if (woken) {
+      co_await let_others_run();
+      co_return;
+    }
+    silence_.set(time, *this, &Session::wake_up);
+    co_await waker_->async_wait(kUseTuple);
+    silence_.clear();
+  }
+
+  void wake_up() {
+    if (waker_) waker_->wake();
   }
 
   // Asked before every wait: a cancellation that comes while an operation is completing interrupts nothing.
@@ -433,7 +442,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
       if (error == net::error::eof) {
         half_closed_ = true;
         half_closed_at_ = Clock::now();
-        wake_timer_.cancel();
+        wake_up();
       } else if (error || size == 0) {
         co_return;
       }
@@ -461,30 +470,16 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
 
   bool stays_open(const HttpRequest& request) const { return request.keep_alive && !draining_; }
 
-  // One timer serves all deadlines: it is re-armed only when it fires or when it would fire too late.
   void set_deadline(Clock::duration time) {
-    if (aborting_) return;
-    deadline_ = Clock::now() + time;
-    if (!deadline_armed_ || deadline_timer_.expiry() > deadline_) arm_deadline();
+    if (!aborting_) deadline_.set(Clock::now() + time, *this, &Session::miss_deadline);
   }
   void clear_deadline() {
-    if (!aborting_) deadline_ = Clock::time_point::max();
-  }
-  void arm_deadline() {
-    deadline_armed_ = true;
-    deadline_timer_.expires_at(deadline_);
-    deadline_timer_.async_wait([weak = this->weak_from_this()](Error error) {
-      const auto self = weak.lock();
-      if (!self || error) return;  // re-armed or gone
-      self->deadline_armed_ = false;
-      if (self->closed_ || self->deadline_ == Clock::time_point::max()) return;
-      if (Clock::now() >= self->deadline_) return self->miss_deadline();
-      self->arm_deadline();
-    });
+    if (!aborting_) deadline_.clear();
   }
 
   // A client that is too slow with its request is told so; the pending read ends as if the client had closed.
   void miss_deadline() {
+    if (closed_) return;
     if (!reading_ || aborting_) return close();
     timed_out_ = true;
     Error ignored;
@@ -503,12 +498,13 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     if (std::exchange(closed_, true)) return;
     Error ignored;
     stream_.close(ignored);
-    wake_timer_.cancel();
+    wake_up();
   }
 
   void end() {
     close();
-    deadline_timer_.cancel();
+    deadline_.cancel();
+    silence_.cancel();
     if (waker_) waker_->detach();
     ended_();
   }
@@ -520,11 +516,9 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
   TextPool& text_;
   std::function<void()> ended_;
   boost::beast::flat_buffer buffer_{kBufferBytes};
-  net::steady_timer deadline_timer_;
-  net::steady_timer wake_timer_;
+  LazyTimer deadline_;  // of whatever the session waits for at the network
+  LazyTimer silence_;   // of a stream in which nothing happens
   std::shared_ptr<Waker> waker_;
-  Clock::time_point deadline_ = Clock::time_point::max();
-  bool deadline_armed_ = false;
   bool idle_ = false;
   bool reading_ = false;    // a request
   bool timed_out_ = false;  // while reading

@@ -32,11 +32,12 @@ Sent send_all(TestStream& stream, net::io_context& context, bool chunked) {
         sent.error = co_await events.open("HEAD\r\n\r\n");
         if (sent.error) co_return;
         for (const char* event : {"data: one\n\n", "data: two two two\n\n", ": keepalive\n\n"}) {
-          sent.error = co_await events.send(event);
+          events.events() += event;
+          if (!events.send(false, sent.error)) sent.error = co_await events.send_rest();
           if (sent.error) co_return;
           ++sent.sends_done;
         }
-        sent.error = co_await events.close();
+        if (!events.send(true, sent.error)) sent.error = co_await events.send_rest();
       },
       [](std::exception_ptr failure) { EXPECT_FALSE(failure); });
   context.run();
@@ -56,6 +57,20 @@ TEST(EventStream, FramesEvents) {
     EXPECT_FALSE(sent.error);
     EXPECT_EQ(sent.bytes, chunked ? kChunked : kPlain);
   }
+}
+
+TEST(EventStream, EndsTheBodyWithItsLastEvents) {
+  net::io_context context;
+  TestStream stream(context);
+  TestStream peer(context);
+  stream.connect(peer);
+  EventStream<TestStream> events(stream, true);
+  events.events() += "data: one\n\n";
+  Error error;
+  EXPECT_TRUE(events.send(true, error));
+  EXPECT_FALSE(error);
+  EXPECT_EQ(peer.str(), "b\r\ndata: one\n\n\r\n0\r\n\r\n");
+  EXPECT_EQ(stream.nwrite(), 1U);  // with one call
 }
 
 // The stream fails at its N-th operation, for every N: the error comes back, and what was sent is a prefix.
@@ -92,7 +107,8 @@ TEST(EventStream, ReportsAPeerThatIsGone) {
       context,
       [&]() -> net::awaitable<void> {
         EventStream<TestStream> events(stream, true);
-        error = co_await events.send("data: x\n\n");
+        events.events() += "data: x\n\n";
+        if (!events.send(false, error)) error = co_await events.send_rest();
       },
       [](std::exception_ptr failure) { EXPECT_FALSE(failure); });
   context.run();

@@ -46,6 +46,11 @@ class FaultyStream {
     break_if_due();
     return socket_.async_write_some(buffers, std::forward<Token>(token));
   }
+  template <class Buffers>
+  size_t write_some(const Buffers& buffers, Error& error) {
+    break_if_due();
+    return socket_.write_some(buffers, error);
+  }
   void shutdown(net::socket_base::shutdown_type type, Error& error) { socket_.shutdown(type, error); }
   void close(Error& error) { socket_.close(error); }
 
@@ -86,6 +91,7 @@ SessionRun run_session(int fail_at) {
     Socket client(context);
     Socket server(net::make_strand(context));
     net::local::connect_pair(client, server);
+    server.non_blocking(true);
     const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"stream":true})";
     const std::string request = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
                                 std::to_string(body.size()) + "\r\n\r\n" + body;
@@ -122,7 +128,7 @@ TEST(Session, SurvivesEveryFailingOperation) {
   ASSERT_TRUE(whole.ended);
   EXPECT_NE(whole.received.find("data: [DONE]"), std::string::npos);
   EXPECT_TRUE(whole.received.ends_with("{\"version\":\"0.1.0\"}"));
-  ASSERT_GT(whole.operations, 5);
+  ASSERT_GE(whole.operations, 5);
   for (int operation = 1; operation <= whole.operations; ++operation) {
     const SessionRun run = run_session(operation);
     EXPECT_TRUE(run.ended) << "operation " << operation;           // no coroutine is left waiting
