@@ -14,4 +14,25 @@ void schema(std::span<const uint8_t> input);
 // somewhere.
 void regex(std::span<const uint8_t> input);
 
+// The body of a request to an API. It is answered with JSON or with well-formed events, and never with an error of
+// the server's own; an error says why; asked twice, the status is the same.
+void chat_body(std::span<const uint8_t> input);
+void completions_body(std::span<const uint8_t> input);
+void messages_body(std::span<const uint8_t> input);
+
+// A byte of options and the text of a turn. Read in one piece, by characters, and in pieces, it is the same message;
+// arguments of calls are JSON objects, and there are none where none were asked for.
+void tool_calls(std::span<const uint8_t> input);
+
+// The messages of a chat, as JSON. What comes from the client gives no control token, and the tokens give the text
+// back.
+void encoder(std::span<const uint8_t> input);
+
+// The header of a safetensors file, up to the first zero byte, and its data; behind a leading zero byte, the whole
+// file. Tensors of a file that opens lie inside of it and have the bytes that their shape says.
+void safetensors_header(std::span<const uint8_t> input);
+
+// A tokenizer.json. One that loads gives back what it encodes.
+void tokenizer_json(std::span<const uint8_t> input);
+
 }  // namespace ft::fuzz
