@@ -135,6 +135,7 @@ class HttpServer::Impl {
     context_.stop();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    for (const auto& connection : open_->list()) connection->abandon();  // those that did not end in time
   }
 
  private:

@@ -13,7 +13,7 @@
 
 namespace ft::server {
 
-// What the listener can do to a connection. Both may be called from any thread.
+// What the listener can do to a connection. The first two may be called from any thread.
 class Connection {
  public:
   virtual ~Connection() = default;
@@ -22,6 +22,8 @@ class Connection {
   // A running reply is cancelled; the client gets what the cancellation leads to, briefly, and the connection
   // closes.
   virtual void abort() = 0;
+  // After the threads of its executor have ended: lets go of what it waits for.
+  virtual void abandon() = 0;
 };
 
 // What all sessions of a server share. Everything must outlive them.

@@ -79,6 +79,10 @@ class Session : public Connection, public std::enable_shared_from_this<Session<S
     });
   }
 
+  void abandon() override {
+    if (waker_) waker_->abandon();
+  }
+
  private:
   using Clock = std::chrono::steady_clock;
   using Error = boost::system::error_code;

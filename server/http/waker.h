@@ -50,10 +50,16 @@ class Waker : public std::enable_shared_from_this<Waker> {
         [self = shared_from_this()](auto handler) { self->begin(std::move(handler)); }, token);
   }
 
-  // Before the executor goes.
+  // Before the executor goes: nothing is posted any more.
   void detach() {
     const std::lock_guard lock(mutex_);
     detached_ = true;
+  }
+  // As detach(), and lets go of a coroutine that still waits, which may hold the waker itself. No thread runs the
+  // executor any more.
+  void abandon() {
+    detach();
+    waiting_.reset();
   }
 
  private:

@@ -136,5 +136,50 @@ TEST(Session, SurvivesEveryFailingOperation) {
   }
 }
 
+// A session that waits for its engine when its threads end goes with its executor, and a late token wakes nothing.
+TEST(Session, GoesWithItsExecutor) {
+  Options options;
+  Service service(options);
+  auto backend = std::make_unique<testing::ScriptedBackend>(
+      [](const scheduler::GenerateRequest&) { return testing::say("The answer."); });
+  testing::ScriptedBackend* engine = backend.get();
+  engine->hold(true);
+  service.set_model(testing::fake_model(std::move(backend)));
+  BodyBudget bodies(options.max_buffered_bytes);
+  TextPool text(1);
+  std::weak_ptr<Session<FaultyStream>> session;
+  bool ended = false;
+  {
+    net::io_context context;
+    Socket client(context);
+    Socket server(net::make_strand(context));
+    net::local::connect_pair(client, server);
+    server.non_blocking(true);
+    const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"stream":true})";
+    Error error;
+    net::write(client,
+               net::buffer("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+                           std::to_string(body.size()) + "\r\n\r\n" + body),
+               error);
+    auto started = std::make_shared<Session<FaultyStream>>(
+        FaultyStream(std::move(server), std::make_shared<Faults>()),
+        SessionContext{options, service, bodies, text}, [&ended] { ended = true; });
+    started->start();
+    session = started;
+    started.reset();
+    while (engine->requests().empty()) context.run_for(std::chrono::milliseconds(10));
+    context.run_for(std::chrono::milliseconds(50));
+    ASSERT_FALSE(session.expired());
+    session.lock()->abandon();
+    engine->hold(false);
+    for (int i = 0; i < 1000 && engine->running() > 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_FALSE(ended);
+  }
+  EXPECT_TRUE(ended);
+  EXPECT_TRUE(session.expired());
+  EXPECT_EQ(engine->running(), 0);
+}
+
 }  // namespace
 }  // namespace ft::server
