@@ -39,7 +39,7 @@ def nano_config():
         index_n_heads=2,
         index_topk=64,
         initializer_range=0.02,
-        max_position_embeddings=8192,
+        max_position_embeddings=131072,
         model_type="deepseek_v4",
         moe_intermediate_size=128,
         n_routed_experts=8,
@@ -107,7 +107,7 @@ def with_draft(config, block=5, rank=64, stages=3):
     return config.changed(
         compress_ratios=config.compress_ratios[:layers] + [0] * stages,
         dspark_block_size=block,
-        dspark_markov_rank=rank,
         dspark_noise_token_id=NOISE_ID,
         dspark_target_layer_ids=list(range(layers - stages, layers)),
+        dspark_markov_rank=rank,
     )
