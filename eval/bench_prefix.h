@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/accept_figures.h"
+#include "eval/accept/figures.h"
 #include "eval/session.h"
 
 namespace ft::eval {

@@ -7,6 +7,8 @@
 #include "eval/generate_command.h"
 #include "eval/loop_runner.h"
 #include "eval/report.h"
+#include "eval/report/write.h"
+#include "eval/results/environment.h"
 #include "eval/scripted_drafter.h"
 #include "eval/statistics.h"
 
@@ -165,6 +167,41 @@ nlohmann::ordered_json to_json(const SpeculationFigures& figures) {
           {"drafting_share", figures.drafting_share}};
 }
 
+// The result that `report` draws the speed-up of.
+Result<void> write_speedup(const BenchSpeculationOptions& options,
+                           const std::vector<SpeculationLevel>& levels) {
+  ResultFile result;
+  result.kind = "speedup";
+  result.command = options.command;
+  result.started = utc_now();
+  result.code = code_json();
+  result.hardware = hardware_json(options.session.backend);
+  result.model = {{"path", options.session.model}};
+  result.seeds = {options.seed};
+  result.configuration = {{"prompts", options.prompts},
+                          {"drafter", options.drafter},
+                          {"tree_nodes", options.tree_nodes},
+                          {"requests", options.requests},
+                          {"max_tokens", options.max_tokens},
+                          {"temperature", options.temperature},
+                          {"rounds", options.rounds},
+                          {"oracle_draft", options.scripted_rate},
+                          {"threads", options.session.cpu.threads},
+                          {"ignore_eos", options.ignore_eos}};
+  result.figures["levels"] = Json::array();
+  for (const SpeculationLevel& level : levels) {
+    result.rows.push_back({{"concurrency", level.concurrency},
+                           {"ratios", level.ratios},
+                           {"with", to_json(level.with)},
+                           {"without", to_json(level.without)}});
+    result.figures["levels"].push_back({{"concurrency", level.concurrency},
+                                        {"ratio", interval_json(mean_ratio(level))},
+                                        {"ratio_median", median(level.ratios)},
+                                        {"with", to_json(level.with)}});
+  }
+  return write_result(result, options.out, "speedup", nullptr);
+}
+
 }  // namespace
 
 Result<std::vector<SpeculationLevel>> bench_speculation(const BenchSpeculationOptions& options) {
@@ -191,7 +228,6 @@ Result<std::vector<SpeculationLevel>> bench_speculation(const BenchSpeculationOp
 Result<void> run_bench_speculation(const BenchSpeculationOptions& options, std::FILE* out) {
   const auto levels = bench_speculation(options);
   if (!levels) return tl::make_unexpected(levels.error());
-  using Json = Report::Json;
   Report report;
   report.fact("model", options.session.model);
   report.fact("drafter", options.drafter);
@@ -224,6 +260,8 @@ Result<void> run_bench_speculation(const BenchSpeculationOptions& options, std::
                 {"rows", Report::numbers("{:.2f}", {"/with/rows_per_step"})},
                 {"drafting", Report::numbers("{:.0f}%", {"/with/drafting_share"}, 100.0)}},
                std::move(rows));
+  if (!options.out.empty())
+    if (auto written = write_speedup(options, *levels); !written) return written;
   return report.write(out, options.json);
 }
 

@@ -26,7 +26,9 @@ struct BenchSpeculationOptions {
   int rounds = 7;
   // Chance per depth that a drafted token is right (ScriptedDrafter); 0 = the drafter's own tokens.
   double scripted_rate = 0.0;
-  std::string json;  // also written here when set
+  std::string json;                  // also written here when set
+  std::string out;                   // folder of a result with its page; "" = none
+  std::vector<std::string> command;  // the words of the command line, for the result
 };
 
 // What one arm did in the rounds of one level.

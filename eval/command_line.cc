@@ -18,12 +18,15 @@ void add_cpu(CLI::App* command, CpuOptions& cpu) {
       ->capture_default_str();
 }
 
-void add_session(CLI::App* command, SessionOptions& session) {
-  command->add_option("--model", session.model, "checkpoint directory")->required();
+CLI::Option* add_session(CLI::App* command, SessionOptions& session) {
+  CLI::Option* model = command->add_option("--model", session.model, "checkpoint directory")
+                           ->required()
+                           ->capture_default_str();
   command->add_option("--backend", session.backend, "auto, cpu, cuda or reference")->capture_default_str();
   command->add_option("--mode", session.mode, "numerics: official (as served) or exact")
       ->capture_default_str();
   add_cpu(command, session.cpu);
+  return model;
 }
 
 }  // namespace ft::eval

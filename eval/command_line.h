@@ -13,6 +13,7 @@
 #include <string>
 #include <system_error>
 #include <type_traits>
+#include <vector>
 
 #include "eval/session.h"
 
@@ -49,13 +50,21 @@ int report(const Result<void>& result);
 
 // --threads, --cpu-target.
 void add_cpu(CLI::App* command, CpuOptions& cpu);
-// --model, --backend, --mode, and those of add_cpu.
-void add_session(CLI::App* command, SessionOptions& session);
+// --model, --backend, --mode, and those of add_cpu. Returns --model, which is required unless that is taken back.
+CLI::Option* add_session(CLI::App* command, SessionOptions& session);
+
+// The nano model of this checkout, and its held-out questions.
+inline constexpr const char* kDefaultModel = FT_DEFAULT_MODEL;
+inline constexpr const char* kDefaultPrompts = FT_DEFAULT_PROMPTS;
 
 // Each adds its commands to `app`; the one that is chosen sets `run`.
 void add_model_commands(CLI::App& app, Run& run);       // logits, generate, draft, make-random
-void add_experiment_commands(CLI::App& app, Run& run);  // accept, identity
-void add_bench_commands(CLI::App& app, Run& run);       // bench ...
+void add_experiment_commands(CLI::App& app, Run& run);  // identity
+// accept, quality, report; and load, simulate.
+void add_study_commands(CLI::App& app, Run& run, const std::vector<std::string>& words);
+void add_serving_commands(CLI::App& app, Run& run, const std::vector<std::string>& words);
+// bench ... `words`: the command line, which results keep; here and below.
+void add_bench_commands(CLI::App& app, Run& run, const std::vector<std::string>& words);
 // encode, parse, tokenize, detokenize, schema: cases and answers as JSON Lines.
 void add_text_commands(CLI::App& app, Run& run, std::ostream& out, std::ostream& err);
 

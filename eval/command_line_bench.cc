@@ -173,7 +173,7 @@ void add_server(CLI::App& bench, Run& run) {
   });
 }
 
-void add_speculation(CLI::App& bench, Run& run) {
+void add_speculation(CLI::App& bench, Run& run, const std::vector<std::string>& words) {
   auto options = std::make_shared<BenchSpeculationOptions>();
   CLI::App* command = bench.add_subcommand(
       "speculation", "throughput with adaptive speculation over throughput without, by concurrency");
@@ -211,8 +211,12 @@ void add_speculation(CLI::App& bench, Run& run) {
                    "drafts that are right with this chance per depth, at the drafter's own cost")
       ->check(within(0.0, 1.0));
   command->add_option("--json", options->json, "also write the figures here");
-  command->callback([&run, options] {
-    run = [options](std::FILE* out) { return report(run_bench_speculation(*options, out)); };
+  command->add_option("--out", options->out, "folder of a result for the command report, with its page");
+  command->callback([&run, options, words] {
+    run = [options, words](std::FILE* out) {
+      options->command = words;
+      return report(run_bench_speculation(*options, out));
+    };
   });
 }
 
@@ -249,11 +253,11 @@ void add_prefix(CLI::App& bench, Run& run) {
 
 }  // namespace
 
-void add_bench_commands(CLI::App& app, Run& run) {
+void add_bench_commands(CLI::App& app, Run& run, const std::vector<std::string>& words) {
   CLI::App* bench = app.add_subcommand("bench", "measurements, as ratios within one run");
   bench->require_subcommand(1);
   add_decode(*bench, run);
-  add_speculation(*bench, run);
+  add_speculation(*bench, run, words);
   add_prefix(*bench, run);
   add_scheduler(*bench, run);
   add_server(*bench, run);

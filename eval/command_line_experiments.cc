@@ -1,50 +1,9 @@
-#include "eval/accept_command.h"
 #include "eval/command_line.h"
 #include "eval/identity_command.h"
 
 namespace ft::eval {
 
 namespace {
-
-void add_accept(CLI::App& app, Run& run) {
-  auto options = std::make_shared<AcceptOptions>();
-  CLI::App* command = app.add_subcommand(
-      "accept", "tokens per verify step by acceptance rule, tree and rows, with intervals over prompts");
-  add_session(command, options->session);
-  command->add_option("--prompts", options->prompts, "JSON Lines of prompts, with an optional \"domain\"")
-      ->required();
-  command->add_option("--temperatures", options->temperatures, "separated by commas")
-      ->check(within(0.0, 100.0))
-      ->delimiter(',')
-      ->capture_default_str();
-  command->add_option("--max-tokens", options->max_tokens, "tokens generated per prompt")
-      ->check(within(1, kTokensMax))
-      ->capture_default_str();
-  command->add_option("--seeds", options->seeds, "completions per prompt; one at temperature 0")
-      ->check(within(1, 1'000'000))
-      ->capture_default_str();
-  command->add_option("--seed", options->seed, "the first")
-      ->check(within(kSeedMin, kSeedMax))
-      ->capture_default_str();
-  command->add_option("--drafter", options->drafter, draft::drafter_names_text())->capture_default_str();
-  command->add_option("--block", options->block, "drafted rows of a chain; 0 = the checkpoint's block")
-      ->check(within(0, 64))
-      ->capture_default_str();
-  command->add_option("--concurrency", options->concurrency, "requests at a time")
-      ->check(within(1, 1024))
-      ->capture_default_str();
-  command->add_option("--arms", options->arms,
-                      "only those whose name contains this: rejection, chain, tree, twice, adaptive, ...");
-  command
-      ->add_option("--calibration-steps", options->calibration_steps,
-                   "steps from a cold start before predictions count in the calibration's figures")
-      ->check(within(0, kTokensMax))
-      ->capture_default_str();
-  command->add_option("--json", options->json, "also write the figures here");
-  command->add_option("--csv", options->csv, "and here");
-  command->callback(
-      [&run, options] { run = [options](std::FILE* out) { return report(run_accept(*options, out)); }; });
-}
 
 void add_identity(CLI::App& app, Run& run) {
   auto options = std::make_shared<IdentityOptions>();
@@ -78,7 +37,6 @@ void add_identity(CLI::App& app, Run& run) {
 }  // namespace
 
 void add_experiment_commands(CLI::App& app, Run& run) {
-  add_accept(app, run);
   add_identity(app, run);
 }
 

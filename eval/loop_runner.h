@@ -27,6 +27,12 @@ class LoopRunner {
     Run& operator=(const Run&) = delete;
 
     bool done() const { return next_ == requests_.size() && running_.empty(); }
+    // Requests that have ended, of 1.
+    double share_done() const {
+      return requests_.empty()
+                 ? 1.0
+                 : static_cast<double>(next_ - running_.size()) / static_cast<double>(requests_.size());
+    }
     // One step of the loop, or more until `seconds` have passed or all is done. kTooLarge, naming the
     // request, for one that exceeds the context.
     Result<void> go_on(double seconds = 0.0);

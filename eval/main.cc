@@ -4,6 +4,8 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "core/machine_memory.h"
 #include "core/mapped_file.h"
@@ -15,7 +17,11 @@ int main(int argc, char** argv) {
   ft::eval::Run run;
   ft::eval::add_model_commands(app, run);
   ft::eval::add_experiment_commands(app, run);
-  ft::eval::add_bench_commands(app, run);
+  std::vector<std::string> words(argv, argv + argc);
+  if (!words.empty()) words[0] = "foretoken-eval";
+  ft::eval::add_bench_commands(app, run, words);
+  ft::eval::add_study_commands(app, run, words);
+  ft::eval::add_serving_commands(app, run, words);
   ft::eval::add_text_commands(app, run, std::cout, std::cerr);
   try {
     app.parse(argc, argv);

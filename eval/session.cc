@@ -27,9 +27,12 @@ Result<std::vector<int32_t>> token_list(const json& value, const std::string& wh
 }
 
 Result<std::vector<int32_t>> prompt_tokens(const std::string& line, const std::string& where,
-                                           const ModelConfig& config, const encoding::Tokenizer* tokenizer) {
+                                           const ModelConfig& config, const encoding::Tokenizer* tokenizer,
+                                           ThinkingMode mode) {
   const json prompt = json::parse(line, nullptr, false);
   if (!prompt.is_object()) return fail(ErrorCode::kInvalidFile, "{}: not a JSON object", where);
+  if (mode != ThinkingMode::kAsIs && (prompt.contains("tokens") || prompt.contains("prompt")))
+    return fail(ErrorCode::kInvalidFile, "{}: thinking can be switched for messages and turns only", where);
   if (prompt.contains("tokens")) return token_list(prompt["tokens"], where + ": tokens");
   if (tokenizer == nullptr)
     return fail(ErrorCode::kInvalidFile, "{}: text needs a tokenizer beside the model", where);
@@ -50,7 +53,7 @@ Result<std::vector<int32_t>> prompt_tokens(const std::string& line, const std::s
   const auto ordered = encoding::Json::parse(prompt.contains("messages") ? line : user_turn.dump());
   if (!ordered) return fail(ErrorCode::kInvalidFile, "{}: {}", where, ordered.error().message);
   encoding::ChatOptions options;
-  options.thinking = thinking.get<bool>();
+  options.thinking = mode == ThinkingMode::kAsIs ? thinking.get<bool>() : mode == ThinkingMode::kOn;
   options.profile = &encoding::profile_of_checkpoint(config.has_dspark(), config.vocab_size);
   if (const auto complete = encoding::check_chat_tokens(*tokenizer); !complete) {
     return fail(ErrorCode::kInvalidFile, "{}: {}", where, complete.error().message);
@@ -62,7 +65,20 @@ Result<std::vector<int32_t>> prompt_tokens(const std::string& line, const std::s
   return tokenizer->encode(text->text, text->client);
 }
 
+// A member that is a string; "" where there is none.
+std::string text_member(const json& prompt, const char* name) {
+  const auto found = prompt.find(name);
+  return found != prompt.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 }  // namespace
+
+Result<ThinkingMode> parse_thinking(const std::string& name) {
+  if (name == "as-is") return ThinkingMode::kAsIs;
+  if (name == "on") return ThinkingMode::kOn;
+  if (name == "off") return ThinkingMode::kOff;
+  return fail(ErrorCode::kInvalidArgument, "thinking is \"{}\", expected as-is, on or off", name);
+}
 
 Result<Numerics> parse_numerics(const std::string& mode) {
   if (mode == "exact") return Numerics::kExact;
@@ -110,7 +126,7 @@ Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& pa
 }
 
 Result<std::vector<Prompt>> read_domain_prompts(const std::string& path, const ModelConfig& config,
-                                                const encoding::Tokenizer* tokenizer) {
+                                                const encoding::Tokenizer* tokenizer, ThinkingMode thinking) {
   auto text = read_file(path, kMaxInputBytes);
   if (!text) return tl::make_unexpected(text.error());
   std::istringstream file(std::move(*text));
@@ -118,7 +134,7 @@ Result<std::vector<Prompt>> read_domain_prompts(const std::string& path, const M
   std::string line;
   for (int64_t number = 1; std::getline(file, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    auto tokens = prompt_tokens(line, fmt::format("{}:{}", path, number), config, tokenizer);
+    auto tokens = prompt_tokens(line, fmt::format("{}:{}", path, number), config, tokenizer, thinking);
     if (!tokens) return tl::make_unexpected(tokens.error());
     if (tokens->empty()) return fail(ErrorCode::kInvalidFile, "{}:{}: the prompt is empty", path, number);
     for (const int32_t token : *tokens) {
@@ -127,8 +143,10 @@ Result<std::vector<Prompt>> read_domain_prompts(const std::string& path, const M
                     token, config.vocab_size);
       }
     }
-    const json domain = json::parse(line, nullptr, false).value("domain", json());
-    prompts.push_back({std::move(*tokens), domain.is_string() ? domain.get<std::string>() : ""});
+    const json parsed = json::parse(line, nullptr, false);
+    std::string domain = text_member(parsed, "domain");
+    if (domain.empty()) domain = text_member(parsed, "category");
+    prompts.push_back({std::move(*tokens), std::move(domain), text_member(parsed, "answer")});
   }
   return prompts;
 }
@@ -143,9 +161,9 @@ Result<std::vector<std::vector<int32_t>>> read_prompts(const std::string& path, 
 }
 
 Result<std::vector<Prompt>> load_prompts(const std::string& path, const ModelConfig& config,
-                                         const std::string& model) {
+                                         const std::string& model, ThinkingMode thinking) {
   const auto tokenizer = open_tokenizer(model);
-  auto prompts = read_domain_prompts(path, config, tokenizer ? tokenizer->get() : nullptr);
+  auto prompts = read_domain_prompts(path, config, tokenizer ? tokenizer->get() : nullptr, thinking);
   if (prompts && prompts->empty()) return fail(ErrorCode::kInvalidFile, "{}: has no prompts", path);
   return prompts;
 }

@@ -40,24 +40,34 @@ Result<std::unique_ptr<encoding::Tokenizer>> open_tokenizer(const std::string& m
 // A file of token-id lists, `[[1, 2], [3]]`. Errors name the file and the list.
 Result<std::vector<std::vector<int32_t>>> read_token_lists(const std::string& path);
 
-// A prompt, and what kind of content it is: its line's "domain", "" where it has none.
+// A prompt, and what kind of content it is: its line's "domain" or "category", "" where it has none.
 struct Prompt {
   std::vector<int32_t> tokens;
   std::string domain;
+  std::string answer;  // its line's "answer", "" where it has none
 };
+
+// Whether messages are rendered for a reply with reasoning: as their line says, or all alike.
+enum class ThinkingMode : uint8_t { kAsIs, kOn, kOff };
+// "as-is", "on" or "off". kInvalidArgument for any other.
+Result<ThinkingMode> parse_thinking(const std::string& name);
 
 // A file of prompts, one JSON object per line: {"tokens": [...]} or {"prompt": "..."} (control strings in the
 // text count as such) or {"messages": [...], "thinking": bool} or {"turns": ["...", ...]} (the first turn as
-// a user's message). "domain" is read, other members are ignored. Errors name the file and the line.
-// `tokenizer` may be null if every line has tokens; `config` picks the chat profile.
+// a user's message: DeepSpec, MT-Bench, SPEED-Bench). "domain", or else "category", and "answer" are read,
+// other members are ignored. Errors name the file and the line. `tokenizer` may be null if every line has
+// tokens; `config` picks the chat profile. A thinking mode other than kAsIs needs messages or turns in every
+// line.
 Result<std::vector<Prompt>> read_domain_prompts(const std::string& path, const ModelConfig& config,
-                                                const encoding::Tokenizer* tokenizer);
+                                                const encoding::Tokenizer* tokenizer,
+                                                ThinkingMode thinking = ThinkingMode::kAsIs);
 // The same without domains.
 Result<std::vector<std::vector<int32_t>>> read_prompts(const std::string& path, const ModelConfig& config,
                                                        const encoding::Tokenizer* tokenizer);
 
 // The prompts of a file with the tokenizer beside `model`, if there is one. An empty file is kInvalidFile.
 Result<std::vector<Prompt>> load_prompts(const std::string& path, const ModelConfig& config,
-                                         const std::string& model);
+                                         const std::string& model,
+                                         ThinkingMode thinking = ThinkingMode::kAsIs);
 
 }  // namespace ft::eval

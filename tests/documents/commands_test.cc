@@ -59,7 +59,9 @@ std::string refused_by_eval(std::vector<std::string> words) {
   std::ostringstream out;
   eval::add_model_commands(app, run);
   eval::add_experiment_commands(app, run);
-  eval::add_bench_commands(app, run);
+  eval::add_study_commands(app, run, {});
+  eval::add_serving_commands(app, run, {});
+  eval::add_bench_commands(app, run, {});
   eval::add_text_commands(app, run, out, out);
   // A command that is only named, without flags, has to exist.
   if (std::ranges::none_of(words, [](const std::string& word) { return word.starts_with("-"); })) {

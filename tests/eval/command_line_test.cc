@@ -18,7 +18,8 @@ class CommandLine : public ::testing::Test {
   CommandLine()
       : prompts_(directory_.write("prompts", "{\"tokens\":[1,2,3]}\n")),
         tokens_(directory_.write("tokens", "[[1,2,3]]")),
-        out_(directory_.file("out")) {}
+        out_(directory_.file("out")),
+        folder_(directory_.file("folder")) {}
 
   static void expect_refused(const std::vector<std::string>& arguments, const std::string& fragment) {
     Program program(FT_EVAL_PROGRAM, arguments);
@@ -33,7 +34,10 @@ class CommandLine : public ::testing::Test {
     return {{"logits", "--model", kNano, "--tokens", tokens_, "--out", out_},
             {"draft", "--model", kNano, "--tokens", tokens_, "--out", out_},
             {"generate", "--model", kNano, "--prompts", prompts_, "--out", out_},
-            {"accept", "--model", kNano, "--prompts", prompts_},
+            {"accept", "--model", kNano, "--prompts", prompts_, "--out", folder_},
+            {"quality", "--model", kNano, "--prompts", prompts_, "--out", folder_},
+            {"load", "--url", "http://127.0.0.1:9", "--rates", "1", "--prompts", prompts_, "--out", folder_},
+            {"simulate", "--preset", "budget", "--out", folder_},
             {"identity", "--model", kNano, "--prompts", prompts_},
             {"bench", "decode", "--model", kNano, "--prompts", prompts_},
             {"bench", "speculation", "--model", kNano, "--prompts", prompts_},
@@ -73,6 +77,7 @@ class CommandLine : public ::testing::Test {
   std::string prompts_;
   std::string tokens_;
   std::string out_;
+  std::string folder_;
 };
 
 TEST_F(CommandLine, EveryNumberHasARange) {
@@ -105,6 +110,7 @@ TEST_F(CommandLine, EmptyPromptsAreNamed) {
       std::vector<std::string> with = arguments;
       with.push_back(file);
       if (std::string(command) == "generate") with.insert(with.end(), {"--out", out_});
+      if (std::string(command) == "accept") with.insert(with.end(), {"--out", folder_});
       expect_refused(with, fragment);
     };
     expect(no_tokens, no_tokens + ":3: tokens: is empty");
@@ -129,7 +135,7 @@ TEST_F(CommandLine, WhatIsNoFileIsNamed) {
             std::pair(std::string("/dev/zero"), "is a device")}) {
         std::vector<std::string> arguments = command;
         arguments[i + 1] = path;
-        if (command[0] != "make-random" && command[1] != "kernels" &&
+        if (command[0] != "make-random" && command[0] != "load" && command[1] != "kernels" &&
             command[0].find("code") == std::string::npos && command[0] != "parse" &&
             command[0] != "tokenize" && command[0] != "detokenize") {
           arguments.insert(arguments.end(), {"--threads", "1"});

@@ -1,4 +1,4 @@
-#include "eval/accept_figures.h"
+#include "eval/accept/figures.h"
 
 #include "core/check.h"
 
@@ -30,6 +30,23 @@ double token_weighted(std::span<const AcceptCounts> prompts, std::span<const int
   return quotient(emitted, steps);
 }
 
+// A ratio of sums over prompts, with its interval.
+template <class Part, class Whole>
+Interval ratio_of_sums(std::span<const AcceptCounts> prompts, Part part, Whole whole, uint64_t seed) {
+  return bootstrap(
+      prompts.size(),
+      [&](std::span<const int32_t> counts) {
+        double parts = 0.0;
+        double wholes = 0.0;
+        for (size_t i = 0; i < prompts.size(); ++i) {
+          parts += counts[i] * static_cast<double>(part(prompts[i]));
+          wholes += counts[i] * static_cast<double>(whole(prompts[i]));
+        }
+        return quotient(parts, wholes);
+      },
+      seed);
+}
+
 }  // namespace
 
 void AcceptCounts::add(const scheduler::RequestReport& report) {
@@ -41,8 +58,24 @@ void AcceptCounts::add(const scheduler::RequestReport& report) {
   emitted += from_steps;
   drafted += report.drafted;
   length_sum += static_cast<double>(from_steps) / static_cast<double>(report.steps);
-  for (size_t depth = 0; depth < accepted_at_depth.size(); ++depth)
+  for (size_t depth = 0; depth < accepted_at_depth.size(); ++depth) {
+    drafted_at_depth[depth] += report.drafted_at_depth[depth];
     accepted_at_depth[depth] += report.accepted_at_depth[depth];
+  }
+  for (size_t i = 0; i < histogram.size(); ++i) histogram[i] += report.accepted_histogram[i];
+}
+
+void AcceptCounts::add(const AcceptCounts& other) {
+  requests += other.requests;
+  steps += other.steps;
+  emitted += other.emitted;
+  drafted += other.drafted;
+  length_sum += other.length_sum;
+  for (size_t depth = 0; depth < accepted_at_depth.size(); ++depth) {
+    drafted_at_depth[depth] += other.drafted_at_depth[depth];
+    accepted_at_depth[depth] += other.accepted_at_depth[depth];
+  }
+  for (size_t i = 0; i < histogram.size(); ++i) histogram[i] += other.histogram[i];
 }
 
 AcceptFigures accept_figures(std::span<const AcceptCounts> prompts, uint64_t seed) {
@@ -52,11 +85,7 @@ AcceptFigures accept_figures(std::span<const AcceptCounts> prompts, uint64_t see
   for (const AcceptCounts& prompt : prompts) {
     if (prompt.requests == 0) continue;
     counted.push_back(prompt);
-    total.requests += prompt.requests;
-    total.steps += prompt.steps;
-    total.drafted += prompt.drafted;
-    for (size_t depth = 0; depth < total.accepted_at_depth.size(); ++depth)
-      total.accepted_at_depth[depth] += prompt.accepted_at_depth[depth];
+    total.add(prompt);
   }
   figures.requests = total.requests;
   figures.steps = total.steps;
@@ -67,13 +96,21 @@ AcceptFigures accept_figures(std::span<const AcceptCounts> prompts, uint64_t see
       seed);
   figures.token_weighted = bootstrap(
       counted.size(), [&](std::span<const int32_t> counts) { return token_weighted(counted, counts); }, seed);
-  double reached = steps;
-  for (int64_t accepted : total.accepted_at_depth) {
-    if (accepted == 0) break;
-    figures.unconditional.push_back(static_cast<double>(accepted) / steps);
-    figures.conditional.push_back(static_cast<double>(accepted) / reached);
-    reached = static_cast<double>(accepted);
+  const auto emitted = [](const AcceptCounts& c) { return c.emitted; };
+  const auto rows = [](const AcceptCounts& c) { return c.steps + c.drafted; };
+  const auto all_steps = [](const AcceptCounts& c) { return c.steps; };
+  figures.accepted_per_row = ratio_of_sums(counted, emitted, rows, seed);
+  for (size_t depth = 0; depth < total.accepted_at_depth.size(); ++depth) {
+    if (total.accepted_at_depth[depth] == 0) break;
+    const auto accepted = [depth](const AcceptCounts& c) { return c.accepted_at_depth[depth]; };
+    const auto reached = [depth](const AcceptCounts& c) {
+      return depth == 0 ? c.steps : c.accepted_at_depth[depth - 1];
+    };
+    figures.unconditional.push_back(ratio_of_sums(counted, accepted, all_steps, seed));
+    figures.conditional.push_back(ratio_of_sums(counted, accepted, reached, seed));
   }
+  for (size_t i = 0; i <= figures.unconditional.size(); ++i)
+    figures.histogram.push_back(quotient(static_cast<double>(total.histogram[i]), steps));
   return figures;
 }
 
