@@ -37,6 +37,7 @@ struct Api {
 constexpr std::array kApis = {
     Api{"chat", "/v1/chat/completions", R"("messages":[{{"role":"user","content":"{}"}}])", 1},
     Api{"completions", "/v1/completions", R"("prompt":"{}")", 0},
+    Api{"responses", "/v1/responses", R"("input":"{}")", 4},
     Api{"messages", "/v1/messages", R"("messages":[{{"role":"user","content":"{}"}}])", 2},
 };
 

@@ -24,7 +24,7 @@ struct BenchServerOptions {
   std::string json;              // also written here when set
 };
 
-// What --api takes: "chat, completions, messages".
+// What --api takes: "chat, completions, responses, messages".
 std::string bench_server_apis();
 
 struct BenchServerResult {

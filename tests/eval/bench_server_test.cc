@@ -19,7 +19,7 @@ BenchServerOptions small_bench() {
 }
 
 TEST(BenchServer, MeasuresEveryApi) {
-  for (const char* api : {"chat", "completions", "messages"}) {
+  for (const char* api : {"chat", "completions", "responses", "messages"}) {
     BenchServerOptions options = small_bench();
     options.api = api;
     const auto result = bench_server(options);

@@ -19,6 +19,7 @@ void regex(std::span<const uint8_t> input);
 void chat_body(std::span<const uint8_t> input);
 void completions_body(std::span<const uint8_t> input);
 void messages_body(std::span<const uint8_t> input);
+void responses_body(std::span<const uint8_t> input);
 
 // A byte of options and the text of a turn. Read in one piece, by characters, and in pieces, it is the same message;
 // arguments of calls are JSON objects, and there are none where none were asked for.

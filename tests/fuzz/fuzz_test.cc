@@ -30,6 +30,7 @@ const Case kCases[] = {
     {"chat_body", chat_body, true, 100'000},
     {"completions_body", completions_body, true, 100'000},
     {"messages_body", messages_body, true, 100'000},
+    {"responses_body", responses_body, true, 100'000},
     {"tool_calls", tool_calls, false, 200'000},
     {"encoder", encoder, true, 40'000},
     {"safetensors_header", safetensors_header, false, 100'000},

@@ -125,5 +125,8 @@ void completions_body(std::span<const uint8_t> input) {
 void messages_body(std::span<const uint8_t> input) {
   check("/v1/messages", input);
 }
+void responses_body(std::span<const uint8_t> input) {
+  check("/v1/responses", input);
+}
 
 }  // namespace ft::fuzz
