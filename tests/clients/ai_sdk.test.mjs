@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { APICallError, generateText, stepCountIs, streamText, tool } from 'ai';
+import { APICallError, generateText, Output, stepCountIs, streamText, tool } from 'ai';
 import { z } from 'zod';
-import { capital, clock, idle, startServer, story, tooLong } from './support.mjs';
+import { capital, clock, idle, person, startServer, story, tooLong } from './support.mjs';
 
 const tools = (asked) => ({
   [clock.name]: tool({
@@ -18,8 +18,8 @@ const tools = (asked) => ({
   }),
 });
 
-/** What every provider does; `reasoning`: whether it passes reasoning on. */
-async function checkProvider(t, server, model, { reasoning }) {
+/** What every provider does; `reasoning`: whether it passes reasoning on, `schemas`: whether its API takes schemas. */
+async function checkProvider(t, server, model, { reasoning, schemas }) {
   const ask = { model, temperature: 0, prompt: capital.question };
   let whole;
 
@@ -55,6 +55,18 @@ async function checkProvider(t, server, model, { reasoning }) {
     assert.deepEqual(asked, [clock.city, clock.city]);
   });
 
+  if (schemas) {
+    await t.test('structured output', async () => {
+      const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
+      const result = await generateText({
+        ...ask,
+        prompt: person.question,
+        output: Output.object({ schema }),
+      });
+      assert.deepEqual(result.output, person.answer);
+    });
+  }
+
   await t.test('errors', async () => {
     await assert.rejects(generateText({ ...ask, prompt: tooLong }), (error) => {
       assert.ok(APICallError.isInstance(error));
@@ -82,12 +94,18 @@ test('ai with @ai-sdk/openai-compatible', async (t) => {
     includeUsage: true,
     supportsStructuredOutputs: true,
   });
-  await checkProvider(t, server, provider('v4-nano-dspark'), { reasoning: true });
+  await checkProvider(t, server, provider('v4-nano-dspark'), { reasoning: true, schemas: true });
 });
 
 test('ai with @ai-sdk/openai, chat', async (t) => {
   const server = await startServer(t, ['--context', '2048']);
   const provider = createOpenAI({ baseURL: server.base, apiKey: 'none' });
   // It leaves reasoning of chat completions out.
-  await checkProvider(t, server, provider.chat('v4-nano-dspark'), { reasoning: false });
+  await checkProvider(t, server, provider.chat('v4-nano-dspark'), { reasoning: false, schemas: true });
+});
+
+test('ai with @ai-sdk/openai, responses', async (t) => {
+  const server = await startServer(t, ['--context', '2048']);
+  const provider = createOpenAI({ baseURL: server.base, apiKey: 'none' });
+  await checkProvider(t, server, provider('v4-nano-dspark'), { reasoning: false, schemas: false });
 });

@@ -1,13 +1,13 @@
-// LangChain's ChatOpenAI, on chat completions.
+// LangChain's ChatOpenAI, on chat completions and on responses.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { HumanMessage, ToolMessage } from '@langchain/core/messages';
+import { HumanMessage, SystemMessage, ToolMessage } from '@langchain/core/messages';
 import { tool } from '@langchain/core/tools';
 import { ChatOpenAI } from '@langchain/openai';
 import { z } from 'zod';
-import { capital, clock, idle, startServer, story, tooLong } from './support.mjs';
+import { capital, clock, idle, person, startServer, story, tooLong } from './support.mjs';
 
-for (const useResponsesApi of [false]) {
+for (const useResponsesApi of [false, true]) {
   test(`@langchain/openai, ${useResponsesApi ? 'responses' : 'chat'}`, async (t) => {
     const server = await startServer(t, ['--context', '2048']);
     const model = new ChatOpenAI({
@@ -25,6 +25,10 @@ for (const useResponsesApi of [false]) {
       whole = await model.invoke(capital.question);
       assert.match(whole.text, capital.answer);
       assert.ok(whole.usage_metadata.input_tokens > 0 && whole.usage_metadata.output_tokens > 0);
+    });
+
+    await t.test('a system message alone', async () => {
+      assert.match((await model.invoke([new SystemMessage(capital.question)])).text, /\w/);
     });
 
     await t.test('streaming', async () => {
@@ -50,6 +54,14 @@ for (const useResponsesApi of [false]) {
       assert.ok(result instanceof ToolMessage);
       assert.match((await bound.invoke([...messages, first, result])).text, clock.answer);
     });
+
+    if (!useResponsesApi) {
+      await t.test('structured output', async () => {
+        const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
+        const structured = model.withStructuredOutput(schema, { name: 'person', method: 'jsonSchema' });
+        assert.deepEqual(await structured.invoke(person.question), person.answer);
+      });
+    }
 
     await t.test('errors', async () => {
       await assert.rejects(model.invoke(tooLong), /maximum context length/);

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import OpenAI from 'openai';
-import { capital, clock, idle, startServer, story, tooLong } from './support.mjs';
+import { zodResponseFormat } from 'openai/helpers/zod';
+import { z } from 'zod';
+import { capital, clock, idle, person, startServer, story, tooLong } from './support.mjs';
 
 const tool = {
   type: 'function',
@@ -107,6 +109,21 @@ test('openai', async (t) => {
     const tokens = told.choices[0].logprobs.content;
     assert.equal(tokens.map((token) => token.token).join(''), whole.choices[0].message.content);
     assert.ok(tokens.every((token) => token.top_logprobs.length === 2 && token.logprob <= 0));
+  });
+
+  await t.test('structured output', async () => {
+    const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
+    const request = {
+      ...ask,
+      messages: [{ role: 'user', content: person.question }],
+      response_format: zodResponseFormat(schema, 'person'),
+    };
+    const reply = await client.chat.completions.parse(request);
+    assert.deepEqual(reply.choices[0].message.parsed, person.answer);
+    const cut = client.chat.completions.parse({ ...request, max_tokens: 5 });
+    await assert.rejects(cut, OpenAI.LengthFinishReasonError ?? /length/i);
+    const broken = { type: 'json_schema', json_schema: { name: 'broken', schema: { type: 'no-such-type' } } };
+    await assert.rejects(client.chat.completions.create({ ...request, response_format: broken }), OpenAI.BadRequestError);
   });
 
   await t.test('text completions', async () => {

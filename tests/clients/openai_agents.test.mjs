@@ -1,20 +1,21 @@
-// The Agents SDK of OpenAI, on chat completions.
+// The Agents SDK of OpenAI, on chat completions and on responses.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
   Agent,
   OpenAIChatCompletionsModel,
+  OpenAIResponsesModel,
   run,
   setTracingDisabled,
   tool,
 } from '@openai/agents';
 import OpenAI from 'openai';
 import { z } from 'zod';
-import { capital, clock, startServer, tooLong } from './support.mjs';
+import { capital, clock, person, startServer, tooLong } from './support.mjs';
 
 setTracingDisabled(true); // it would call OpenAI
 
-for (const Model of [OpenAIChatCompletionsModel]) {
+for (const Model of [OpenAIChatCompletionsModel, OpenAIResponsesModel]) {
   test(`@openai/agents, ${Model.name}`, async (t) => {
     const server = await startServer(t, ['--context', '2048']);
     const client = new OpenAI({ baseURL: server.base, apiKey: 'none' });
@@ -59,6 +60,14 @@ for (const Model of [OpenAIChatCompletionsModel]) {
       }
       assert.deepEqual(asked, [clock.city, clock.city]);
     });
+
+    if (Model === OpenAIChatCompletionsModel) {
+      await t.test('structured output', async () => {
+        const outputType = z.object({ name: z.string(), job: z.string(), city: z.string() });
+        const result = await run(agent.clone({ outputType }), person.question);
+        assert.deepEqual(result.finalOutput, person.answer);
+      });
+    }
 
     await t.test('errors', async () => {
       await assert.rejects(run(agent, tooLong), /maximum context length/);

@@ -6,6 +6,7 @@
 set -euo pipefail
 
 seconds=300 # for an installation
+documents=$(cd -- "$(dirname -- "$0")/../../docs" && pwd)
 
 skip() {
   printf 'SKIPPED: %s\n' "$*"
@@ -17,7 +18,7 @@ install() {
   command -v node >/dev/null && command -v npm >/dev/null || skip "there is no Node.js with npm here"
   [[ $(node -p 'process.versions.node.split(".")[0]') -ge 20 ]] || skip "the clients need Node.js 20, not $(node --version)"
   mkdir -p "$work"
-  cp "$source"/*.mjs "$source"/package.json "$source"/package-lock.json "$source"/../../docs/clients.md "$work"
+  cp "$source"/*.mjs "$source"/package.json "$source"/package-lock.json "$documents/clients.md" "$work"
   ! cmp -s "$work/package-lock.json" "$work/installed" || return 0
   rm -f "$work/installed"
   cd "$work"

@@ -16,6 +16,11 @@ export const clock = {
   answer: /10:12/,
 };
 
+export const person = {
+  question: 'Extract name, job, city as JSON: Nora works as a doctor in Paris.',
+  answer: { name: 'Nora', job: 'doctor', city: 'Paris' },
+};
+
 /** Starts a server with `flags` on a free port; it ends with the test `t`. */
 export async function startServer(t, flags = []) {
   const child = spawn(

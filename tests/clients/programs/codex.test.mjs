@@ -1,0 +1,50 @@
+// Codex CLI, on responses.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { clock, startServer } from '../support.mjs';
+import { clockServer, jsonLines, runProgram, workplace } from './program.mjs';
+
+const config = (server) => `
+model = "v4-nano-dspark"
+model_provider = "foretoken"
+[model_providers.foretoken]
+name = "Foretoken"
+base_url = "${server.base}"
+wire_api = "responses"
+[mcp_servers.clock]
+command = ${JSON.stringify(process.execPath)}
+args = [${JSON.stringify(clockServer)}]
+default_tools_approval_mode = "approve"
+`;
+const place = (t, server) => workplace(t, { 'home/.codex/config.toml': config(server) });
+const exec = ['exec', '--json', '--skip-git-repo-check', '--sandbox', 'read-only'];
+const message = (events) => events.filter((event) => event.item?.type === 'agent_message').at(-1)?.item.text;
+
+test('Codex CLI', async (t) => {
+  const server = await startServer(t);
+
+  await t.test('holds a conversation with a tool call', async (t) => {
+    const here = await place(t, server);
+    const hello = await runProgram(here, 'codex', [...exec, 'Hello']);
+    assert.equal(hello.code, 0, hello.stdout + hello.stderr);
+    assert.ok(message(jsonLines(hello.stdout)).length > 0);
+    // It samples.
+    for (let tries = 0; ; ++tries) {
+      assert.ok(tries < 8, 'the model did not call');
+      const run = await runProgram(here, 'codex', [...exec, 'resume', '--last', clock.question]);
+      assert.equal(run.code, 0, run.stdout + run.stderr);
+      const events = jsonLines(run.stdout);
+      assert.ok(message(events).length > 0);
+      const call = events.find((event) => event.type === 'item.completed' && event.item.type === 'mcp_tool_call');
+      if (call?.item.tool !== clock.name) continue;
+      assert.match(JSON.stringify(call.item.result), clock.answer);
+      break;
+    }
+  });
+
+  await t.test('counts a full context as that', async (t) => {
+    const small = await startServer(t, ['--context', '2048']);
+    const run = await runProgram(await place(t, small), 'codex', [...exec, 'Hello']);
+    assert.match(run.stdout, /ran out of room/);
+  });
+});
