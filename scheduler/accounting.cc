@@ -1,6 +1,8 @@
 #include "scheduler/accounting.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 namespace ft::scheduler {
 
@@ -13,6 +15,36 @@ void count_depths(std::array<int64_t, kReportDepth>& of_request, std::array<int6
     ++of_request[depth];
     ++of_all[depth];
   }
+}
+
+std::shared_ptr<const StepDetail> step_detail(const RunningRequest& running, const RequestOutcome& outcome,
+                                              const StepTimes& times) {
+  auto detail = std::make_shared<StepDetail>();
+  detail->step = static_cast<int32_t>(running.state->report.steps);
+  detail->draft_ms = 1e3 * times.draft_seconds;
+  detail->verify_ms = 1e3 * times.verify_seconds;
+  detail->commit_ms = 1e3 * times.commit_seconds;
+  detail->nodes.reserve(static_cast<size_t>(running.tree.size()) - 1);
+  for (int32_t i = 1; i < running.tree.size(); ++i) {
+    const verify::TokenTree::Node& node = running.tree[i];
+    const auto drafted = static_cast<size_t>(running.kept[static_cast<size_t>(i) - 1]);
+    detail->nodes.push_back({.token = node.token,
+                             .parent = node.parent - 1,
+                             .depth = node.depth,
+                             .path_probability = node.path_probability,
+                             .source = running.drafts.nodes[drafted].source});
+  }
+  const std::vector<int32_t>& path = outcome.verified.path;
+  for (size_t i = 1; i < path.size(); ++i) detail->nodes[static_cast<size_t>(path[i]) - 1].accepted = true;
+  return detail;
+}
+
+TokenEvent event_of(const verify::SampleResult& sample) {
+  TokenEvent event;
+  event.token = sample.token;
+  event.logprob = sample.logprob;
+  for (const verify::TokenLogprob& top : sample.top_logprobs) event.top.push_back({top.token, top.logprob});
+  return event;
 }
 
 }  // namespace
@@ -45,18 +77,6 @@ void account(RunningRequest& running, const RequestOutcome& outcome, EngineStats
   report.completion_tokens += emitted;
 }
 
-namespace {
-
-TokenEvent event_of(const verify::SampleResult& sample) {
-  TokenEvent event;
-  event.token = sample.token;
-  event.logprob = sample.logprob;
-  for (const verify::TokenLogprob& top : sample.top_logprobs) event.top.push_back({top.token, top.logprob});
-  return event;
-}
-
-}  // namespace
-
 void publish_prompt(RequestState& state, const RequestOutcome& outcome) {
   for (const verify::SampleResult& sample : outcome.prompt) {
     TokenEvent event = event_of(sample);
@@ -66,8 +86,11 @@ void publish_prompt(RequestState& state, const RequestOutcome& outcome) {
   state.prompt_told += static_cast<int64_t>(outcome.prompt.size());
 }
 
-void publish(const RequestState& state, const RequestOutcome& outcome) {
+void publish(const RunningRequest& running, const RequestOutcome& outcome, const StepTimes& times) {
+  const RequestState& state = *running.state;
   const verify::Verified& verified = outcome.verified;
+  std::shared_ptr<const StepDetail> detail;
+  if (state.request.step_details) detail = step_detail(running, outcome, times);
   size_t count = verified.emitted.size();
   if (verified.degenerate && count > 0) --count;
   for (size_t i = 0; i < count; ++i) {
@@ -75,6 +98,8 @@ void publish(const RequestState& state, const RequestOutcome& outcome) {
     if (state.request.sampling.logprobs >= 0) event = event_of(verified.samples[i]);
     event.token = verified.emitted[i];
     event.step = static_cast<int32_t>(state.report.steps);
+    if (detail != nullptr && i + 1 < verified.path.size()) event.node = verified.path[i + 1] - 1;
+    event.detail = detail;
     state.stream->push(std::move(event));
   }
 }

@@ -13,7 +13,13 @@ void account(RunningRequest& running, const RequestOutcome& outcome, EngineStats
 // Hands the log probabilities of its prompt, as far as the step has read it, to the request's stream.
 void publish_prompt(RequestState& state, const RequestOutcome& outcome);
 
+struct StepTimes {
+  double draft_seconds = 0.0;
+  double verify_seconds = 0.0;
+  double commit_seconds = 0.0;
+};
+
 // Hands the new tokens to the request's stream, all but one that is not to be sent. Does not notify.
-void publish(const RequestState& state, const RequestOutcome& outcome);
+void publish(const RunningRequest& running, const RequestOutcome& outcome, const StepTimes& times);
 
 }  // namespace ft::scheduler

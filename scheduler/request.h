@@ -34,6 +34,7 @@ struct GenerateRequest {
   std::vector<int32_t> stop_tokens;  // besides the checkpoint's end token
   bool ignore_eos = false;           // the end token is a token like any other
   SpeculationParams speculation;
+  bool step_details = false;  // its tokens say how they came (TokenEvent::detail)
   // Larger ones are admitted first and preempted last; equal ones in order of arrival.
   int32_t priority = 0;
   // Requests with the same group, not 0, have the same prompt, which is read once; `fork_count` is how many

@@ -4,7 +4,6 @@
 #include <exception>
 
 #include "core/check.h"
-#include "scheduler/accounting.h"
 #include "scheduler/speculation/source_choice.h"
 
 namespace ft::scheduler {
@@ -165,11 +164,12 @@ void Scheduler::apply(const StepOutcome& outcome, Clock::time_point now) {
     stats_.observed_step_seconds += outcome.verify_seconds + outcome.commit_seconds;
   }
   speculation_.learn(running, step_, outcome);
+  const StepTimes times{step_.draft_seconds, outcome.verify_seconds, outcome.commit_seconds};
   for (size_t i = 0; i < running.size(); ++i) {
     if (running[i].plan.known == 0) continue;
     count_time(running[i].state->report, *running[i].state, outcome);
     try {
-      apply_one(running[i], outcome.requests[i], now);
+      apply_one(running[i], outcome.requests[i], times, now);
     } catch (const std::exception& error) {
       // No memory for its tokens' log probabilities, say: it is the only one that loses anything.
       running[i].finished = true;
@@ -198,7 +198,8 @@ void Scheduler::count_time(RequestReport& report, const RequestState& state,
   }
 }
 
-void Scheduler::apply_one(RunningRequest& running, const RequestOutcome& outcome, Clock::time_point now) {
+void Scheduler::apply_one(RunningRequest& running, const RequestOutcome& outcome, const StepTimes& times,
+                          Clock::time_point now) {
   RequestState& state = *running.state;
   if (!outcome.error.empty()) {
     state.report.error = outcome.error;
@@ -209,7 +210,7 @@ void Scheduler::apply_one(RunningRequest& running, const RequestOutcome& outcome
   account(running, outcome, stats_);
   const verify::Verified& verified = outcome.verified;
   if (running.tree.size() == 0 || verified.emitted.empty()) return;
-  publish(state, outcome);
+  publish(running, outcome, times);
   if (verified.degenerate) {
     state.report.completion_tokens -= 1;
     state.report.error = "the model's logits have no usable value";

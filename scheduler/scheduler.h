@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "scheduler/accounting.h"
 #include "scheduler/admission.h"
 #include "scheduler/engine_stats.h"
 #include "scheduler/executor.h"
@@ -65,7 +66,8 @@ class Scheduler {
   draft::ProposeRequest propose_request(const RunningRequest& running) const;
   void take_drafts();
   void count_time(RequestReport& report, const RequestState& state, const StepOutcome& outcome) const;
-  void apply_one(RunningRequest& running, const RequestOutcome& outcome, Clock::time_point now);
+  void apply_one(RunningRequest& running, const RequestOutcome& outcome, const StepTimes& times,
+                 Clock::time_point now);
   void update_reliability();
 
   EngineOptions options_;

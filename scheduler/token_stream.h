@@ -6,6 +6,7 @@
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "scheduler/request.h"
@@ -18,12 +19,33 @@ struct TokenLogprob {
   float logprob = 0.0f;
 };
 
+// A drafted token that a step verified.
+struct VerifiedNode {
+  int32_t token = 0;
+  int32_t parent = -1;  // index of an earlier node; -1 = the last token before the step
+  int32_t depth = 1;
+  float path_probability = 0.0f;  // estimated before verification: that the path to it is accepted
+  draft::DraftSource source = draft::DraftSource::kModel;
+  bool accepted = false;
+};
+
+// What one verify step did for one request. Steps that other requests share took their time for each of them.
+struct StepDetail {
+  int32_t step = 0;  // TokenEvent::step
+  double draft_ms = 0.0;
+  double verify_ms = 0.0;  // forward and sampling
+  double commit_ms = 0.0;
+  std::vector<VerifiedNode> nodes;  // parents precede their children; empty where nothing was drafted
+};
+
 struct TokenEvent {
   int32_t token = 0;
   float logprob = 0.0f;           // natural logarithm; only when the request asked for logprobs
   std::vector<TokenLogprob> top;  // most likely first; empty unless asked for
   int32_t step = 0;               // tokens of one verify step share a number
+  int32_t node = -1;              // of detail->nodes that drafted it; -1: the target's own choice
   bool of_prompt = false;  // not generated: one of the prompt, with its log probability, before all others
+  std::shared_ptr<const StepDetail> detail;  // null unless asked for; tokens of one step share it
 };
 
 // The ring holds every token that the request can produce, so the engine never waits for a reader and nothing

@@ -397,7 +397,7 @@ ApiResult<std::unique_ptr<Reply>> Service::generate(const HttpRequest& request, 
   options.id = std::move(job->id);
   options.request_id = request.id;
   options.stream = job->stream;
-  options.logprobs = job->logprobs;
+  options.shows_tokens = job->shows_tokens;
   options.writer = std::move(job->writer);
   options.arrived = request.arrived;
   return std::make_unique<Reply>(std::move(options), std::move(*submitted), std::move(*model),

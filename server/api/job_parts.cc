@@ -29,7 +29,8 @@ GenerationJob job_of(const ApiCall& call, const RequestParams& params, std::stri
   job.choice.stop_tokens = params.stop_token_ids;
   job.choice.stop = params.stop;
   job.stream = params.stream;
-  job.logprobs = top_logprobs >= 0;
+  job.request.step_details = params.include_steps;
+  job.shows_tokens = top_logprobs >= 0 || params.include_steps;
   return job;
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "encoding/ordered_json.h"
+#include "server/api/openai_steps.h"
 #include "server/generation/random_id.h"
 
 namespace ft::server {
@@ -79,11 +80,13 @@ class OpenAiChatWriter : public ResponseWriter {
         break;
     }
     body += '}';
+    body += speculation_member(tokens, tokenizer_);
     envelope_.chunk(out, choice, body, logprobs(tokens), "");
   }
 
   void end(std::string& out, int choice, const Choice& state, std::span<const ShownToken> tokens) override {
-    envelope_.chunk(out, choice, R"(,"delta":{})", logprobs(tokens), end_reason_name(state.end_reason()));
+    envelope_.chunk(out, choice, R"(,"delta":{})" + speculation_member(tokens, tokenizer_), logprobs(tokens),
+                    end_reason_name(state.end_reason()));
   }
 
   void finish(std::string& out, const ReplyTotals& totals) override { envelope_.finish(out, totals); }
@@ -133,7 +136,8 @@ class OpenAiChatWriter : public ResponseWriter {
       out += ']';
     }
     const std::string logprobs = this->logprobs(finished.tokens);
-    out += fmt::format(R"(}},"logprobs":{},"finish_reason":"{}"}})", logprobs.empty() ? "null" : logprobs,
+    out += fmt::format(R"(}}{},"logprobs":{},"finish_reason":"{}"}})",
+                       speculation_member(finished.tokens, tokenizer_), logprobs.empty() ? "null" : logprobs,
                        end_reason_name(choice.end_reason()));
     return out;
   }

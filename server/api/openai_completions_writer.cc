@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "encoding/ordered_json.h"
+#include "server/api/openai_steps.h"
 
 namespace ft::server {
 namespace {
@@ -89,15 +90,16 @@ class OpenAiCompletionsWriter : public ResponseWriter {
     add_prompt(lists, choice, prompt);
     const std::string logprobs = lists.json();
     const std::string& echo = echoes_[static_cast<size_t>(choice)].text;
-    if (!echo.empty() || !logprobs.empty()) text(out, choice, echo, logprobs, "");
+    if (!echo.empty() || !logprobs.empty()) chunk(out, choice, echo, "", logprobs, "");
   }
 
   void delta(std::string& out, int choice, const Piece& piece, std::span<const ShownToken> tokens) override {
-    text(out, choice, piece.text, logprobs(choice, tokens), "");
+    chunk(out, choice, piece.text, speculation_member(tokens, tokenizer_), logprobs(choice, tokens), "");
   }
 
   void end(std::string& out, int choice, const Choice& state, std::span<const ShownToken> tokens) override {
-    text(out, choice, "", logprobs(choice, tokens), end_reason_name(state.end_reason()));
+    chunk(out, choice, "", speculation_member(tokens, tokenizer_), logprobs(choice, tokens),
+          end_reason_name(state.end_reason()));
   }
 
   void finish(std::string& out, const ReplyTotals& totals) override { envelope_.finish(out, totals); }
@@ -108,6 +110,7 @@ class OpenAiCompletionsWriter : public ResponseWriter {
     for (size_t i = 0; i < choices.size(); ++i) {
       std::string out = fmt::format(R"({{"index":{},"text":)", i);
       append_json_string(out, echoes_[i].text + choices[i].choice->content());
+      out += speculation_member(choices[i].tokens, tokenizer_);
       TokenLists lists(tokenizer_);
       add_prompt(lists, static_cast<int>(i), choices[i].prompt);
       add_tokens(lists, static_cast<int>(i), choices[i].tokens);
@@ -121,10 +124,12 @@ class OpenAiCompletionsWriter : public ResponseWriter {
   std::string refused(const ApiError& error) const override { return openai_error_json(error); }
 
  private:
-  void text(std::string& out, int choice, std::string_view text, std::string_view logprobs,
-            std::string_view reason) const {
+  // `speculation` is a member with its comma, or "".
+  void chunk(std::string& out, int choice, std::string_view text, std::string_view speculation,
+             std::string_view logprobs, std::string_view reason) const {
     std::string body = R"(,"text":)";
     append_json_string(body, text);
+    body += speculation;
     envelope_.chunk(out, choice, body, logprobs, reason);
   }
 

@@ -29,7 +29,7 @@ constexpr RequestField kShared[] = {
     {"stop_token_ids", kActs, ""},
     {"ignore_eos", kActs, ""},
     {"speculation", kActs, "enabled, drafter, max_nodes, tree: never the text, only the time"},
-    {"include_speculation", kActs, "adds metrics.speculative_decoding"},
+    {"include_speculation", kActs, "true adds metrics.speculative_decoding; \"steps\" adds how each token came, too"},
     {"priority", kActs, "lower ones first, within --max-priority"},
     {"response_format", kActs, "text, json_object, json_schema: docs/structured_output.md"},
     {"structured_outputs", kActs, "json, regex, choice or json_object"},

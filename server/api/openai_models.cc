@@ -15,6 +15,9 @@ Json openai_model(const ServedModel& model, const std::string& name) {
   json.set("root", model.path);
   json.set("max_model_len", model.context);
   json.set("context_length", model.context);
+  Json drafters = Json::array();
+  for (const std::string& drafter : model.drafters) drafters.push_back(drafter);
+  json.set("drafters", std::move(drafters));
   return json;
 }
 

@@ -77,6 +77,21 @@ void read_stop_tokens(FieldReader& fields, const RequestDefaults& defaults, Requ
   }
 }
 
+void read_include_speculation(FieldReader& fields, RequestParams& params) {
+  const Json* wanted = fields.any("include_speculation");
+  if (wanted == nullptr) return;
+  params.include_steps = wanted->is_string() && wanted->as_string() == "steps";
+  if (params.include_steps) {
+    params.include_speculation = true;
+  } else if (wanted->is_string()) {
+    fields.refuse("include_speculation",
+                  fmt::format("'include_speculation' is '{}': expected a boolean or 'steps'",
+                              wanted->as_string().substr(0, 40)));
+  } else {
+    params.include_speculation = fields.boolean("include_speculation").value_or(false);
+  }
+}
+
 void read_stream(FieldReader& fields, RequestParams& params) {
   params.stream = fields.boolean("stream").value_or(false);
   if (const Json* options = fields.object("stream_options")) {
@@ -88,7 +103,7 @@ void read_stream(FieldReader& fields, RequestParams& params) {
                     "comes once, at the end");
     if (reader.error()) fields.refuse(*reader.error());
   }
-  params.include_speculation = fields.boolean("include_speculation").value_or(false);
+  read_include_speculation(fields, params);
 }
 
 void read_drafter(FieldReader& reader, const RequestDefaults& defaults,

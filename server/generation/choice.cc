@@ -68,8 +68,9 @@ void Choice::feed(scheduler::TokenEvent event) {
   if (ends_the_turn(event.token)) return;  // also with ignore_eos: control text is never shown
   const int32_t token = event.token;
   if (options_.chat && is_stray(token)) return;
-  pending_.push_back(
-      {ShownToken{std::move(event), reasoning, known_characters_}, content_known_ + parser_.held_text()});
+  const bool opens_step = std::exchange(step_, event.step) != event.step;
+  pending_.push_back({ShownToken{std::move(event), reasoning, opens_step, known_characters_},
+                      content_known_ + parser_.held_text()});
   add_text(detokenizer_.feed(token));
 }
 

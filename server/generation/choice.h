@@ -43,6 +43,7 @@ struct Piece {
 struct ShownToken {
   scheduler::TokenEvent event;
   bool reasoning = false;
+  bool opens_step = false;  // the first of its step that is shown
   int64_t text_offset = 0;  // code points of content before it
 };
 
@@ -124,6 +125,7 @@ class Choice {
   int64_t known_characters_ = 0;  // code points of these
   int64_t completion_tokens_ = 0;
   int64_t reasoning_tokens_ = 0;
+  int32_t step_ = -1;  // of the last token that is to be shown
   bool stopped_ = false;
   bool finished_ = false;
 };

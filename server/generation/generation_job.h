@@ -25,7 +25,7 @@ struct GenerationJob {
   std::string choices_field = "n";     // what a client reduces when there are too many
   ChoiceOptions choice;
   bool stream = false;
-  bool logprobs = false;
+  bool shows_tokens = false;  // the writer is given the tokens, for their probabilities or how they came
   std::unique_ptr<ResponseWriter> writer;
 };
 

@@ -59,7 +59,7 @@ bool Reply::advance(Part& part, int index, std::string& out) {
   while (taken < kTokensPerPump && part.stream->pop(event)) {
     ++taken;
     if (event.of_prompt) {
-      part.prompt_shown.push_back({std::move(event), false, 0});
+      part.prompt_shown.push_back({std::move(event), false, false, 0});
       continue;
     }
     if (!first_token_) first_token_ = std::chrono::steady_clock::now();
@@ -86,7 +86,7 @@ void Reply::send_opening(Part& part, int index, std::string& out) {
 
 std::vector<ShownToken> Reply::take_tokens(Part& part) {
   std::vector<ShownToken> shown = part.choice.take_shown();
-  if (!options_.logprobs) shown.clear();
+  if (!options_.shows_tokens) shown.clear();
   return shown;
 }
 
@@ -145,11 +145,15 @@ HttpResponse Reply::response() const {
 
 size_t Reply::size() const {
   constexpr size_t kTextBytes = 8;        // of a token
-  constexpr size_t kLogprobsBytes = 128;  // of a token or an alternative, with its probability
+  constexpr size_t kLogprobsBytes = 128;  // of a token, an alternative or a draft, with its probability
   size_t bytes = 0;
   for (const Part& part : parts_) {
     bytes += kTextBytes * static_cast<size_t>(part.choice.completion_tokens());
-    for (const ShownToken& token : part.tokens) bytes += kLogprobsBytes * (1 + token.event.top.size());
+    for (const ShownToken& token : part.tokens) {
+      bytes += kLogprobsBytes * (1 + token.event.top.size());
+      if (token.opens_step && token.event.detail != nullptr)
+        bytes += kLogprobsBytes * (1 + token.event.detail->nodes.size());
+    }
   }
   return bytes;
 }

@@ -34,7 +34,7 @@ struct ReplyOptions {
   std::string id;
   std::string request_id;
   bool stream = false;
-  bool logprobs = false;
+  bool shows_tokens = false;
   std::unique_ptr<ResponseWriter> writer;
   std::chrono::steady_clock::time_point arrived = std::chrono::steady_clock::now();
 };
@@ -75,7 +75,7 @@ class Reply : public PendingResponse {
     int prompt = 0;
     int64_t prompt_tokens = 0;
     std::vector<ShownToken> prompt_shown = {};  // of a prompt whose logprobs are wanted
-    std::vector<ShownToken> tokens = {};        // of a whole reply with logprobs, after the end
+    std::vector<ShownToken> tokens = {};        // of a whole reply that shows them, after the end
     int32_t step = -1;
     int64_t steps = 0;
     bool begun = false;  // something has been sent

@@ -27,7 +27,7 @@ struct ReplyTotals {
 
 struct FinishedChoice {
   const Choice* choice = nullptr;
-  std::vector<ShownToken> tokens;  // with their probabilities; empty unless the job wants logprobs
+  std::vector<ShownToken> tokens;  // empty unless the job shows them
   std::vector<ShownToken> prompt;  // of the prompt, all but its first; empty unless the job wants these, too
 };
 

@@ -119,6 +119,56 @@ TEST_F(EngineTest, TellsTheProbabilitiesOfAPrompt) {
   }
 }
 
+// What a request is told of its tokens adds up, and asking for it changes none of them.
+TEST_F(EngineTest, TellsHowEachTokenCame) {
+  EngineOptions fixed = options();
+  fixed.tree_nodes = 6;
+  auto running = engine(fixed);
+  const std::vector<int32_t> plain = read(*running->submit(request(64)).value());
+  GenerateRequest asks = request(64);
+  asks.step_details = true;
+  const auto stream = running->submit(std::move(asks)).value();
+  while (!stream->finished()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const RequestReport& report = stream->report();
+  std::vector<int32_t> tokens;
+  const StepDetail* last = nullptr;
+  int32_t parent = -1;  // the node of the token before, in its step
+  int64_t drafted = 0;
+  int64_t accepted = 0;
+  int64_t deepest = 0;
+  TokenEvent event;
+  while (stream->pop(event)) {
+    tokens.push_back(event.token);
+    ASSERT_NE(event.detail, nullptr);
+    EXPECT_EQ(event.detail->step, event.step);
+    if (event.detail.get() != last) {
+      last = event.detail.get();
+      parent = -1;
+      drafted += static_cast<int64_t>(last->nodes.size());
+      EXPECT_GT(last->verify_ms, 0.0);
+      for (const VerifiedNode& node : last->nodes) {
+        EXPECT_EQ(node.depth, node.parent < 0 ? 1 : last->nodes[static_cast<size_t>(node.parent)].depth + 1);
+        accepted += node.accepted ? 1 : 0;
+      }
+    }
+    if (event.node < 0) continue;
+    const VerifiedNode& node = last->nodes[static_cast<size_t>(event.node)];
+    EXPECT_EQ(node.token, event.token);
+    EXPECT_TRUE(node.accepted);
+    EXPECT_EQ(node.parent, parent);
+    EXPECT_EQ(node.source, draft::DraftSource::kModel);
+    EXPECT_GT(node.path_probability, 0.0F);
+    EXPECT_LE(node.path_probability, 1.0F);
+    parent = event.node;
+    ++deepest;
+  }
+  EXPECT_EQ(tokens, plain);
+  EXPECT_EQ(drafted, report.drafted);
+  EXPECT_EQ(accepted, report.accepted);
+  EXPECT_EQ(deepest, report.accepted);
+  EXPECT_GT(accepted, 0);
+}
+
 TEST_F(EngineTest, TheNextTurnDoesNotReadTheLastReplyAgain) {
   const std::vector<int32_t> question = request(1).prompt;
   for (int32_t nodes : {1, 12}) {

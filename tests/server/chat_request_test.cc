@@ -105,6 +105,7 @@ std::vector<Refused> wrong_types() {
 INSTANTIATE_TEST_SUITE_P(WrongTypes, ChatRequestRefused, ::testing::ValuesIn(wrong_types()));
 
 const Refused kRanges[] = {
+    {"include_speculation", "\"step\"", "include_speculation"},
     {"max_tokens", "-2", "max_tokens"},
     {"max_tokens", "1.5", "max_tokens"},
     {"max_tokens", "99999999999999999999", "max_tokens"},

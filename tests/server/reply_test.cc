@@ -48,6 +48,7 @@ struct Wish {
   bool chat = true;
   bool stream = false;
   bool logprobs = false;
+  bool steps = false;
   bool thinking = false;
   ReplyExtras extras;
 };
@@ -60,7 +61,7 @@ class ReplyTest : public ::testing::Test {
     ReplyOptions options;
     options.id = head.id;
     options.stream = wish.stream;
-    options.logprobs = wish.logprobs;
+    options.shows_tokens = wish.logprobs || wish.steps;
     const encoding::Tokenizer& tokenizer = *model_->tokenizer;
     options.writer =
         wish.chat ? openai_chat_writer(head, wish.extras, tokenizer, wish.logprobs, wish.thinking)
@@ -86,6 +87,34 @@ class ReplyTest : public ::testing::Test {
       event.logprob = -0.5F;
       event.top = {{ByteTokenizer::kFirstByte + 'a', -0.25F}};
       event.step = step_;
+      streams_[choice]->push(event);
+    }
+    ++step_;
+    pushed_ += static_cast<int64_t>(tokens.size());
+  }
+  // A step whose first tokens were drafted by a chain that held one token more, with one sibling that fell away.
+  void push_drafted(size_t choice, const std::vector<int32_t>& tokens) {
+    auto detail = std::make_shared<scheduler::StepDetail>();
+    detail->step = step_;
+    detail->draft_ms = 0.5;
+    detail->verify_ms = 2.0;
+    detail->commit_ms = 0.25;
+    for (size_t i = 0; i + 1 < tokens.size(); ++i)
+      detail->nodes.push_back({.token = tokens[i],
+                               .parent = static_cast<int32_t>(i) - 1,
+                               .depth = static_cast<int32_t>(i) + 1,
+                               .path_probability = 0.5F,
+                               .source = draft::DraftSource::kModel,
+                               .accepted = true});
+    detail->nodes.push_back({.token = ByteTokenizer::kFirstByte + 'z',
+                             .path_probability = 0.125F,
+                             .source = draft::DraftSource::kNgram});
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      scheduler::TokenEvent event;
+      event.token = tokens[i];
+      event.step = step_;
+      event.node = i + 1 < tokens.size() ? static_cast<int32_t>(i) : -1;
+      event.detail = detail;
       streams_[choice]->push(event);
     }
     ++step_;
@@ -428,6 +457,68 @@ TEST_F(ReplyTest, CancelledWorkIsCounted) {
   EXPECT_EQ(summary.usage.completion_tokens, 5);
   EXPECT_EQ(summary.report.steps, 2);
   EXPECT_TRUE(summary.first_token_seconds);
+}
+
+TEST_F(ReplyTest, StepsOfAStream) {
+  Wish options = streaming();
+  options.steps = true;
+  ChoiceOptions choice;
+  choice.parser.thinking = true;
+  Reply& reply = make(options, 1, choice);
+  std::string out;
+  push_drafted(0, ByteTokenizer::bytes("r"));
+  push_drafted(0, {ByteTokenizer::kThinkCloseId, ByteTokenizer::kFirstByte + 'a'});
+  push_drafted(0, {ByteTokenizer::kEosId});
+  finish(0, FinishReason::kStop);
+  while (!reply.pump(out)) {
+  }
+  json tokens = json::array();
+  json steps = json::array();
+  for (const json& chunk : chunks_of(out)) {
+    if (chunk["choices"].empty() || !chunk["choices"][0].contains("speculation")) continue;
+    const json& member = chunk["choices"][0]["speculation"];
+    tokens.insert(tokens.end(), member["tokens"].begin(), member["tokens"].end());
+    steps.insert(steps.end(), member["steps"].begin(), member["steps"].end());
+    EXPECT_TRUE(chunk["choices"][0]["logprobs"].is_null());
+  }
+  ASSERT_EQ(tokens.size(), 3U);
+  EXPECT_EQ(tokens[0], json::parse(R"({"token":"r","reasoning":true,"step":0,"depth":0,"source":"target",
+                                       "probability":null})"));
+  EXPECT_EQ(tokens[1],
+            json::parse(R"({"token":"</think>","reasoning":true,"step":1,"depth":1,"source":"model",
+                                       "probability":0.5})"));
+  EXPECT_EQ(tokens[2]["token"], "a");
+  EXPECT_EQ(tokens[2]["reasoning"], false);
+  ASSERT_EQ(steps.size(), 2U);  // the last one shows no token
+  EXPECT_EQ(steps[1], json::parse(R"({"step":1,"draft_ms":0.5,"verify_ms":2.0,"commit_ms":0.25,"tree":[
+      {"token":"</think>","parent":-1,"depth":1,"probability":0.5,"source":"model","accepted":true},
+      {"token":"z","parent":-1,"depth":1,"probability":0.125,"source":"ngram","accepted":false}]})"));
+}
+
+// Also where a stop string takes tokens back that had been held.
+TEST_F(ReplyTest, StepsOfWholeReplies) {
+  for (const bool chat : {true, false}) {
+    streams_.clear();
+    step_ = 0;
+    Wish options;
+    options.chat = chat;
+    options.steps = true;
+    ChoiceOptions choice;
+    choice.stop = {"END"};
+    Reply& reply = make(options, 1, choice);
+    std::string out;
+    push_drafted(0, ByteTokenizer::bytes("abE"));
+    push_drafted(0, ByteTokenizer::bytes("ND"));
+    push_drafted(0, ByteTokenizer::bytes("cd"));
+    finish(0, FinishReason::kLength);
+    while (!reply.pump(out)) {
+    }
+    const json member = json::parse(reply.response().body)["choices"][0]["speculation"];
+    ASSERT_EQ(member["tokens"].size(), 2U) << member;
+    EXPECT_EQ(member["tokens"][1]["token"], "b");
+    EXPECT_EQ(member["tokens"][1]["depth"], 2);
+    EXPECT_EQ(member["steps"].size(), 1U);
+  }
 }
 
 TEST_F(ReplyTest, ChatLogprobs) {

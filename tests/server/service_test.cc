@@ -385,6 +385,7 @@ TEST_F(ServiceTest, ListsModels) {
   EXPECT_EQ(list["data"].size(), 2U);
   EXPECT_EQ(list["data"][0]["id"], "fake-v4");
   EXPECT_EQ(list["data"][0]["max_model_len"], 4096);
+  EXPECT_EQ(list["data"][0]["drafters"], json::parse(R"(["dspark","ngram","dspark+ngram"])"));
   EXPECT_EQ(json::parse(ask(get("/models/alias")).body)["id"], "alias");
   EXPECT_EQ(ask(get("/v1/models/other")).status, 404);
 }
