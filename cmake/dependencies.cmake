@@ -11,4 +11,5 @@ find_package(prometheus-cpp REQUIRED COMPONENTS core)  # /metrics
 find_package(ZLIB REQUIRED)  # gzip bodies of requests
 find_package(GTest REQUIRED)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)  # tokenizer.model of the nano checkpoints
+pkg_check_modules(EDITLINE REQUIRED IMPORTED_TARGET libedit)  # lines of the terminal chat
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)  # SIMD of the CPU backend

@@ -10,6 +10,7 @@
 #include "server/generation/random_id.h"
 #include "server/generation/reply_log.h"
 #include "server/log.h"
+#include "server/page/page_response.h"
 #include "server/version.h"
 
 namespace ft::server {
@@ -24,9 +25,9 @@ bool takes_body(Endpoint endpoint) {
 
 // Open to everybody: what supervisors, scrapers and browsers ask before they have a key.
 bool is_public(Endpoint endpoint) {
-  return endpoint == Endpoint::kHealth || endpoint == Endpoint::kMetrics || endpoint == Endpoint::kVersion ||
-         endpoint == Endpoint::kPreflight || endpoint == Endpoint::kNotFound ||
-         endpoint == Endpoint::kMethodNotAllowed;
+  return endpoint == Endpoint::kPage || endpoint == Endpoint::kHealth || endpoint == Endpoint::kMetrics ||
+         endpoint == Endpoint::kVersion || endpoint == Endpoint::kPreflight ||
+         endpoint == Endpoint::kNotFound || endpoint == Endpoint::kMethodNotAllowed;
 }
 
 // Time does not depend on where the texts differ, so that keys cannot be guessed byte by byte.
@@ -336,6 +337,8 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
     case Endpoint::kResponse:
     case Endpoint::kDeleteResponse:
       return kept_response(route);
+    case Endpoint::kPage:
+      return page_response(request);
     case Endpoint::kHealth:
       return health();
     case Endpoint::kVersion:

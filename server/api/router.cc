@@ -12,10 +12,15 @@ struct Entry {
 };
 
 constexpr Entry kEntries[] = {
-    {"/models", "GET", Endpoint::kModels},      {"/health", "GET", Endpoint::kHealth},
-    {"/ready", "GET", Endpoint::kHealth},       {"/metrics", "GET", Endpoint::kMetrics},
-    {"/version", "GET", Endpoint::kVersion},    {"/tokenizer_info", "GET", Endpoint::kTokenizerInfo},
-    {"/tokenize", "POST", Endpoint::kTokenize}, {"/detokenize", "POST", Endpoint::kDetokenize},
+    {"/models", "GET", Endpoint::kModels},
+    {"/health", "GET", Endpoint::kHealth},
+    {"/ready", "GET", Endpoint::kHealth},
+    {"/metrics", "GET", Endpoint::kMetrics},
+    {"/version", "GET", Endpoint::kVersion},
+    {"/tokenizer_info", "GET", Endpoint::kTokenizerInfo},
+    {"/tokenize", "POST", Endpoint::kTokenize},
+    {"/detokenize", "POST", Endpoint::kDetokenize},
+    {"/", "GET", Endpoint::kPage},
 };
 
 int hex_value(char c) {

@@ -21,6 +21,7 @@ enum class Endpoint {
   kTokenizerInfo,
   kTokenize,
   kDetokenize,
+  kPage,
   kPreflight,         // OPTIONS of a known path
   kNotFound,          //
   kMethodNotAllowed,  // `argument` is the value of Allow

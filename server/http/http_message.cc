@@ -100,7 +100,8 @@ std::string response_head(const HttpRequest& request, const HttpResponse& respon
   for (const auto& [name, value] : extra) out += fmt::format("{}: {}\r\n", name, value);
   for (const auto& [name, value] : response.headers) out += fmt::format("{}: {}\r\n", name, value);
   if (content_length) {
-    if (response.status != 204) out += fmt::format("Content-Length: {}\r\n", response.body.size());
+    if (response.status != 204 && response.status != 304)
+      out += fmt::format("Content-Length: {}\r\n", response.body.size());
   } else if (request.http11) {
     out += "Transfer-Encoding: chunked\r\n";
   }

@@ -13,7 +13,7 @@ failures=0
 
 mkdir -p "$tree" "$tools"
 cp "$script" "$tree/foretoken"
-(cd "$tree" && mkdir cmake core encoding draft verify scheduler server eval tests && touch CMakeLists.txt core/new.cc)
+(cd "$tree" && mkdir -p cmake core encoding draft verify scheduler server eval page/dist tests && touch CMakeLists.txt core/new.cc)
 printf '"name": "release"\n"name": "asan"\n' >"$tree/CMakePresets.json"
 
 # Only these are on the path: a machine without git, curl or a compiler.
@@ -116,6 +116,15 @@ foretoken build --print-bin
 expect "prints the folder alone" '$out == "'"$tree"'/build/release/bin" && $status == 0'
 foretoken test --quick -R cache --preset asan
 expect "tests another preset" '$asked == *"cmake --preset asan"*">ninja"*" all"*ctest* && $out == tested'
+expect "leaves the browser alone where it is not needed" '$asked != *chromium*'
+absent=chromium stand_ins
+foretoken test
+expect "installs the browser for the tests of the page" '$asked == *"apt-get install -y "*" chromium"*ctest*'
+absent=chromium apt_status=100 stand_ins
+foretoken test
+expect "tests without a browser" '$status == 0 && $err == *"are skipped"* && $asked == *ctest*'
+stand_ins
+foretoken test --quick -R cache --preset asan
 expect "filters the tests" '$asked == *"--label-regex ^quick\$ -R cache"*'
 foretoken test --preset nonsense
 expect "refuses an unknown preset" '$status == 2 && $err == *nonsense* && -z $asked'

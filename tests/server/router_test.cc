@@ -17,6 +17,10 @@ TEST(Router, FindsEndpoints) {
   EXPECT_EQ(find_route("HEAD", "/health").endpoint, Endpoint::kHealth);
   EXPECT_EQ(find_route("GET", "/v1/models/deepseek%2Fv4%20x").argument, "deepseek/v4 x");
   EXPECT_EQ(find_route("GET", "/v2/models").endpoint, Endpoint::kNotFound);
+  EXPECT_EQ(find_route("GET", "/").endpoint, Endpoint::kPage);
+  EXPECT_EQ(find_route("HEAD", "/?x").endpoint, Endpoint::kPage);
+  EXPECT_EQ(find_route("POST", "/").endpoint, Endpoint::kMethodNotAllowed);
+  EXPECT_EQ(find_route("GET", "/v1").endpoint, Endpoint::kNotFound);
   EXPECT_EQ(find_route("GET", "").endpoint, Endpoint::kNotFound);
   EXPECT_EQ(find_route("GET", "*").endpoint, Endpoint::kNotFound);
   EXPECT_EQ(find_route("DELETE", "/v1/models").argument, "GET, HEAD, OPTIONS");

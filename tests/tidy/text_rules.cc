@@ -47,7 +47,7 @@ std::vector<Violation> cited_paths_exist(const Source& source) {
   std::vector<Violation> found = violations_of(source.comments, R"((?:^|[^A-Za-z0-9_./])(?:\.\./)+shared\b)",
                                                "a clone has no such folder");
   static const std::regex path(
-      R"((^|[^A-Za-z0-9_./<>-])((?:\.ci|cmake|core|docs|draft|encoding|eval|models|scheduler|server|tests|verify)/)"
+      R"((^|[^A-Za-z0-9_./<>-])((?:\.ci|cmake|core|docs|draft|encoding|eval|models|page|scheduler|server|tests|verify)/)"
       R"([A-Za-z0-9_.{},*/-]*[A-Za-z0-9_*}/-]))");
   for (auto match = std::sregex_iterator(source.comments.begin(), source.comments.end(), path);
        match != std::sregex_iterator(); ++match)
