@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "core/mapped_file.h"
-#include "server/chat.h"
+#include "server/chat/chat.h"
 #include "server/http/http_server.h"
 #include "server/log.h"
 #include "server/model_loader.h"
@@ -145,7 +145,13 @@ int run(int argc, char** argv) {
     return 0;
   }
   if (const auto* chat = std::get_if<ChatOptions>(&*command)) {
-    return run_chat(*chat, std::cin, std::cout, isatty(STDOUT_FILENO) != 0);
+    const bool writes = isatty(STDOUT_FILENO) != 0;
+    if (writes && isatty(STDIN_FILENO) != 0) {
+      TerminalInput in;
+      return run_chat(*chat, in, std::cout, true);
+    }
+    StreamInput in(std::cin, std::cout);
+    return run_chat(*chat, in, std::cout, writes);
   }
   const Options& options = std::get<Options>(*command);
   ft::report_lost_mappings("foretoken-server", kExitWeightsChanged);

@@ -42,7 +42,7 @@ struct RequestParams {
   bool stream = false;
   bool include_usage = false;
   bool include_speculation = false;
-  bool include_steps = false;  // how each token came, too
+  bool include_steps = false;       // how each token came, too
   std::optional<uint64_t> seed;     // absent: random
   verify::SamplingParams sampling;  // all but the seed and logprobs
   std::vector<std::string> stop;

@@ -4,6 +4,7 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/message.hpp>
@@ -11,7 +12,9 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <csignal>
 #include <limits>
+#include <optional>
 #include <utility>
 
 namespace ft::server {
@@ -24,6 +27,33 @@ struct HttpExchange::Impl {
   tcp::socket socket{context};
   boost::beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;
+  std::optional<boost::asio::signal_set> signals;
+  bool interrupted = false;
+
+  void cancel_at_interrupt() {
+    signals.emplace(context, SIGINT);
+    signals->async_wait([this](const boost::system::error_code& error, int) {
+      if (error) return;
+      interrupted = true;
+      boost::system::error_code ignored;
+      socket.close(ignored);
+    });
+  }
+
+  // Runs one asynchronous operation to its end. `start` is given the handler for its result.
+  template <class Start>
+  boost::system::error_code wait(Start start) {
+    std::optional<boost::system::error_code> result;
+    start([&result](const boost::system::error_code& error, const auto&...) { result = error; });
+    context.restart();
+    while (!result) context.run_one();
+    return interrupted ? boost::asio::error::operation_aborted : *result;
+  }
+
+  tl::unexpected<Error> failure(std::string_view what, const boost::system::error_code& error) const {
+    if (interrupted) return fail(ErrorCode::kCancelled, "interrupted");
+    return fail(ErrorCode::kUnavailable, "{}: {}", what, error.message());
+  }
 };
 
 Result<Url> parse_url(std::string_view text) {
@@ -59,14 +89,15 @@ HttpExchange::~HttpExchange() = default;
 Result<std::unique_ptr<HttpExchange>> HttpExchange::start(const Url& url, const std::string& method,
                                                           const std::string& target,
                                                           const std::vector<Header>& headers,
-                                                          std::string body) {
+                                                          std::string body, OnInterrupt on_interrupt) {
   auto impl = std::make_unique<Impl>();
+  if (on_interrupt == OnInterrupt::kCancel) impl->cancel_at_interrupt();
   boost::system::error_code error;
   tcp::resolver resolver(impl->context);
   const auto found = resolver.resolve(url.host, url.port, error);
-  if (!error) boost::asio::connect(impl->socket, found, error);
-  if (error)
-    return fail(ErrorCode::kUnavailable, "cannot reach {}:{}: {}", url.host, url.port, error.message());
+  if (!error)
+    error = impl->wait([&](auto done) { boost::asio::async_connect(impl->socket, found, std::move(done)); });
+  if (error) return impl->failure(fmt::format("cannot reach {}:{}", url.host, url.port), error);
 
   http::request<http::string_body> request(http::string_to_verb(method), url.path + target, 11);
   request.set(http::field::host, url.host + ":" + url.port);
@@ -74,11 +105,13 @@ Result<std::unique_ptr<HttpExchange>> HttpExchange::start(const Url& url, const 
   for (const auto& [name, value] : headers) request.set(name, value);
   request.body() = std::move(body);
   request.prepare_payload();
-  http::write(impl->socket, request, error);
+  error = impl->wait([&](auto done) { http::async_write(impl->socket, request, std::move(done)); });
   impl->parser.body_limit(std::numeric_limits<std::uint64_t>::max());
-  if (!error) http::read_header(impl->socket, impl->buffer, impl->parser, error);
-  if (error)
-    return fail(ErrorCode::kUnavailable, "{}:{} does not answer: {}", url.host, url.port, error.message());
+  if (!error)
+    error = impl->wait([&](auto done) {
+      http::async_read_header(impl->socket, impl->buffer, impl->parser, std::move(done));
+    });
+  if (error) return impl->failure(fmt::format("{}:{} does not answer", url.host, url.port), error);
   return std::unique_ptr<HttpExchange>(new HttpExchange(std::move(impl)));
 }
 
@@ -92,12 +125,11 @@ Result<std::string> HttpExchange::read() {
     auto& body = impl_->parser.get().body();
     body.data = bytes.data();
     body.size = bytes.size();
-    boost::system::error_code error;
-    http::read_some(impl_->socket, impl_->buffer, impl_->parser, error);
+    const auto error = impl_->wait([&](auto done) {
+      http::async_read_some(impl_->socket, impl_->buffer, impl_->parser, std::move(done));
+    });
     const size_t size = bytes.size() - body.size;
-    if (error && error != http::error::need_buffer) {
-      return fail(ErrorCode::kUnavailable, "the connection broke: {}", error.message());
-    }
+    if (error && error != http::error::need_buffer) return impl_->failure("the connection broke", error);
     if (size > 0) return std::string(bytes.data(), size);
   }
   return std::string();

@@ -19,13 +19,20 @@ struct Url {
 // "http://host[:port][/path]" or "host:port". kInvalidArgument for anything else, https included.
 Result<Url> parse_url(std::string_view text);
 
+// What Ctrl-C (SIGINT) does while an exchange exists.
+enum class OnInterrupt {
+  kDefault,  // what it does otherwise
+  kCancel,   // ends the exchange: whatever waits for the server fails with kCancelled
+};
+
 class HttpExchange {
  public:
   // Connects, sends, and reads the response's head. kUnavailable when the server cannot be reached or does
-  // not speak HTTP.
+  // not speak HTTP; kCancelled as OnInterrupt says.
   static Result<std::unique_ptr<HttpExchange>> start(const Url& url, const std::string& method,
                                                      const std::string& target,
-                                                     const std::vector<Header>& headers, std::string body);
+                                                     const std::vector<Header>& headers, std::string body,
+                                                     OnInterrupt on_interrupt = OnInterrupt::kDefault);
   ~HttpExchange();
 
   int status() const;

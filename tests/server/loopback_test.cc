@@ -8,7 +8,7 @@
 #include <sstream>
 #include <thread>
 
-#include "server/chat.h"
+#include "server/chat/chat.h"
 #include "server/http/http_client.h"
 #include "server/http/http_server.h"
 #include "server/service.h"
@@ -601,18 +601,42 @@ TEST_F(Loopback, ChatsInTheTerminal) {
   serve();
   ChatOptions options;
   options.url = "http://127.0.0.1:" + std::to_string(port());
-  std::istringstream in("/help\nhi\n/think off\n\nhi again\n/exit\nnot read\n");
+  std::istringstream lines("/help\nhi\n/reasoning\n/think off\n\nhi again\n/history\n/exit\nnot read\n");
   std::ostringstream out;
+  StreamInput in(lines, out);
   EXPECT_EQ(run_chat(options, in, out, false), 0);
   const std::string text = out.str();
   EXPECT_NE(text.find("fake-v4 at 127.0.0.1"), std::string::npos);
   EXPECT_NE(text.find("The answer is 42.\n[18 tokens in 6 steps"), std::string::npos) << text;
+  EXPECT_NE(text.find("/continue"), std::string::npos);
+  EXPECT_NE(text.find("> hi\nThe answer is 42.\n> hi again\nThe answer is 42.\n"), std::string::npos) << text;
   EXPECT_EQ(backend_->requests().size(), 2U);
   EXPECT_GT(backend_->requests()[1].prompt.size(), backend_->requests()[0].prompt.size());  // it remembers
   options.url = "http://127.0.0.1:1";
   std::ostringstream nobody;
   EXPECT_EQ(run_chat(options, in, nobody, false), 2);
   EXPECT_NE(nobody.str().find("cannot reach"), std::string::npos);
+}
+
+TEST_F(Loopback, CtrlCStopsAReplyOfTheChat) {
+  serve();
+  ChatOptions options;
+  options.url = "http://127.0.0.1:" + std::to_string(port());
+  std::istringstream lines("endless\n/history\n/exit\n");
+  std::ostringstream out;
+  StreamInput in(lines, out);
+  std::thread impatient([&] {
+    wait_until_running(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    kill(getpid(), SIGINT);
+  });
+  EXPECT_EQ(run_chat(options, in, out, false), 0);
+  impatient.join();
+  EXPECT_LT(seconds_until_cancelled(1), 1.0);
+  const std::string text = out.str();
+  EXPECT_NE(text.find("\n[stopped; /continue goes on"), std::string::npos) << text.substr(0, 300);
+  EXPECT_NE(text.find("> endless\nThe answer is 42."), std::string::npos);
+  EXPECT_EQ(text.find("error"), std::string::npos);
 }
 
 TEST(HttpClient, ParsesUrls) {

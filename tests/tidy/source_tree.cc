@@ -139,7 +139,8 @@ const std::vector<Source>& source_tree() {
     std::vector<Source> found;
     for (auto entry = fs::recursive_directory_iterator(root); entry != fs::end(entry); ++entry) {
       const std::string path = fs::relative(entry->path(), root).string();
-      if (path == "build" || path == ".git") entry.disable_recursion_pending();
+      if (path == "build" || path == ".git" || entry->path().filename() == "node_modules")
+        entry.disable_recursion_pending();
       if (entry->is_regular_file() && is_written_by_people(entry->path()))
         found.emplace_back(path, read_file(entry->path()));
     }
