@@ -98,7 +98,7 @@ test('everything works by keyboard alone', async () => {
   await page.getByRole('dialog', { name: 'This conversation' }).waitFor();
   await page.keyboard.press('Escape');
   await page.keyboard.press('Control+k');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'search');
+  await page.waitForFunction(() => document.activeElement.id === 'search');
   await page.keyboard.press('Control+Shift+O');
   await page.waitForFunction(() => document.querySelector('h1.title').innerText === 'New chat');
   await page.evaluate(() => document.activeElement.blur());

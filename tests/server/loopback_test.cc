@@ -618,27 +618,6 @@ TEST_F(Loopback, ChatsInTheTerminal) {
   EXPECT_NE(nobody.str().find("cannot reach"), std::string::npos);
 }
 
-TEST_F(Loopback, CtrlCStopsAReplyOfTheChat) {
-  serve();
-  ChatOptions options;
-  options.url = "http://127.0.0.1:" + std::to_string(port());
-  std::istringstream lines("endless\n/history\n/exit\n");
-  std::ostringstream out;
-  StreamInput in(lines, out);
-  std::thread impatient([&] {
-    wait_until_running(1);
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    kill(getpid(), SIGINT);
-  });
-  EXPECT_EQ(run_chat(options, in, out, false), 0);
-  impatient.join();
-  EXPECT_LT(seconds_until_cancelled(1), 1.0);
-  const std::string text = out.str();
-  EXPECT_NE(text.find("\n[stopped; /continue goes on"), std::string::npos) << text.substr(0, 300);
-  EXPECT_NE(text.find("> endless\nThe answer is 42."), std::string::npos);
-  EXPECT_EQ(text.find("error"), std::string::npos);
-}
-
 TEST(HttpClient, ParsesUrls) {
   EXPECT_EQ(parse_url("http://h:81/a/")->path, "/a");
   EXPECT_EQ(parse_url("h")->port, "80");

@@ -94,21 +94,12 @@ class ReplyTest : public ::testing::Test {
   }
   // A step whose first tokens were drafted by a chain that held one token more, with one sibling that fell away.
   void push_drafted(size_t choice, const std::vector<int32_t>& tokens) {
-    auto detail = std::make_shared<scheduler::StepDetail>();
-    detail->step = step_;
-    detail->draft_ms = 0.5;
-    detail->verify_ms = 2.0;
-    detail->commit_ms = 0.25;
-    for (size_t i = 0; i + 1 < tokens.size(); ++i)
-      detail->nodes.push_back({.token = tokens[i],
-                               .parent = static_cast<int32_t>(i) - 1,
-                               .depth = static_cast<int32_t>(i) + 1,
-                               .path_probability = 0.5F,
-                               .source = draft::DraftSource::kModel,
-                               .accepted = true});
-    detail->nodes.push_back({.token = ByteTokenizer::kFirstByte + 'z',
-                             .path_probability = 0.125F,
-                             .source = draft::DraftSource::kNgram});
+    using draft::DraftSource;
+    auto detail = std::make_shared<scheduler::StepDetail>(scheduler::StepDetail{step_, 0.5, 2.0, 0.25, {}});
+    for (int32_t i = 0; i + 1 < std::ssize(tokens); ++i)
+      detail->nodes.push_back(
+          {tokens[static_cast<size_t>(i)], i - 1, i + 1, 0.5F, DraftSource::kModel, true});
+    detail->nodes.push_back({ByteTokenizer::kFirstByte + 'z', -1, 1, 0.125F, DraftSource::kNgram, false});
     for (size_t i = 0; i < tokens.size(); ++i) {
       scheduler::TokenEvent event;
       event.token = tokens[i];
