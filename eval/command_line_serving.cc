@@ -84,6 +84,9 @@ void add_simulate(CLI::App& app, Run& run, const std::vector<std::string>& words
       ->check(within(1, 1'000'000))
       ->capture_default_str();
   command->add_option(
+      "--stated", options->stated,
+      "V4-Flash on the hardware of the presets, 8 devices a replica: plain, mtp, dspark or tree");
+  command->add_option(
       "--recorded", options->recorded,
       "a result of accept: acceptance is drawn from one of its cells, steps cost what they did in all");
   command->add_option("--cell", options->cell, "the first cell that drafts whose name contains this");
