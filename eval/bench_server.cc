@@ -31,14 +31,15 @@ struct Api {
   std::string_view name;
   std::string_view path;
   std::string_view prompt;  // the member that holds a text
+  std::string_view limit;   // the member that bounds a reply
   int64_t opening;          // events of a reply before the first one that has tokens
 };
 
 constexpr std::array kApis = {
-    Api{"chat", "/v1/chat/completions", R"("messages":[{{"role":"user","content":"{}"}}])", 1},
-    Api{"completions", "/v1/completions", R"("prompt":"{}")", 0},
-    Api{"responses", "/v1/responses", R"("input":"{}")", 4},
-    Api{"messages", "/v1/messages", R"("messages":[{{"role":"user","content":"{}"}}])", 2},
+    Api{"chat", "/v1/chat/completions", R"("messages":[{{"role":"user","content":"{}"}}])", "max_tokens", 1},
+    Api{"completions", "/v1/completions", R"("prompt":"{}")", "max_tokens", 0},
+    Api{"responses", "/v1/responses", R"("input":"{}")", "max_output_tokens", 4},
+    Api{"messages", "/v1/messages", R"("messages":[{{"role":"user","content":"{}"}}])", "max_tokens", 2},
 };
 
 double seconds(const timespec& time) {
@@ -117,8 +118,7 @@ class Bench {
           waits.push_back(std::chrono::duration<double, std::micro>(arrived - begin).count());
         });
     if (!clients) return tl::make_unexpected(clients.error());
-    if (auto sent = (*clients)->send(request("Go on.")); !sent) return sent;
-    engine_->wait_for_requests(streams);
+    if (auto sent = send(**clients, request("Go on."), streams); !sent) return sent;
 
     Clock::time_point began;
     Usage before;
@@ -164,8 +164,7 @@ class Bench {
           });
       if (!clients) return tl::make_unexpected(clients.error());
       const auto began = Clock::now();
-      if (auto sent = (*clients)->send(bytes); !sent) return sent;
-      engine_->wait_for_requests(1);
+      if (auto sent = send(**clients, bytes, 1); !sent) return sent;
       engine_->step([] {});
       if (auto came = (*clients)->wait_for(api_.opening + 1); !came) return came;
       engine_->finish();
@@ -204,12 +203,19 @@ class Bench {
     return settings;
   }
 
+  // The request from every client, until the engine has all of them. An error says what the server refused it with.
+  Result<void> send(StreamClients& clients, const std::string& bytes, size_t count) {
+    if (auto sent = clients.send(bytes); !sent) return sent;
+    if (engine_->wait_for_requests(count)) return {};
+    return clients.wait_for(1);
+  }
+
   int64_t tokens_max() const {
     return (options_.steps + options_.steps / 10 + 64) * options_.tokens_per_step;
   }
 
   std::string request(std::string_view text) const {
-    const std::string body = fmt::format(R"({{"stream":true,"max_tokens":{},{}}})", tokens_max(),
+    const std::string body = fmt::format(R"({{"stream":true,"{}":{},{}}})", api_.limit, tokens_max(),
                                          fmt::format(fmt::runtime(api_.prompt), text));
     return fmt::format(
         "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "

@@ -1,5 +1,6 @@
 #include "eval/scripted_engine.h"
 
+#include <chrono>
 #include <utility>
 
 namespace ft::eval {
@@ -13,9 +14,9 @@ Result<std::shared_ptr<scheduler::TokenStream>> ScriptedEngine::submit(scheduler
   return stream;
 }
 
-void ScriptedEngine::wait_for_requests(size_t count) {
+bool ScriptedEngine::wait_for_requests(size_t count) {
   std::unique_lock lock(mutex_);
-  submitted_.wait(lock, [&] { return running_.size() >= count; });
+  return submitted_.wait_for(lock, std::chrono::seconds(30), [&] { return running_.size() >= count; });
 }
 
 void ScriptedEngine::step(const std::function<void()>& before) {

@@ -24,8 +24,9 @@ class ScriptedEngine final : public server::GenerationBackend {
                                                          std::function<void()> notify) override;
   scheduler::EngineStats stats() const override { return {}; }
 
-  // Until `count` requests are there. The thread that calls this and the rest is the engine's thread.
-  void wait_for_requests(size_t count);
+  // Until `count` requests are there; false where they are not within 30 s. The thread that calls this and the rest is
+  // the engine's thread.
+  bool wait_for_requests(size_t count);
   // One step of all requests. `before` is called when they are about to get their tokens.
   void step(const std::function<void()>& before);
   // Ends all requests.
