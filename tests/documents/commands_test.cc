@@ -86,7 +86,7 @@ std::string refused_by_eval(std::vector<std::string> words) {
 
 // "" or why `./foretoken test` or `build` does not take the words.
 std::string refused_by_ctest(const std::vector<std::string>& words) {
-  const std::set<std::string> flags = {"--quick", "--full", "--gpu", "--clients", "--print-bin"};
+  const std::set<std::string> flags = {"--quick", "--full", "--gpu", "--clients", "--page", "--print-bin"};
   for (size_t i = 0; i < words.size(); ++i) {
     if (flags.contains(words[i])) continue;
     if (words[i] != "--preset" && words[i] != "-R") return "unknown flag " + words[i];
