@@ -21,6 +21,12 @@ Result<ChatPrompt> chat_prompt(const Json& line, const std::string& where, Think
   } else {
     return fail(ErrorCode::kInvalidFile, "{}: has neither messages nor turns, which a server needs", where);
   }
+  // DeepSeek's format has tools inside a message.
+  for (Json& message : prompt.messages) {
+    if (!message.is_object() || !message.contains("tools")) continue;
+    prompt.tools = message["tools"];
+    message.erase("tools");
+  }
   const Json thinking = line.value("thinking", Json(false));
   if (!thinking.is_boolean()) return fail(ErrorCode::kInvalidFile, "{}: thinking is not a boolean", where);
   prompt.thinking = mode == ThinkingMode::kAsIs ? thinking.get<bool>() : mode == ThinkingMode::kOn;
@@ -56,6 +62,7 @@ std::string chat_body(const ChatPrompt& prompt, const ChatWish& wish) {
   body["seed"] = wish.seed;
   // Ours and vLLM's servers take it; V4's chat format has the same name for it.
   body["chat_template_kwargs"] = {{"thinking", prompt.thinking}};
+  if (!prompt.tools.is_null()) body["tools"] = prompt.tools;
   if (wish.stream) {
     body["stream"] = true;
     body["stream_options"] = {{"include_usage", true}};

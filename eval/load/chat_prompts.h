@@ -12,6 +12,7 @@ namespace ft::eval {
 
 struct ChatPrompt {
   Json messages = Json::array();
+  Json tools = Json();  // beside the messages, as OpenAI has them; null = none
   bool thinking = false;
   std::string domain;  // "domain" or "category"
 };

@@ -5,6 +5,7 @@
 
 #include "eval/load/acceptance_report.h"
 #include "eval/load/arrivals.h"
+#include "eval/load/chat_prompts.h"
 #include "eval/load/event_parser.h"
 #include "eval/load/load_figures.h"
 #include "eval/load/url.h"
@@ -38,6 +39,35 @@ TEST(LoadEvents, AreFoundHoweverTheBytesAreCut) {
         events.push_back(std::move(event));
     EXPECT_EQ(events, (std::vector<std::string>{"one", "two\nlines", "[DONE]"})) << piece;
   }
+}
+
+TEST(LoadPrompts, AreReadAsServersTakeThem) {
+  const TempDir directory;
+  const std::string file = directory.write(
+      "p",
+      R"({"messages": [{"role": "user", "content": "a", "tools": [{"type": "function"}]}], "thinking": true})"
+      "\n"
+      R"({"turns": ["b", "c"], "category": "chat"})"
+      "\n");
+  const auto prompts = read_chat_prompts(file);
+  ASSERT_TRUE(prompts) << prompts.error().message;
+  ChatWish wish;
+  wish.model = "m";
+  wish.max_tokens = 5;
+  wish.stream = true;
+  const Json body = Json::parse(chat_body((*prompts)[0], wish));
+  EXPECT_EQ(body["tools"].size(), 1u);
+  EXPECT_FALSE(body["messages"][0].contains("tools"));
+  EXPECT_EQ(body["chat_template_kwargs"]["thinking"], true);
+  EXPECT_EQ(body["stream_options"]["include_usage"], true);
+  EXPECT_FALSE(body.contains("speculation"));
+  const Json turn = Json::parse(chat_body((*prompts)[1], wish));
+  EXPECT_EQ(turn["messages"][0]["content"], "b");
+  EXPECT_FALSE(turn.contains("tools"));
+  EXPECT_EQ((*prompts)[1].domain, "chat");
+  const std::string tokens = directory.write("t", "{\"tokens\": [1]}\n");
+  EXPECT_EQ(read_chat_prompts(tokens).error().message,
+            tokens + ":1: has neither messages nor turns, which a server needs");
 }
 
 TEST(LoadArrivals, HaveTheRateThatIsAskedFor) {
