@@ -59,10 +59,11 @@ Result<std::vector<Level>> levels_of(const LoadOptions& options) {
   return levels;
 }
 
-// Whether an event of a chat completion's stream carries text.
-bool has_text(const Json& event) {
+// Whether an event of a chat completion's stream carries text, or ends the reply: its last token may have none.
+bool has_token(const Json& event) {
   const Json choices = event.value("choices", Json());
   if (!choices.is_array() || choices.empty()) return false;
+  if (choices[0].value("finish_reason", Json()).is_string()) return true;
   const Json delta = choices[0].value("delta", Json());
   if (!delta.is_object()) return false;
   for (const char* member : {"content", "reasoning_content", "reasoning", "tool_calls"}) {
@@ -83,7 +84,7 @@ LoadRequest request_of(const HttpReply& reply) {
     done = done || event.data == kDone;
     const Json json = Json::parse(event.data, nullptr, false);
     if (!json.is_object()) continue;
-    if (has_text(json)) request.events.push_back(event.at);
+    if (has_token(json)) request.events.push_back(event.at);
     const Json usage = json.value("usage", Json());
     if (usage.is_object()) {
       request.prompt_tokens = usage.value("prompt_tokens", int64_t{0});
