@@ -25,11 +25,13 @@ inline constexpr int kAcceptanceDepths = 8;
 
 // Where a drafted token comes from.
 enum class DraftSource : uint8_t {
-  kModel,  // DSpark or MTP
-  kNgram,  // prompt lookup
-  kBoth,   // both propose it behind the same parent
+  kModel,       // DSpark or MTP
+  kNgram,       // prompt lookup
+  kBoth,        // both propose it behind the same parent
+  kPrediction,  // the client's prediction of the reply
+  kForced,      // the request's constraint allows no other token: certain, so nothing is learned of it
 };
-inline constexpr int kDraftSources = 3;
+inline constexpr int kDraftSources = 4;  // that are learned of
 
 // Scores are within this of 0: nothing that a drafter says is beyond being put right by what is observed.
 inline constexpr float kScoreMost = 10.0f;

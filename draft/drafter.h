@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/batch.h"
+#include "core/constraint.h"
 #include "core/error.h"
 #include "core/model.h"
 #include "draft/acceptance_table.h"
@@ -58,6 +59,11 @@ struct ProposeRequest {
   // can where this is deeper than trained and more nodes are wanted than the trained depth.
   int32_t model_depth = INT32_MAX;
   TreeShape shape = TreeShape::kBestFirst;
+  // What may be said behind the anchor; null: anything. Only tokens that it allows are proposed, and those that it
+  // forces are proposed whatever the sources say.
+  const Constraint* constraint = nullptr;
+  // What the client predicts to follow the anchor. While there is any of it, no other source is asked.
+  std::span<const int32_t> predicted;
   const AcceptanceTable* acceptance = nullptr;  // null: default_acceptance
   // Which sources may propose. At least one.
   bool use_model = true;

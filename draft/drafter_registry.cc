@@ -7,7 +7,6 @@
 #include "draft/combined.h"
 #include "draft/dspark.h"
 #include "draft/mtp.h"
-#include "draft/ngram.h"
 #include "draft/none.h"
 
 namespace ft::draft {
@@ -110,7 +109,7 @@ Result<std::unique_ptr<Drafter>> make_drafter(const DrafterChoice& choice, Backe
     return std::make_unique<Combined>(name_of(taken), row.make(backend, checkpoint, limits), limits,
                                       vocab_size);
   }
-  if (taken.ngram) return std::make_unique<Ngram>(limits.sequences, vocab_size);
+  if (taken.ngram) return std::make_unique<Combined>(name_of(taken), nullptr, limits, vocab_size);
   return std::make_unique<None>();
 }
 

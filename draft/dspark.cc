@@ -109,7 +109,7 @@ void Dspark::add_children(const Expansion& expansion, std::span<const float> bia
   // The confidence is a function of the token before, so it speaks of the first child (dspark.md 1.6, 6.2).
   const float confidence = network_.hidden_confidence(expansion.block, row) + confidence_logit;
   proposer_.propose(*requests_[expansion.block], logits_, confidence, expansion.node, builder,
-                    *trees_[expansion.block]);
+                    constraints_[expansion.block], *trees_[expansion.block]);
 }
 
 }  // namespace ft::draft

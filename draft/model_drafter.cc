@@ -8,6 +8,7 @@ namespace ft::draft {
 ModelDrafter::ModelDrafter(Backend& backend, const DraftLimits& limits, const Traits& traits)
     : ring_(backend, limits.sequences, traits.window, traits.feature_width, limits.rows),
       builders_(static_cast<size_t>(limits.sequences)),
+      constraints_(static_cast<size_t>(limits.sequences)),
       name_(traits.name),
       open_rows_(traits.open_rows),
       sequences_(limits.sequences) {
@@ -47,6 +48,7 @@ bool ModelDrafter::add_to_pass(const ProposeRequest& request, DraftTree& tree, i
   FT_CHECK(request.position == ring_.base(own) + ring_.length(own), request.position, ring_.base(own),
            ring_.length(own));
   builders_[requests_.size()].start(request, DraftSource::kModel, depth, frontier_max);
+  constraints_[requests_.size()].start(request.constraint);
   targets_.push_back({own, ring_.length(own) - open_rows_});
   requests_.push_back(&request);
   trees_.push_back(&tree);

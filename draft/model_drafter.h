@@ -50,6 +50,7 @@ class ModelDrafter : public Drafter {
   std::vector<const ProposeRequest*> requests_;
   std::vector<DraftTree*> trees_;
   std::vector<TreeBuilder> builders_;
+  std::vector<NodeConstraints> constraints_;  // of each of them
   ChildProposer proposer_;
 
  private:

@@ -141,7 +141,7 @@ void Mtp::add_children(std::span<const float> logits) {
   for (size_t i = 0; i < expansions_.size(); ++i) {
     const auto [request, node] = expansions_[i];
     proposer_.propose(*requests_[request], logits.subspan(i * vocab, vocab), std::nullopt, node,
-                      builders_[request], *trees_[request]);
+                      builders_[request], constraints_[request], *trees_[request]);
   }
   for (size_t i = 0; i < requests_.size(); ++i) builders_[i].descend();
 }

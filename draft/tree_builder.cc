@@ -58,11 +58,18 @@ TreeBuilder::Added TreeBuilder::expand(int32_t parent, std::span<const Child> ch
   const int32_t room = nodes_max_;
   for (size_t j = 0; j < considered; ++j) {
     const Child child = children[j];
-    ConditionalSplit::take(row.probability(static_cast<int>(j), child.score), remaining, conditional);
+    const float part = child.forced ? 1.0f : row.probability(static_cast<int>(j), child.score);
+    ConditionalSplit::take(part, remaining, conditional);
     if (!(conditional > 0.0f)) break;
     const float probability = before * conditional;
     if (count >= room && probability <= least) break;
-    nodes[count] = {child.token, parent, probability, child.score, static_cast<uint8_t>(j), depth, source};
+    nodes[count] = {child.token,
+                    parent,
+                    probability,
+                    child.score,
+                    static_cast<uint8_t>(j),
+                    depth,
+                    child.forced ? DraftSource::kForced : source};
     if (count >= room)
       least = displace({probability, count});
     else

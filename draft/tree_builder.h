@@ -43,7 +43,8 @@ class TreeBuilder {
 
   struct Child {
     int32_t token = 0;
-    float score = 0.0f;  // as in acceptance_table.h
+    float score = 0.0f;   // as in acceptance_table.h
+    bool forced = false;  // the request's constraint allows no other
   };
   // Children of one node that were kept: the first `count` of them, as nodes `first`, `first` + 1 and so on.
   struct Added {

@@ -1,17 +1,15 @@
 #include "draft/tree_merge.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "draft/tree_builder.h"
 
 namespace ft::draft {
 
-TreeMerge::TreeMerge(size_t nodes_max) {
+TreeMerge::TreeMerge(size_t nodes_max) : order_(2 * nodes_max) {
   nodes_.reserve(2 * nodes_max);
   place_.reserve(2 * nodes_max);
   split_.reserve(2 * nodes_max + 1);
-  order_.reserve(2 * nodes_max);
 }
 
 int32_t TreeMerge::child(int32_t parent, int32_t token) const {
@@ -54,26 +52,8 @@ void TreeMerge::merge(const ProposeRequest& request, const DraftTree& model, con
     const float parent = node.parent < 0 ? 1.0f : nodes_[static_cast<size_t>(node.parent)].path_probability;
     node.path_probability = parent * conditional;
   }
-  order_.resize(nodes_.size());
-  std::iota(order_.begin(), order_.end(), 0);
-  std::ranges::sort(order_, [&](int32_t a, int32_t b) {
-    const DraftNode& left = nodes_[static_cast<size_t>(a)];
-    const DraftNode& right = nodes_[static_cast<size_t>(b)];
-    if (left.path_probability != right.path_probability)
-      return left.path_probability > right.path_probability;
-    return left.depth != right.depth ? left.depth < right.depth : a < b;
-  });
-  // A parent is at least as probable as its children and shallower, so it has its place before they need it.
-  place_.resize(nodes_.size());
-  out.nodes.clear();
   out.probability.clear();
-  for (int32_t from : order_) {
-    DraftNode node = nodes_[static_cast<size_t>(from)];
-    if (static_cast<int32_t>(out.nodes.size()) == request.nodes_max || node.path_probability == 0.0f) break;
-    if (node.parent >= 0) node.parent = place_[static_cast<size_t>(node.parent)];
-    place_[static_cast<size_t>(from)] = static_cast<int32_t>(out.nodes.size());
-    out.nodes.push_back(node);
-  }
+  order_.take_best(nodes_, request.nodes_max, out.nodes);
 }
 
 }  // namespace ft::draft

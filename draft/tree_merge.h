@@ -6,6 +6,7 @@
 
 #include "draft/conditional_split.h"
 #include "draft/drafter.h"
+#include "draft/tree_order.h"
 
 namespace ft::draft {
 
@@ -28,10 +29,10 @@ class TreeMerge {
   int32_t child(int32_t parent, int32_t token) const;
   bool has_child(int32_t parent) const;
 
-  std::vector<DraftNode> nodes_;  // parents first, siblings in the order of their probabilities
-  std::vector<int32_t> place_;    // of each n-gram node in nodes_, or kLeftOut; then of nodes_ in the result
+  std::vector<DraftNode> nodes_;         // parents first, siblings in the order of their probabilities
+  std::vector<int32_t> place_;           // of each n-gram node in nodes_, or kLeftOut
   std::vector<ConditionalSplit> split_;  // of the children of node i - 1, the anchor being -1
-  std::vector<int32_t> order_;
+  TreeOrder order_;
 };
 
 }  // namespace ft::draft

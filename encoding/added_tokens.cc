@@ -69,6 +69,15 @@ size_t AddedTokens::next_begin(std::string_view text, size_t at) const {
   return std::min(at, text.size());
 }
 
+size_t AddedTokens::torn_begin(std::string_view text, size_t at) const {
+  for (; at < text.size(); ++at) {
+    const Node* node = &nodes_[0];
+    for (size_t i = at; i < text.size() && node != nullptr; ++i) node = child(*node, text[i]);
+    if (node != nullptr && !node->children.empty()) return at;
+  }
+  return text.size();
+}
+
 std::optional<TokenId> AddedTokens::id_of(std::string_view content) const {
   const Node* node = &nodes_[0];
   for (const char byte : content) {

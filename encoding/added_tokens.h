@@ -34,6 +34,10 @@ class AddedTokens {
   // The first place at or after `at` where some token begins, overlapping ones included; text.size() if none.
   size_t next_begin(std::string_view text, size_t at) const;
 
+  // The first place at or after `at` from which on all of the text is a proper beginning of some token;
+  // text.size() if none.
+  size_t torn_begin(std::string_view text, size_t at) const;
+
   std::optional<TokenId> id_of(std::string_view content) const;
 
  private:

@@ -30,6 +30,8 @@ class BpeTokenizer : public Tokenizer {
   // The same with windows of `window` bytes, which changes no id (window_merger.h).
   std::unique_ptr<EncodeJob> start_encode(std::string_view text, std::span<const ByteRange> client,
                                           size_t max_tokens, size_t window) const;
+  // All tokens but those of the last piece, and of pieces that a further newline would become part of.
+  std::vector<TokenId> settled(std::string_view text) const override;
   size_t longest_token() const override { return longest_token_; }
   std::string_view token_bytes(TokenId id) const override;
   std::optional<TokenId> id_of(std::string_view content) const override { return added_.id_of(content); }

@@ -140,4 +140,19 @@ std::string_view PieceSplitter::next_word() {
   return take_until(gap_end > at_ ? gap_end : match_end_);
 }
 
+size_t settled_end(std::string_view text) {
+  size_t words_end = 0;
+  for (size_t at = 0; at < text.size();) {
+    const Char c = char_at(text, at);
+    at += c.length;
+    if (!is_white_space(c.code_point)) words_end = at;
+  }
+  PieceSplitter splitter(text);
+  size_t settled = 0;
+  for (size_t end = splitter.next().size(); end < text.size() && end <= words_end;
+       end += splitter.next().size())
+    settled = end;
+  return settled;
+}
+
 }  // namespace ft::encoding

@@ -30,4 +30,8 @@ class PieceSplitter {
   size_t match_end_ = 0;  // of the match that begins at `at_`, where it is known already
 };
 
+// End of the pieces of `text` that are the same whatever follows it: all but the last one, and but white space at the
+// end, of which a newline behind it would make one piece. Valid UTF-8.
+size_t settled_end(std::string_view text);
+
 }  // namespace ft::encoding

@@ -230,6 +230,26 @@ std::unique_ptr<EncodeJob> SentencepieceTokenizer::start_encode(std::string_view
   return std::make_unique<Job>(*this, text, client, max_tokens, window);
 }
 
+std::vector<TokenId> SentencepieceTokenizer::settled(std::string_view text) const {
+  std::vector<TokenId> ids;
+  if (!is_valid_utf8(text)) return ids;
+  Merger merger(*this);
+  WindowMerger windows(merger);
+  size_t range = 0;
+  for (size_t at = 0;;) {
+    // A longer token may still come where one is torn.
+    const size_t torn = added_.torn_begin(text, at);
+    const auto match = added_.next(text, at, {}, range);
+    if (!match || match->begin >= torn) {
+      windows.merge_settled(text.substr(at, torn - at), ids);
+      return ids;
+    }
+    windows.merge(text.substr(at, match->begin - at), ids);
+    ids.push_back(match->id);
+    at = match->end;
+  }
+}
+
 std::string_view SentencepieceTokenizer::token_bytes(TokenId id) const {
   if (id < 0 || id >= vocab_size()) return {};
   return bytes_[static_cast<size_t>(id)];

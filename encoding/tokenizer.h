@@ -34,6 +34,11 @@ class Tokenizer {
   // start_encode().
   std::vector<TokenId> encode(std::string_view text, std::span<const ByteRange> client = {}) const;
 
+  // Ids that every text which begins with `text` begins with: the tokens of it that no continuation can change.
+  // Fewer than there could be where that is not known, none for text that is not valid UTF-8. Added tokens are
+  // matched as in text that no client wrote.
+  virtual std::vector<TokenId> settled(std::string_view /*text*/) const { return {}; }
+
   // Bytes of text that the longest token stands for: a text of n bytes has at least n / longest_token()
   // tokens.
   virtual size_t longest_token() const = 0;

@@ -17,17 +17,27 @@ size_t WindowMerger::merge_some(std::string_view text, std::vector<TokenId>& ids
     while (inside_character(text, end)) ++end;
     const std::string_view seen = text.substr(0, end);
     merger_->merge(seen, tokens_);
-    const size_t cut = end == text.size() ? end : final_cut(seen);
+    const size_t cut = end == text.size() ? end : final_cut(seen, seen.size() / 2);
     if (cut == 0 && end < text.size()) continue;
-    for (const MergedToken& token : tokens_) {
-      if (token.end > cut) break;
-      ids.push_back(token.id);
-    }
+    take_tokens(cut, ids);
     return cut;
   }
 }
 
-size_t WindowMerger::final_cut(std::string_view text) {
+void WindowMerger::merge_settled(std::string_view text, std::vector<TokenId>& ids) {
+  merger_->merge(text, tokens_);
+  take_tokens(final_cut(text, 0), ids);
+}
+
+// Those of the last window before `cut`.
+void WindowMerger::take_tokens(size_t cut, std::vector<TokenId>& ids) const {
+  for (const MergedToken& token : tokens_) {
+    if (token.end > cut) break;
+    ids.push_back(token.id);
+  }
+}
+
+size_t WindowMerger::final_cut(std::string_view text, size_t least) {
   starts_.assign(1, text.size());
   for (size_t length = 1; length < merger_->longest() && length <= text.size(); ++length) {
     if (merger_->begins_token(text.substr(text.size() - length))) starts_.push_back(text.size() - length);
@@ -38,7 +48,7 @@ size_t WindowMerger::final_cut(std::string_view text) {
   }
   // The nearest cut first, then others at distances that double.
   size_t index = cuts_.size() - 1;
-  for (size_t step = 1; cuts_[index] > 0 && cuts_[index] >= text.size() / 2; step *= 2) {
+  for (size_t step = 1; cuts_[index] > 0 && cuts_[index] >= least; step *= 2) {
     if (is_final(text, cuts_[index - 1], cuts_[index])) return cuts_[index];
     index -= std::min(step, index);
   }

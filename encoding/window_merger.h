@@ -54,11 +54,18 @@ class WindowMerger {
   // Appends the ids of a beginning of `text` and returns its length (not 0 unless `text` is empty): all of it
   // if it fits into a window, else up to a final cut. A window without one is doubled. `text` is valid UTF-8.
   size_t merge_some(std::string_view text, std::vector<TokenId>& ids);
+  // Appends the ids of `text`, all of it.
+  void merge(std::string_view text, std::vector<TokenId>& ids) {
+    while (!text.empty()) text.remove_prefix(merge_some(text, ids));
+  }
+  // Appends the ids of a beginning of `text`, maybe empty, that are the same whatever follows `text`.
+  void merge_settled(std::string_view text, std::vector<TokenId>& ids);
 
  private:
-  // A cut in the second half of the window `text` that is final, 0 if none is found. `tokens_` are its
+  // A cut at or behind `least` of the window `text` that is final, 0 if none is found. `tokens_` are its
   // tokens.
-  size_t final_cut(std::string_view text);
+  size_t final_cut(std::string_view text, size_t least);
+  void take_tokens(size_t cut, std::vector<TokenId>& ids) const;
   // Whether `cut` is final, given the one before it.
   bool is_final(std::string_view text, size_t previous, size_t cut);
 

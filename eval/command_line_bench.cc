@@ -5,10 +5,12 @@
 #include "eval/bench_flash_slice.h"
 #include "eval/bench_kernels.h"
 #include "eval/bench_memory.h"
+#include "eval/bench_prediction.h"
 #include "eval/bench_prefix.h"
 #include "eval/bench_scheduler.h"
 #include "eval/bench_server.h"
 #include "eval/bench_speculation.h"
+#include "eval/bench_structured.h"
 #include "eval/command_line.h"
 
 namespace ft::eval {
@@ -42,6 +44,61 @@ void add_decode(CLI::App& bench, Run& run) {
   command->add_option("--json", options->json, "also write the figures here");
   command->callback([&run, options] {
     run = [options](std::FILE* out) { return report(run_bench_decode(*options, out)); };
+  });
+}
+
+void add_draft_options(CLI::App& command, BenchDraftsOptions& options) {
+  command.add_option("--model", options.session.model, "checkpoint directory")->required();
+  command.add_option("--prompts", options.prompts, "JSON Lines of prompts")->required();
+  command.add_option("--backend", options.session.backend, "auto, cpu, cuda or reference")
+      ->capture_default_str();
+  add_cpu(&command, options.session.cpu);
+  command.add_option("--drafter", options.drafter, draft::drafter_names_text())->capture_default_str();
+  command
+      .add_option("--tree-nodes", options.tree_nodes, "rows of a step per request, 0 = the scheduler decides")
+      ->check(within(0, 1024))
+      ->capture_default_str();
+  command.add_option("--requests", options.requests, "how many of the prompts")
+      ->check(within(1, 100'000))
+      ->capture_default_str();
+  command.add_option("--concurrency", options.concurrency, "requests at a time")
+      ->check(within(1, 1024))
+      ->capture_default_str();
+  command.add_option("--max-tokens", options.max_tokens, "tokens generated per prompt")
+      ->check(within(1, kTokensMax))
+      ->capture_default_str();
+  command.add_option("--temperature", options.temperature, "0 = greedy")
+      ->check(within(0.0, 100.0))
+      ->capture_default_str();
+  command.add_option("--rounds", options.rounds, "every arm once per round")
+      ->check(within(1, 100'000))
+      ->capture_default_str();
+  command.add_option("--json", options.json, "also write the figures here");
+}
+
+void add_structured(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchStructuredOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "structured",
+      "steps and tokens per second of replies bound to a schema, with a grammar that drafts and without");
+  add_draft_options(*command, options->drafts);
+  command->add_option("--schema", options->schema, "file of a JSON schema")->required();
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_structured(*options, out)); };
+  });
+}
+
+void add_prediction(CLI::App& bench, Run& run) {
+  auto options = std::make_shared<BenchPredictionOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "prediction", "steps and tokens per second of replies that are predicted, with prediction and without");
+  add_draft_options(*command, options->drafts);
+  command->add_option("--right", options->right, "part of a reply's tokens that its prediction has right")
+      ->check(within(0.0, 1.0))
+      ->capture_default_str();
+  command->add_flag("--ignore-eos", options->drafts.ignore_eos, "replies go on to max-tokens");
+  command->callback([&run, options] {
+    run = [options](std::FILE* out) { return report(run_bench_prediction(*options, out)); };
   });
 }
 
@@ -261,6 +318,8 @@ void add_bench_commands(CLI::App& app, Run& run, const std::vector<std::string>&
   add_prefix(*bench, run);
   add_scheduler(*bench, run);
   add_server(*bench, run);
+  add_structured(*bench, run);
+  add_prediction(*bench, run);
   add_kernels(*bench, run);
   add_memory(*bench, run);
   add_engine(*bench, run);

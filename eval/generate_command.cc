@@ -42,6 +42,7 @@ nlohmann::ordered_json completion_line(size_t index, const Completion& completio
   line["steps"] = completion.report.steps;
   line["drafted"] = completion.report.drafted;
   line["accepted"] = completion.report.accepted;
+  line["forced"] = completion.report.forced;
   line["cached"] = completion.report.cached_tokens;
   line["preemptions"] = completion.report.preemptions;
   return line;
@@ -187,8 +188,9 @@ Result<void> run_generate(const GenerateOptions& options, GenerateSummary* summa
     if (text == nullptr) return tl::make_unexpected(tokenizer.error());
     const ModelConfig& config = session->config();
     const std::vector<int32_t> ends(config.eos_token_ids.begin(), config.eos_token_ids.end());
-    const auto vocabulary =
-        std::make_shared<const grammar::Vocabulary>(encoding::text_tokens(*text, config.vocab_size), ends);
+    const auto vocabulary = std::make_shared<const grammar::Vocabulary>(
+        encoding::text_tokens(*text, config.vocab_size), ends,
+        [text](std::string_view bytes) { return text->settled(bytes); });
     if (auto bound = bind_to_schema(options.schema, *text, vocabulary, requests); !bound) return bound;
   }
   const auto completions = run(**engine, options, requests, &done.totals);

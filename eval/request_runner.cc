@@ -48,6 +48,7 @@ RunTotals totals_of(const RequestRun& run) {
     total.steps += report.steps;
     total.drafted += report.drafted;
     total.accepted += report.accepted;
+    total.forced += report.forced;
     total.cached_tokens += report.cached_tokens;
     total.preemptions += report.preemptions;
     for (size_t i = 0; i < scheduler::kFallbacks; ++i) total.fallbacks[i] += report.fallbacks[i];

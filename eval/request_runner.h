@@ -31,6 +31,7 @@ struct RunTotals {
   int64_t steps = 0;
   int64_t drafted = 0;
   int64_t accepted = 0;
+  int64_t forced = 0;  // of these, tokens that a constraint had forced
   int64_t cached_tokens = 0;
   int64_t preemptions = 0;
   std::array<int64_t, scheduler::kFallbacks> fallbacks{};

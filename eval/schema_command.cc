@@ -60,7 +60,8 @@ class SchemaRun {
     std::vector<int32_t> ends;
     if (const auto end = tokenizer.id_of(kEndOfSentence)) ends.push_back(*end);
     vocabulary_ = std::make_shared<const grammar::Vocabulary>(
-        encoding::text_tokens(tokenizer, tokenizer.vocab_size()), ends);
+        encoding::text_tokens(tokenizer, tokenizer.vocab_size()), ends,
+        [&tokenizer](std::string_view bytes) { return tokenizer.settled(bytes); });
     mask_.resize(vocabulary_->mask_words());
   }
 

@@ -37,10 +37,10 @@ Result<void> bind_to_schema(const std::string& path, const encoding::Tokenizer& 
   const auto think = tokenizer.id_of(kThink);
   const auto end_of_think = tokenizer.id_of(kEndOfThink);
   for (scheduler::GenerateRequest& request : requests) {
-    verify::Constraint constraint = grammar::grammar_constraint(*compiled, vocabulary);
+    Constraint constraint = grammar::grammar_constraint(*compiled, vocabulary);
     if (think && end_of_think && is_reasoning(request.prompt, *think, *end_of_think))
       constraint = grammar::behind_token(*end_of_think, std::move(constraint), vocabulary);
-    request.constraint = std::make_shared<verify::Constraint>(std::move(constraint));
+    request.constraint = std::make_shared<Constraint>(std::move(constraint));
   }
   return {};
 }

@@ -47,6 +47,16 @@ TokenEvent event_of(const verify::SampleResult& sample) {
   return event;
 }
 
+// Of the first `accepted` drafted tokens on the path, those that a constraint had forced.
+int64_t count_forced(const RunningRequest& running, const verify::Verified& verified, size_t accepted) {
+  int64_t forced = 0;
+  for (size_t k = 1; k <= accepted; ++k) {
+    const int32_t node = running.kept[static_cast<size_t>(verified.path[k]) - 1];
+    forced += running.drafts.nodes[static_cast<size_t>(node)].source == draft::DraftSource::kForced ? 1 : 0;
+  }
+  return forced;
+}
+
 }  // namespace
 
 void account(RunningRequest& running, const RequestOutcome& outcome, EngineStats& stats) {
@@ -73,6 +83,9 @@ void account(RunningRequest& running, const RequestOutcome& outcome, EngineStats
     stats.drafts += drafted > 0 ? 1 : 0;
     stats.draft_tokens += drafted;
     stats.accepted_tokens += static_cast<int64_t>(accepted);
+    const int64_t forced = count_forced(running, outcome.verified, accepted);
+    report.forced += forced;
+    stats.forced_tokens += forced;
   }
   report.completion_tokens += emitted;
 }

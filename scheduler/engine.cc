@@ -76,6 +76,11 @@ Result<std::shared_ptr<TokenStream>> Engine::submit(GenerateRequest request, std
     return fail_field("logprobs", "prompt_logprobs is {}, expected at most 20", request.prompt_logprobs);
   if (request.prompt_logprobs >= 0 && request.fork_group != 0)
     return fail(ErrorCode::kInvalidArgument, "a fork has no log probabilities of its prompt");
+  if (request.prediction)
+    for (const int32_t token : request.prediction->tokens())
+      if (token < 0 || token >= vocab)
+        return fail(ErrorCode::kInvalidArgument, "predicted token {} is outside the vocabulary of {}", token,
+                    vocab);
   if (auto valid = verify::validate(request.sampling, vocab); !valid)
     return tl::make_unexpected(valid.error());
   if (request.speculation.max_nodes && *request.speculation.max_nodes < 1)

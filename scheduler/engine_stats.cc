@@ -19,6 +19,7 @@ void visit_fields(Stats& stats, Integer integer, Real real) {
   integer(stats.drafts);
   integer(stats.draft_tokens);
   integer(stats.accepted_tokens);
+  integer(stats.forced_tokens);
   integer(stats.decode_steps);
   for (auto& depth : stats.drafted_at_depth) integer(depth);
   for (auto& depth : stats.accepted_at_depth) integer(depth);

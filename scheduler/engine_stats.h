@@ -25,6 +25,7 @@ struct EngineStats {
   int64_t drafts = 0;                                    // request-steps that verified at least one draft row
   int64_t draft_tokens = 0;                              // verified draft rows
   int64_t accepted_tokens = 0;                           // of these, emitted
+  int64_t forced_tokens = 0;                             // of these, forced by a constraint
   int64_t decode_steps = 0;                              // request-steps, with or without drafts
   std::array<int64_t, kReportDepth> drafted_at_depth{};  // request-steps that verified a node at depth d + 1
   std::array<int64_t, kReportDepth> accepted_at_depth{};  // ... that accepted one
@@ -61,7 +62,7 @@ class SharedStats {
   EngineStats read() const;
 
  private:
-  static constexpr size_t kIntegers = 20 + 2 * kReportDepth + kFallbacks;
+  static constexpr size_t kIntegers = 21 + 2 * kReportDepth + kFallbacks;
   static constexpr size_t kReals = 6 + 3 * AcceptanceModel::kDepths;
   std::array<std::atomic<int64_t>, kIntegers> integers_{};
   std::array<std::atomic<double>, kReals> reals_{};

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "core/batch.h"
+#include "core/constraint.h"
 #include "core/error.h"
 #include "draft/drafter.h"
 #include "scheduler/speculation/node_selection.h"
-#include "verify/constraint.h"
 #include "verify/sampling_params.h"
 #include "verify/token_counts.h"
 #include "verify/token_tree.h"
@@ -123,7 +123,7 @@ struct StepRequest {
   bool ignore_eos = false;
   int64_t tokens_left = 0;
   verify::TokenCounts* counts = nullptr;
-  verify::Constraint* constraint = nullptr;
+  Constraint* constraint = nullptr;
 
   bool samples() const { return tree != nullptr && tree->size() > 0; }
 };

@@ -10,8 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/constraint.h"
 #include "draft/drafter_registry.h"
-#include "verify/constraint.h"
+#include "draft/predicted_text.h"
 #include "verify/sampling_params.h"
 
 namespace ft::scheduler {
@@ -42,7 +43,9 @@ struct GenerateRequest {
   uint64_t fork_group = 0;
   int32_t fork_count = 1;
   // What may be said; null: anything. Used on the engine's thread only, from admission on.
-  std::shared_ptr<verify::Constraint> constraint;
+  std::shared_ptr<Constraint> constraint;
+  // What the client predicts of the reply, to be drafted where the reply follows it.
+  std::optional<draft::PredictedText> prediction;
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
@@ -77,9 +80,10 @@ struct RequestReport {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // prompt tokens that came from the prefix cache
   int64_t completion_tokens = 0;
-  int64_t steps = 0;                                           // verify steps that emitted tokens
-  int64_t drafted = 0;                                         // verified draft rows, anchors excluded
-  int64_t accepted = 0;                                        // drafted tokens that were emitted
+  int64_t steps = 0;     // verify steps that emitted tokens
+  int64_t drafted = 0;   // verified draft rows, anchors excluded
+  int64_t accepted = 0;  // drafted tokens that were emitted
+  int64_t forced = 0;    // of these, ones that the constraint had forced
   std::array<int64_t, kReportDepth + 1> accepted_histogram{};  // steps by number of accepted drafts
   std::array<int64_t, kReportDepth> drafted_at_depth{};        // steps that verified a node at depth d+1
   std::array<int64_t, kReportDepth> accepted_at_depth{};       // steps that accepted a token at depth d+1

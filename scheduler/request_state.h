@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/batch.h"
@@ -38,6 +39,14 @@ struct RequestState {
   bool use_model = false;
   bool use_ngram = false;
   bool speculates() const { return drafts_max > 0; }
+  // Whether something proposes for it that takes next to no time.
+  bool drafts_freely() const {
+    return use_ngram || request.constraint != nullptr || request.prediction.has_value();
+  }
+  // What the client predicts to follow now.
+  std::span<const int32_t> predicted() const {
+    return request.prediction ? request.prediction->next() : std::span<const int32_t>();
+  }
 
   // Tokens of the prompt whose log probabilities have been told, where they are wanted; the first has none.
   int64_t prompt_told = 1;

@@ -73,8 +73,8 @@ void Scheduler::plan_rows() {
     PlanInput input;
     input.pending = static_cast<int64_t>(state.tokens.size()) - admission_.store().length(state.sequence);
     input.known_max = state.decoding() ? input.pending : admission_.memory().tokens_to_stop(state);
-    // The first token comes from the prompt's last row; there is nothing to draft from before it. The last token that a
-    // request may emit needs no draft either.
+    // The first token comes from the prompt's last row; there is nothing to draft from before it. The last
+    // token that a request may emit needs no draft either.
     if (state.decoding() && input.pending == 1 && state.tokens_left() > 1)
       input.drafts_max = state.drafts_max;
     plan_inputs_.push_back(input);
@@ -91,7 +91,19 @@ void Scheduler::plan_rows() {
     step_.prompt_rows = step_.prompt_rows || running.plan.known > 1;
     // Where the scheduler chooses, every request may show what it has; rows are shared out afterwards.
     if (speculation_.adaptive() && running.plan.drafts > 0) running.plan.drafts = running.wanted.drafts_max;
-    running.asked_model = running.state->use_model && running.plan.drafts > 0;
+    running.asked_model = running.plan.drafts > 0 && needs_model(*running.state);
+  }
+}
+
+// Whether the model's draft may say more than what is known without it: what the client predicts, or what the
+// constraint forces as far ahead as the model looks.
+bool Scheduler::needs_model(const RequestState& state) const {
+  if (!state.use_model || !state.predicted().empty()) return false;
+  if (state.request.constraint == nullptr) return true;
+  try {
+    return std::ssize(state.request.constraint->forced()) < info_.model_depth.trained;
+  } catch (const std::exception&) {
+    return false;  // a constraint that fails ends its request when the next token is sampled
   }
 }
 
@@ -125,6 +137,8 @@ draft::ProposeRequest Scheduler::propose_request(const RunningRequest& running) 
   request.nodes_max = running.plan.drafts;
   if (speculation_.adaptive()) request.model_depth = speculation_.draft_depth();
   request.shape = state.request.speculation.shape.value_or(options_.tree_shape);
+  request.constraint = state.request.constraint.get();
+  request.predicted = state.predicted();
   request.acceptance = &speculation_.acceptance().table(request.temperature);
   request.use_model = running.asked_model;
   request.use_ngram = state.use_ngram;
@@ -154,6 +168,8 @@ void Scheduler::apply(const StepOutcome& outcome, Clock::time_point now) {
     const StepRequest& ran = builder_.batch().requests[i];
     running[i].finished = came.ends();
     state.tokens.insert(state.tokens.end(), came.verified.emitted.begin(), came.verified.emitted.end());
+    if (state.request.prediction)
+      for (const int32_t token : came.verified.emitted) state.request.prediction->advance(token);
     const int64_t rows = ran.known + (came.verified.path.empty() ? 0 : came.verified.accepted());
     state.undrafted_rows = (running[i].asked_model ? 0 : state.undrafted_rows) + rows;
     if (ran.known > 0 && !running[i].finished) admission_.memory().remember(state, ran.length);

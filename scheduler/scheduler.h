@@ -31,8 +31,8 @@ class Scheduler {
   // Takes a validated request into the queue.
   void enqueue(std::unique_ptr<RequestState> request);
 
-  // Drops cancelled requests, admits what fits and plans a step. False if there is nothing to do; else draft_batch() is
-  // to be proposed for, and may be empty.
+  // Drops cancelled requests, admits what fits and plans a step. False if there is nothing to do; else
+  // draft_batch() is to be proposed for, and may be empty.
   bool plan(Clock::time_point now);
   const DraftBatch& draft_batch() const { return draft_batch_; }
   // `draft_seconds`: what filling the trees of draft_batch() has taken. Valid until the next plan.
@@ -62,6 +62,7 @@ class Scheduler {
  private:
   void set_sources(RequestState& state) const;
   void plan_rows();
+  bool needs_model(const RequestState& state) const;
   void ask_for_drafts();
   draft::ProposeRequest propose_request(const RunningRequest& running) const;
   void take_drafts();

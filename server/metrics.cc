@@ -120,6 +120,8 @@ void add_engine_series(const scheduler::EngineStats& stats, EngineSeries& series
                  number(stats.draft_tokens));
   series.counter("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens accepted.",
                  number(stats.accepted_tokens));
+  series.counter("foretoken_spec_decode_forced_tokens_total",
+                 "Of the accepted ones, tokens that a grammar had forced.", number(stats.forced_tokens));
   series.family("vllm:spec_decode_num_accepted_tokens_per_pos_total",
                 "Draft tokens accepted, by position in the draft.", MetricType::Counter);
   for (size_t depth = 0; depth < stats.accepted_at_depth.size(); ++depth) {

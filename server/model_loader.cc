@@ -131,8 +131,13 @@ Result<void> load(const Options& options, const std::function<void(double)>& pro
   model.default_max_tokens = options.default_max_tokens;
   model.bos = config.bos_token_id;
   model.eos.assign(config.eos_token_ids.begin(), config.eos_token_ids.end());
-  model.vocabulary = std::make_shared<const grammar::Vocabulary>(
-      encoding::text_tokens(*model.tokenizer, config.vocab_size), model.eos);
+  const auto vocabulary = [&, text = model.tokenizer.get()](std::string_view markup) {
+    return std::make_shared<const grammar::Vocabulary>(
+        encoding::text_tokens(*text, config.vocab_size, markup), model.eos,
+        [text](std::string_view bytes) { return text->settled(bytes); });
+  };
+  model.vocabulary = vocabulary({});
+  model.call_vocabulary = vocabulary(encoding::kDsmlToken);
 
   auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());

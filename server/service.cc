@@ -153,7 +153,7 @@ Submission split(GenerationJob& job, std::atomic<uint64_t>& fork_groups) {
       out.requests.push_back(request);
       // A value of its own for each choice, which moves it past its own tokens.
       if (request.constraint != nullptr)
-        out.requests.back().constraint = std::make_shared<verify::Constraint>(*request.constraint);
+        out.requests.back().constraint = std::make_shared<Constraint>(*request.constraint);
       out.parts.push_back(
           {nullptr, job.choice, static_cast<int>(p), static_cast<int64_t>(request.prompt.size())});
       ++request.sampling.seed;

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "core/constraint.h"
 #include "verify/acceptance.h"
-#include "verify/constraint.h"
 #include "verify/sampler.h"
 #include "verify/sampling_params.h"
 #include "verify/token_counts.h"

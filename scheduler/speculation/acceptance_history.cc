@@ -23,7 +23,10 @@ AcceptanceHistory::Shown AcceptanceHistory::show(std::span<const draft::DraftNod
   Shown shown;
   for (size_t i = 0; i < nodes.size(); ++i) {
     const float p = probability[i];
-    if (p <= shown.best.back() || nodes[i].depth > trained_depth) continue;
+    // What a constraint forces is known without the model.
+    if (p <= shown.best.back() || nodes[i].depth > trained_depth ||
+        nodes[i].source == draft::DraftSource::kForced)
+      continue;
     shown.count = std::min(shown.count + 1, kNodes);
     size_t place = shown.count - 1;
     for (; place > 0 && shown.best[place - 1] < p; --place) shown.best[place] = shown.best[place - 1];

@@ -44,9 +44,13 @@ void AcceptanceModel::correct(double temperature, std::span<const draft::DraftNo
   float* const out = corrected.data();
   for (size_t i = 0; i < nodes.size(); ++i) {
     const draft::DraftNode& node = nodes[i];
+    const float before = node.parent < 0 ? 1.0f : out[node.parent];
+    if (node.source == draft::DraftSource::kForced) {
+      out[i] = before;
+      continue;
+    }
     const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
-    const float here = own.isotonic[depth].at(node.path_probability);
-    out[i] = node.parent < 0 ? here : std::min(here, out[node.parent]);
+    out[i] = std::min(own.isotonic[depth].at(node.path_probability), before);
   }
 }
 
@@ -61,8 +65,8 @@ void AcceptanceModel::optimistic(double temperature, std::span<const draft::Draf
     const draft::DraftNode& node = nodes[i];
     if (node.source == draft::DraftSource::kModel && node.rank == 0)
       optimistic[i] += (1.0f - optimistic[i]) * own.optimism[std::min<size_t>(node.depth, kDepths) - 1];
-    if (node.parent >= 0)
-      optimistic[i] = std::min(optimistic[i], optimistic[static_cast<size_t>(node.parent)]);
+    const float before = node.parent < 0 ? 1.0f : optimistic[static_cast<size_t>(node.parent)];
+    optimistic[i] = node.source == draft::DraftSource::kForced ? before : std::min(optimistic[i], before);
   }
 }
 
@@ -99,7 +103,7 @@ void AcceptanceModel::observe(double temperature, std::span<const draft::DraftNo
                : emitted[static_cast<size_t>(node.depth) - 1] == node.token ? Passed::kYes
                                                                             : Passed::kNo;
     passed_[i] = passed;
-    if (passed == Passed::kUnknown) continue;
+    if (passed == Passed::kUnknown || node.source == draft::DraftSource::kForced) continue;
     const bool hit = passed == Passed::kYes;
     const size_t depth = std::min<size_t>(node.depth, kDepths) - 1;
     // Behind a node that was not verified a hit could not be seen, so misses there must not count either.

@@ -9,7 +9,7 @@
 // The logistic maps learn from every candidate whose parent the target has reached, verified or not: what the
 // target took instead is known. The isotonic maps learn from nodes behind a verified one only, whose outcome
 // is known whatever it is; of others only misses would be seen. Memory is fixed; no allocation after
-// construction.
+// construction. Tokens that a constraint forces are as probable as what is before them, and teach nothing.
 #pragma once
 
 #include <array>

@@ -42,8 +42,8 @@ void Speculation::decide_drafting(std::span<RunningRequest> running) {
     RequestState& state = *request.state;
     rows += static_cast<int32_t>(request.plan.known);
     emitting += request.emits() ? 1 : 0;
-    gate_requests_.push_back({&state.history, state.use_model ? request.plan.drafts : 0, catch_up_rows(state),
-                              state.expert_overlap});
+    gate_requests_.push_back({&state.history, request.asked_model ? request.plan.drafts : 0,
+                              catch_up_rows(state), state.expert_overlap});
   }
   draft_depth_ = gate_.decide(gate_requests_, rows, emitting, gate_drafts_);
   for (size_t i = 0; i < running.size(); ++i) {
@@ -51,8 +51,7 @@ void Speculation::decide_drafting(std::span<RunningRequest> running) {
     request.asked_model = request.asked_model && gate_drafts_[i] != 0;
     if (request.plan.drafts == 0 || !request.state->use_model || request.asked_model) continue;
     request.fallback = Fallback::kNotWorth;
-    // Prompt lookup costs next to nothing, so it goes on.
-    if (!request.state->use_ngram) request.plan.drafts = 0;
+    if (!request.state->drafts_freely()) request.plan.drafts = 0;
   }
 }
 

@@ -251,6 +251,8 @@ ApiResult<Json> read_anthropic_tools(const Json& tools) {
     function.set("parameters", *schema);
     Json entry = Json::object();
     entry.set("type", "function");
+    if (fields.boolean("strict").value_or(false)) entry.set("strict", true);
+    if (fields.error()) return refuse(*fields.error());
     entry.set("function", std::move(function));
     out.push_back(std::move(entry));
   }

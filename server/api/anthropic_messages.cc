@@ -6,7 +6,7 @@
 #include "server/api/anthropic_writer.h"
 #include "server/api/job_parts.h"
 #include "server/api/prompt.h"
-#include "server/api/tool_choice.h"
+#include "server/api/tool_grammar.h"
 
 namespace ft::server {
 namespace {
@@ -26,9 +26,13 @@ constexpr RequestField kFields[] = {
      "type enabled, adaptive or disabled (so it is without); display; budget_tokens is checked, but effort "
      "decides"},
     {"output_config", kActs,
-     "effort low, medium, high, xhigh, max; format is refused until output can be constrained"},
-    {"tools", kActs, "with an input_schema, which is not enforced; tools of Anthropic's servers are refused"},
-    {"tool_choice", kActs, "auto and none, disable_parallel_tool_use; any and tool are refused"},
+     "effort low, medium, high, xhigh, max; format json_schema: docs/structured_output.md"},
+    {"output_format", kActs, "as output_config.format"},
+    {"tools", kActs,
+     "with an input_schema, which is enforced where a call is required or the tool is strict; tools of "
+     "Anthropic's "
+     "servers are refused"},
+    {"tool_choice", kActs, "auto, any, tool, none; disable_parallel_tool_use"},
     {"stop_sequences", kActs, ""},
     {"temperature", kActs, ""},
     {"top_p", kActs, ""},
@@ -49,11 +53,10 @@ constexpr RequestField kFields[] = {
     {"context_management", kNone, "the format drops old thinking by itself"},
     {"inference_geo", kNone, ""},
     {"speed", kNone, ""},
-    {"output_format", kRefused, "the output would not be constrained"},
     {"container", kRefused, "this server runs no code"},
     {"mcp_servers", kRefused, "this server calls no others"},
     {"stop", kRefused, "use stop_sequences"},
-    {"response_format", kRefused, "the output would not be constrained"},
+    {"response_format", kRefused, "use output_config.format"},
     {"reasoning_effort", kRefused, "use output_config.effort"},
 };
 
@@ -87,9 +90,7 @@ void read_output_config(FieldReader& fields, ChatRequest& request) {
                     fmt::format("'output_config.effort' is '{}': expected low, medium, high, xhigh or max",
                                 effort->substr(0, 40)));
   }
-  if (reader.any("format") != nullptr)
-    reader.refuse("format",
-                  "'output_config.format' is not supported yet: the output would not be constrained");
+  request.params.format = read_format_object(reader, "format");
   if (reader.error()) fields.refuse(*reader.error());
 }
 
@@ -112,8 +113,14 @@ ApiResult<AnthropicRequest> parse_anthropic_request(const Json& body, const Requ
   read_engine_params(fields, defaults, chat.params);
   read_thinking(fields, request);
   read_output_config(fields, chat);
-  const ToolChoice tool_choice = read_anthropic_tool_choice(fields, chat.parallel_tool_calls);
-  const bool choice = may_call_tools(fields, tool_choice);
+  if (OutputFormat format = read_format_object(fields, "output_format"); format.grammar != nullptr) {
+    if (chat.params.format.grammar != nullptr)
+      fields.refuse("output_format",
+                    "'output_format' and 'output_config.format' both say what the answer looks like");
+    chat.params.format = std::move(format);
+  }
+  check_ignore_eos(fields, chat.params);
+  const ToolChoice choice = read_anthropic_tool_choice(fields, chat.parallel_tool_calls);
   const Json* tools = fields.array("tools");
   const Json* messages = fields.array("messages");
   if (messages == nullptr && fields.ok()) fields.refuse("messages", "'messages' is missing");
@@ -123,12 +130,16 @@ ApiResult<AnthropicRequest> parse_anthropic_request(const Json& body, const Requ
   if (!read) return refuse(read.error());
   chat.messages = std::move(read->messages);
   chat.prefill = read->prefill;
+  Json functions = Json::array();
   if (tools != nullptr) {
-    auto functions = read_anthropic_tools(*tools);
-    if (!functions) return refuse(functions.error());
-    chat.tools_offered = choice && functions->size() > 0;
-    if (chat.tools_offered) attach_tools(chat.messages, *functions);
+    auto checked = read_anthropic_tools(*tools);
+    if (!checked) return refuse(checked.error());
+    functions = std::move(*checked);
+    chat.tools_offered = choice.mode != ToolChoice::Mode::kNone && functions.size() > 0;
+    if (chat.tools_offered) attach_tools(chat.messages, functions);
   }
+  if (auto bound = bind_tools(&functions, choice, chat); !bound) return refuse(bound.error());
+  if (auto checked = check_output_format(chat); !checked) return refuse(checked.error());
   return request;
 }
 

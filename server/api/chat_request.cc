@@ -99,11 +99,6 @@ void read_thinking(FieldReader& fields, const RequestDefaults& defaults, ChatReq
 ApiResult<void> check_output_format(const ChatRequest& request) {
   const OutputFormat& format = request.params.format;
   if (format.grammar == nullptr) return {};
-  if (request.tools_offered)
-    return refuse(
-        bad_field("tools", fmt::format("'tools' beside '{}' are not supported yet: with tool_choice 'none' "
-                                       "the answer has that form",
-                                       format.field)));
   if (request.prefill == Prefill::kContent)
     return refuse(
         bad_field(request.field, fmt::format("a last message of the assistant that is continued begins the "

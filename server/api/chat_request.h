@@ -1,6 +1,7 @@
 // A chat as every API's parser leaves it.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "server/api/chat_messages.h"
 #include "server/api/request_params.h"
 #include "server/http/api_error.h"
+#include "verify/grammar/grammar.h"
 
 namespace ft::server {
 
@@ -20,6 +22,8 @@ struct ChatRequest {
   std::optional<std::string> effort;  // "low", "high" or "max"
   bool drop_thinking = true;  // reasoning before the last user message is left out, unless there are tools
   bool tools_offered = false;
+  // Of replies that may call tools; null: as params.format says.
+  std::shared_ptr<const grammar::Grammar> calls;
   bool parallel_tool_calls = true;  // false: the turn ends after its first call
   bool logprobs = false;
   int top_logprobs = 0;

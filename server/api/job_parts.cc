@@ -34,12 +34,41 @@ GenerationJob job_of(const ApiCall& call, const RequestParams& params, std::stri
   return job;
 }
 
-void bind_format(const ApiCall& call, const OutputFormat& format, bool reasoning, GenerationJob& job) {
-  if (format.grammar == nullptr) return;
-  verify::Constraint constraint = grammar::grammar_constraint(format.grammar, call.model.vocabulary);
+namespace {
+
+void bind(const ApiCall& call, std::shared_ptr<const grammar::Grammar> grammar,
+          const std::shared_ptr<const grammar::Vocabulary>& vocabulary, bool reasoning,
+          std::vector<int32_t> never_in_reasoning, GenerationJob& job) {
+  Constraint constraint = grammar::grammar_constraint(std::move(grammar), vocabulary);
   if (const auto end = call.model.tokenizer->id_of(encoding::kThinkCloseToken); reasoning && end)
-    constraint = grammar::behind_token(*end, std::move(constraint), call.model.vocabulary);
-  job.request.constraint = std::make_shared<verify::Constraint>(std::move(constraint));
+    constraint =
+        grammar::behind_token(*end, std::move(constraint), vocabulary, std::move(never_in_reasoning));
+  job.request.constraint = std::make_shared<Constraint>(std::move(constraint));
+}
+
+}  // namespace
+
+void bind_format(const ApiCall& call, const OutputFormat& format, bool reasoning, GenerationJob& job) {
+  if (format.grammar != nullptr) bind(call, format.grammar, call.model.vocabulary, reasoning, {}, job);
+}
+
+void bind_calls(const ApiCall& call, std::shared_ptr<const grammar::Grammar> calls, bool reasoning,
+                GenerationJob& job) {
+  std::vector<int32_t> markup;
+  if (const auto mark = call.model.tokenizer->id_of(encoding::kDsmlToken)) markup.push_back(*mark);
+  bind(call, std::move(calls), call.model.call_vocabulary, reasoning, std::move(markup), job);
+}
+
+ApiResult<void> predict(const ApiCall& call, const RequestParams& params, bool reasoning,
+                        GenerationJob& job) {
+  if (!params.prediction) return {};
+  const encoding::ByteRange whole{0, params.prediction->size()};
+  auto tokens = tokenize_prompt(call.model, *params.prediction, {&whole, 1}, "prediction");
+  if (!tokens) return refuse(tokens.error());
+  const auto end = call.model.tokenizer->id_of(encoding::kThinkCloseToken);
+  job.request.prediction.emplace(std::move(*tokens), reasoning && end ? *end : -1);
+  job.choice.prediction = job.request.prediction;
+  return {};
 }
 
 namespace {
@@ -73,7 +102,12 @@ ApiResult<GenerationJob> chat_job(const ApiCall& call, const ChatRequest& reques
   job.choice.parser.eos_in_text = false;
   job.choice.single_call = !request.parallel_tool_calls;
   end_at_next_turn(call, params, job);
-  bind_format(call, params.format, job.choice.parser.thinking, job);
+  const bool reasoning = job.choice.parser.thinking;
+  if (request.calls != nullptr)
+    bind_calls(call, request.calls, reasoning, job);
+  else
+    bind_format(call, params.format, reasoning, job);
+  if (auto predicted = predict(call, params, reasoning, job); !predicted) return refuse(predicted.error());
   return job;
 }
 

@@ -4,7 +4,7 @@
 
 #include "server/api/job_parts.h"
 #include "server/api/openai_chat_writer.h"
-#include "server/api/tool_choice.h"
+#include "server/api/tool_grammar.h"
 
 namespace ft::server {
 namespace {
@@ -48,7 +48,7 @@ ApiResult<ChatRequest> parse_chat_request(const Json& body, const RequestDefault
   read_logprobs(fields, request);
   read_modalities(fields);
   request.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);
-  const bool choice = may_call_tools(fields, read_tool_choice(fields));
+  const ToolChoice choice = read_tool_choice(fields);
   const Json* tools = fields.array("tools");
   const bool continued = read_continuation(fields);
   const Json* messages = fields.array("messages");
@@ -61,9 +61,10 @@ ApiResult<ChatRequest> parse_chat_request(const Json& body, const RequestDefault
   request.prefill = read->prefill;
   if (tools != nullptr) {
     if (auto checked = check_tools(*tools); !checked) return refuse(checked.error());
-    request.tools_offered = choice && tools->size() > 0;
+    request.tools_offered = choice.mode != ToolChoice::Mode::kNone && tools->size() > 0;
     if (request.tools_offered) attach_tools(request.messages, *tools);
   }
+  if (auto bound = bind_tools(tools, choice, request); !bound) return refuse(bound.error());
   if (auto checked = check_output_format(request); !checked) return refuse(checked.error());
   return request;
 }

@@ -113,6 +113,7 @@ ApiResult<GenerationJob> openai_completions_job(const ApiCall& call) {
 
   GenerationJob job = job_of(call, params, "cmpl-", parsed->logprobs ? parsed->top_logprobs : -1);
   bind_format(call, params.format, false, job);
+  if (auto predicted = predict(call, params, false, job); !predicted) return refuse(predicted.error());
   job.choice.chat = false;
   job.choice.skip_special = parsed->skip_special_tokens;
   if (parsed->echo && parsed->logprobs) job.request.prompt_logprobs = parsed->top_logprobs;

@@ -39,6 +39,7 @@ constexpr RequestField kShared[] = {
     {"guided_choice", kActs, ""},
     {"json_schema", kActs, "as guided_json"},
     {"regex", kActs, "as guided_regex"},
+    {"prediction", kActs, "drafted where the answer follows it: never the text, only the time"},
     {"user", kNone, ""},
     {"metadata", kNone, ""},
     {"store", kNone, ""},
@@ -48,7 +49,6 @@ constexpr RequestField kShared[] = {
     {"prompt_cache_retention", kNone, ""},
     {"cache_salt", kNone, ""},
     {"request_id", kNone, "send the header x-request-id"},
-    {"prediction", kNone, "the text is the same without it"},
     {"spaces_between_special_tokens", kNone, ""},
     {"include_stop_str_in_output", kRefused, ""},
     {"min_tokens", kRefused, ""},
@@ -73,8 +73,8 @@ constexpr RequestField kShared[] = {
 
 constexpr RequestField kChat[] = {
     {"messages", kActs, "below"},
-    {"tools", kActs, ""},
-    {"tool_choice", kActs, "none and auto; required and named functions are refused"},
+    {"tools", kActs, "parameters are enforced where a call is required or the function is strict"},
+    {"tool_choice", kActs, "none, auto, required, a function, allowed_tools"},
     {"parallel_tool_calls", kActs, ""},
     {"continue_final_message", kActs, "true: the last message, an assistant's, is continued"},
     {"add_generation_prompt", kActs, "false only with continue_final_message"},

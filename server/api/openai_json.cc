@@ -61,11 +61,15 @@ std::string openai_error_json(const ApiError& error) {
 }
 
 std::string openai_usage_json(const Usage& usage) {
+  const std::string predicted =
+      !usage.predicted ? ""
+                       : fmt::format(R"(,"accepted_prediction_tokens":{},"rejected_prediction_tokens":{})",
+                                     usage.accepted_prediction_tokens, usage.rejected_prediction_tokens);
   return fmt::format(
       R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}},)"
-      R"("completion_tokens_details":{{"reasoning_tokens":{}}},"prompt_cache_hit_tokens":{},"prompt_cache_miss_tokens":{}}})",
+      R"("completion_tokens_details":{{"reasoning_tokens":{}{}}},"prompt_cache_hit_tokens":{},"prompt_cache_miss_tokens":{}}})",
       usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens,
-      usage.cached_tokens, usage.reasoning_tokens, usage.cached_tokens,
+      usage.cached_tokens, usage.reasoning_tokens, predicted, usage.cached_tokens,
       usage.prompt_tokens - usage.cached_tokens);
 }
 

@@ -1,12 +1,13 @@
 #include "server/api/openai_responses.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/api/job_parts.h"
 #include "server/api/prompt.h"
 #include "server/api/responses_input.h"
 #include "server/api/responses_writer.h"
-#include "server/api/tool_choice.h"
+#include "server/api/tool_grammar.h"
 
 namespace ft::server {
 namespace {
@@ -23,14 +24,14 @@ constexpr RequestField kFields[] = {
     {"max_output_tokens", kActs, ""},
     {"stream", kActs, ""},
     {"tools", kActs, "functions, custom tools, namespaces of them; web_search and tool_search are left out"},
-    {"tool_choice", kActs, "none and auto; other values are refused"},
+    {"tool_choice", kActs, "none, auto, required, a function, allowed_tools"},
     {"parallel_tool_calls", kActs, ""},
     {"reasoning", kActs, "effort as reasoning_effort of chats; summary: reasoning is shown as one, too"},
     {"reasoning_effort", kActs, "another name for reasoning.effort"},
     {"thinking", kActs, "type enabled, adaptive or disabled"},
     {"enable_thinking", kActs, ""},
     {"chat_template_kwargs", kActs, "as in chats"},
-    {"text", kActs, "format of type text; verbosity has no effect"},
+    {"text", kActs, "format text, json_object or json_schema; verbosity has no effect"},
     {"include", kActs, "message.output_text.logprobs, reasoning.encrypted_content; others have no effect"},
     {"top_logprobs", kActs, ""},
     {"temperature", kActs, ""},
@@ -72,23 +73,22 @@ constexpr RequestField kFields[] = {
     {"structured_outputs", kRefused, "use text.format"},
 };
 
-// A format that is not kept to must not be accepted in silence.
-void read_text(FieldReader& fields) {
+void read_text(FieldReader& fields, RequestParams& params) {
   const Json* text = fields.object("text");
   if (text == nullptr) return;
   FieldReader reader(*text, fields.path("text"));
   reader.text("verbosity");
-  if (const Json* format = reader.object("format")) {
-    FieldReader inner(*format, reader.path("format"));
-    const auto type = inner.text("type");
-    if (inner.ok() && !type && format->size() > 0) inner.refuse("type", "'text.format.type' is missing");
-    if (type && *type != "text")
-      inner.refuse("type", fmt::format("'text.format.type' is '{}', but only 'text' is supported: the output "
-                                       "would not be constrained",
-                                       type->substr(0, 40)));
-    if (inner.error()) reader.refuse(*inner.error());
-  }
+  params.format = read_format_object(reader, "format");
   if (reader.error()) fields.refuse(*reader.error());
+  check_ignore_eos(fields, params);
+}
+
+// Clients name tools as they gave them, the prompt names them with their namespaces.
+void name_as_in_prompt(const ResponsesTools& tools, ToolChoice& choice) {
+  for (std::string& name : choice.names) {
+    const auto tool = std::ranges::find(tools.offered, name, &ResponsesTool::name);
+    if (tool != tools.offered.end()) name = tool->prompt_name;
+  }
 }
 
 void read_include(FieldReader& fields, ResponsesRequest& request) {
@@ -198,12 +198,12 @@ ApiResult<ResponsesRequest> parse_responses_request(const Json& body, const Requ
   chat.field = "input";
   chat.params = read_params(fields, defaults);
   read_thinking(fields, defaults, chat);
-  read_text(fields);
+  read_text(fields, chat.params);
   read_include(fields, request);
   request.summary = wants_summary(fields);
   request.store = fields.boolean("store").value_or(true);
   chat.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);
-  const bool choice = may_call_tools(fields, read_tool_choice(fields));
+  ToolChoice choice = read_tool_choice(fields);
   const auto instructions = fields.text("instructions");
   const Json* tools = fields.array("tools");
   const Json* input = fields.any("input");
@@ -221,8 +221,10 @@ ApiResult<ResponsesRequest> parse_responses_request(const Json& body, const Requ
   if (!read) return refuse(read.error());
   chat.messages = std::move(read->chat.messages);
   request.input = std::move(read->own_items);
-  chat.tools_offered = choice && request.tools.functions.size() > 0;
+  chat.tools_offered = choice.mode != ToolChoice::Mode::kNone && request.tools.functions.size() > 0;
   if (chat.tools_offered) attach_tools(chat.messages, request.tools.functions);
+  name_as_in_prompt(request.tools, choice);
+  if (auto bound = bind_tools(&request.tools.functions, choice, chat); !bound) return refuse(bound.error());
   if (auto checked = check_output_format(chat); !checked) return refuse(checked.error());
   return request;
 }

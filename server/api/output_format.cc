@@ -17,7 +17,7 @@ class FormatReader {
   explicit FormatReader(FieldReader& fields) : fields_(fields) {}
 
   OutputFormat read() {
-    read_response_format();
+    read_object("response_format");
     if (const Json* schema = fields_.any("guided_json")) take_schema(fields_, "guided_json", *schema);
     if (const Json* schema = fields_.any("json_schema")) take_schema(fields_, "json_schema", *schema);
     for (const char* name : {"guided_regex", "regex"})
@@ -27,34 +27,40 @@ class FormatReader {
     return std::move(format_);
   }
 
+  OutputFormat read_only(std::string_view name) {
+    read_object(name);
+    return std::move(format_);
+  }
+
  private:
-  void read_response_format() {
-    const Json* object = fields_.object("response_format");
+  void read_object(std::string_view name) {
+    const Json* object = fields_.object(name);
     if (object == nullptr) return;
-    FieldReader reader(*object, fields_.path("response_format"));
+    FieldReader reader(*object, fields_.path(name));
     const auto type = reader.text("type");
     if (reader.ok() && !type && object->size() > 0)
-      reader.refuse("type", "'response_format.type' is missing");
+      reader.refuse("type", fmt::format("'{}' is missing", reader.path("type")));
     if (type == "json_object") {
       take_schema(reader, "type", any_object());
     } else if (type == "json_schema") {
-      read_json_schema(reader);
+      read_json_schema(reader, *object, fields_.path(name));
     } else if (type && *type != "text") {
-      reader.refuse("type",
-                    fmt::format("'response_format.type' is '{}': expected text, json_object or json_schema",
-                                type->substr(0, 40)));
+      reader.refuse("type", fmt::format("'{}' is '{}': expected text, json_object or json_schema",
+                                        reader.path("type"), type->substr(0, 40)));
     }
     if (reader.error()) fields_.refuse(*reader.error());
   }
 
-  // {"type": "json_schema", "json_schema": {"name", "schema", "strict"}}. It is enforced whether strict or not.
-  void read_json_schema(FieldReader& format) {
-    const Json* object = format.object("json_schema");
-    if (object == nullptr) {
-      if (format.ok()) format.refuse("json_schema", "'response_format.json_schema' is missing");
+  // {"name", "schema", "strict"}, within json_schema or beside the type. It is enforced whether strict or not.
+  void read_json_schema(FieldReader& format, const Json& object, const std::string& path) {
+    const Json* within = format.object("json_schema");
+    if (within == nullptr && format.any("schema") == nullptr) {
+      if (format.ok())
+        format.refuse("json_schema", fmt::format("'{}' is missing", format.path("json_schema")));
       return;
     }
-    FieldReader reader(*object, format.path("json_schema"));
+    FieldReader reader =
+        within != nullptr ? FieldReader(*within, format.path("json_schema")) : FieldReader(object, path);
     reader.text("name");
     reader.text("description");
     reader.boolean("strict");
@@ -128,6 +134,10 @@ class FormatReader {
 
 OutputFormat read_output_format(FieldReader& fields) {
   return FormatReader(fields).read();
+}
+
+OutputFormat read_format_object(FieldReader& fields, std::string_view name) {
+  return FormatReader(fields).read_only(name);
 }
 
 }  // namespace ft::server

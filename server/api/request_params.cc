@@ -156,13 +156,41 @@ void read_speculation(FieldReader& fields, const RequestDefaults& defaults,
   if (reader.error()) fields.refuse(*reader.error());
 }
 
-// At an end token the text is complete, and a grammar allows nothing behind it.
-void check_output_format(FieldReader& fields, const RequestParams& params) {
-  if (params.format.grammar != nullptr && params.ignore_eos)
-    fields.refuse("ignore_eos", fmt::format("'ignore_eos' does not go with '{}'", params.format.field));
+// {"type": "content", "content": a string or text parts}, which are joined.
+std::optional<std::string> read_prediction(FieldReader& fields) {
+  const Json* object = fields.object("prediction");
+  if (object == nullptr || object->size() == 0) return std::nullopt;
+  FieldReader reader(*object, fields.path("prediction"));
+  const auto type = reader.text("type");
+  if (reader.ok() && type != "content")
+    reader.refuse("type", fmt::format("'{}' must be 'content'", reader.path("type")));
+  std::string text;
+  const Json* content = reader.any("content");
+  if (content == nullptr) {
+    if (reader.ok()) reader.refuse("content", fmt::format("'{}' is missing", reader.path("content")));
+  } else if (content->is_string()) {
+    text = content->as_string();
+  } else if (const Json* parts = reader.array("content")) {
+    for (size_t i = 0; i < parts->size(); ++i) {
+      const Json& part = parts->as_array()[i];
+      if (part.get("type") == Json("text") && part.get("text").is_string())
+        text += part.get("text").as_string();
+      else
+        reader.refuse(
+            bad_field(fmt::format("{}[{}]", reader.path("content"), i),
+                      fmt::format("'{}[{}]' must be a part of type 'text'", reader.path("content"), i)));
+    }
+  }
+  if (reader.error()) fields.refuse(*reader.error());
+  return text;
 }
 
 }  // namespace
+
+void check_ignore_eos(FieldReader& fields, const RequestParams& params) {
+  if (params.format.grammar != nullptr && params.ignore_eos)
+    fields.refuse("ignore_eos", fmt::format("'ignore_eos' does not go with '{}'", params.format.field));
+}
 
 void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling) {
   sampling.temperature = fields.number("temperature", 0.0, 100.0).value_or(1.0);
@@ -240,7 +268,8 @@ RequestParams read_request_params(FieldReader& fields, const RequestDefaults& de
   read_stop_strings(fields, "stop", params);
   read_engine_params(fields, defaults, params);
   params.format = read_output_format(fields);
-  check_output_format(fields, params);
+  params.prediction = read_prediction(fields);
+  check_ignore_eos(fields, params);
   return params;
 }
 

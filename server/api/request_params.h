@@ -49,6 +49,7 @@ struct RequestParams {
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
   OutputFormat format;
+  std::optional<std::string> prediction;  // of the answer
   scheduler::SpeculationParams speculation;
   // As the engine means it: larger ones first. A client's `priority` has vLLM's meaning, lower ones first and
   // 0 by default, and is negated here.
@@ -70,6 +71,9 @@ std::optional<int64_t> read_token_limit(FieldReader& fields, std::string_view na
 void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling);
 void read_stop_strings(FieldReader& fields, std::string_view name, RequestParams& params);
 void read_engine_params(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params);
+
+// Refuses ignore_eos beside a format: at an end token the text is complete, and a grammar allows nothing behind it.
+void check_ignore_eos(FieldReader& fields, const RequestParams& params);
 
 // 400 on `field` for more choices than can be running and waiting: refused as full, such a request would be sent
 // again and never fit.

@@ -69,9 +69,10 @@ class ToolReader {
     } else if (const Json* schema = fields.object("parameters")) {
       parameters = *schema;
     }
+    const bool strict = fields.boolean("strict").value_or(false);
     if (fields.error()) return refuse(*fields.error());
     offer({prompt_tool_name(name_space, *name), *name, name_space, *type == "custom"}, description,
-          std::move(parameters));
+          std::move(parameters), strict);
     if (out_.offered.size() > kToolsMax)
       return refuse(bad_field("tools", fmt::format("'tools' has more than {} entries", kToolsMax)));
     return {};
@@ -100,13 +101,14 @@ class ToolReader {
                        *definition);
   }
 
-  void offer(ResponsesTool tool, const std::string& description, Json parameters) {
+  void offer(ResponsesTool tool, const std::string& description, Json parameters, bool strict) {
     Json function = Json::object();
     function.set("name", tool.prompt_name);
     if (!description.empty()) function.set("description", description);
     if (!parameters.is_null()) function.set("parameters", std::move(parameters));
     Json entry = Json::object();
     entry.set("type", "function");
+    if (strict) entry.set("strict", true);
     entry.set("function", std::move(function));
     out_.functions.push_back(std::move(entry));
     out_.offered.push_back(std::move(tool));

@@ -39,6 +39,8 @@ void read_allowed(FieldReader& fields, ToolChoice& choice) {
   const Json* tools = fields.array("tools");
   if (fields.ok() && tools == nullptr)
     fields.refuse("tools", fmt::format("'{}' is missing", fields.path("tools")));
+  if (tools != nullptr && tools->size() == 0)
+    fields.refuse("tools", fmt::format("'{}' is empty", fields.path("tools")));
   for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
     const std::string path = fmt::format("{}[{}]", fields.path("tools"), i);
     const Json& tool = tools->as_array()[i];
@@ -103,14 +105,6 @@ ToolChoice read_anthropic_tool_choice(FieldReader& fields, bool& parallel_calls)
   parallel_calls = !reader.boolean("disable_parallel_tool_use").value_or(false);
   if (reader.error()) fields.refuse(*reader.error());
   return choice;
-}
-
-bool may_call_tools(FieldReader& fields, const ToolChoice& choice) {
-  if (choice.mode == Mode::kRequired || !choice.names.empty())
-    fields.refuse(bad_field(choice.field, fmt::format("'{}' can be 'auto' or 'none': forcing a call, or "
-                                                      "allowing some tools only, is not supported yet",
-                                                      choice.field)));
-  return choice.mode != Mode::kNone;
 }
 
 }  // namespace ft::server

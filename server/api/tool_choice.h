@@ -27,8 +27,4 @@ ToolChoice read_tool_choice(FieldReader& fields);
 // tool_choice of Anthropic's: {"type": "auto", "none", "any" or "tool" with a name, "disable_parallel_tool_use"}.
 ToolChoice read_anthropic_tool_choice(FieldReader& fields, bool& parallel_calls);
 
-// Whether tools are to be offered. The format has no marker for a forced call or a choice among the offered ones, so
-// these are refused: they could not be kept to.
-bool may_call_tools(FieldReader& fields, const ToolChoice& choice);
-
 }  // namespace ft::server

@@ -65,6 +65,7 @@ void Choice::feed(scheduler::TokenEvent event) {
   ++completion_tokens_;
   const bool reasoning = options_.chat && !parser_.reasoning_ended();
   if (reasoning) ++reasoning_tokens_;
+  if (options_.prediction) options_.prediction->advance(event.token);
   if (ends_the_turn(event.token)) return;  // also with ignore_eos: control text is never shown
   const int32_t token = event.token;
   if (options_.chat && is_stray(token)) return;

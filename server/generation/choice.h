@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "draft/predicted_text.h"
 #include "encoding/completion_parser.h"
 #include "encoding/detokenizer.h"
 #include "encoding/stop_matcher.h"
@@ -29,6 +30,7 @@ struct ChoiceOptions {
   std::vector<std::string> stop;                   // end the content, and are not shown
   bool silent = false;                             // nothing of the completion is wanted, only its prompt
   bool single_call = false;                        // the turn ends after its first tool call
+  std::optional<draft::PredictedText> prediction;  // the client's
 };
 
 // More of a completion. Pieces are never empty, except a kToolBegin's name.
@@ -91,6 +93,11 @@ class Choice {
   int64_t completion_tokens() const { return completion_tokens_; }
   // Of these, the ones up to and including "</think>".
   int64_t reasoning_tokens() const { return reasoning_tokens_; }
+
+  // Where the reply is in the client's prediction; null without one.
+  const draft::PredictedText* prediction() const {
+    return options_.prediction ? &*options_.prediction : nullptr;
+  }
 
   // Everything so far. Incomplete calls are those that were torn.
   const std::string& content() const { return content_; }

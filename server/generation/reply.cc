@@ -181,6 +181,11 @@ ReplyTotals Reply::totals() const {
     }
     totals.usage.completion_tokens += part.choice.completion_tokens();
     totals.usage.reasoning_tokens += part.choice.reasoning_tokens();
+    if (const draft::PredictedText* prediction = part.choice.prediction()) {
+      totals.usage.predicted = true;
+      totals.usage.accepted_prediction_tokens += prediction->accepted();
+      totals.usage.rejected_prediction_tokens += prediction->rejected();
+    }
     merge_report(totals.report, report);
   }
   return totals;

@@ -17,6 +17,10 @@ struct Usage {
   int64_t cached_tokens = 0;  // of the prompt
   int64_t completion_tokens = 0;
   int64_t reasoning_tokens = 0;  // of the completion
+  bool predicted = false;        // whether the client has predicted the answer
+  // Tokens of the prediction that are in the completion, and that are not.
+  int64_t accepted_prediction_tokens = 0;
+  int64_t rejected_prediction_tokens = 0;
 };
 
 // Of all choices together.

@@ -40,8 +40,9 @@ struct ServedModel {
   std::vector<scheduler::MemoryPart> memory;  // beside the weights
   std::vector<std::string> warnings;          // what was assumed or left out
   std::unique_ptr<encoding::Tokenizer> tokenizer;
-  std::shared_ptr<const grammar::Vocabulary>
-      vocabulary;                              // of grammars; as many tokens as the model has logits
+  // Of grammars; as many tokens as the model has logits. In that of tool calls, the mark of their tags is text.
+  std::shared_ptr<const grammar::Vocabulary> vocabulary;
+  std::shared_ptr<const grammar::Vocabulary> call_vocabulary;
   std::unique_ptr<GenerationBackend> backend;  // last, so that it is gone first
 
   // Rows per step of a request that sets no limit of its own.

@@ -44,6 +44,7 @@ void merge_report(scheduler::RequestReport& into, const scheduler::RequestReport
   into.steps += report.steps;
   into.drafted += report.drafted;
   into.accepted += report.accepted;
+  into.forced += report.forced;
   for (size_t i = 0; i < into.accepted_histogram.size(); ++i) {
     into.accepted_histogram[i] += report.accepted_histogram[i];
   }
@@ -69,12 +70,12 @@ std::string speculation_json(const scheduler::RequestReport& report, int draft_r
   return fmt::format(
       R"({{"mean_acceptance_length":{:.6g},"draft_acceptance_rate":{:.6g},"acceptance_histogram":[{}],)"
       R"("num_spec_steps":{},"num_accepted_draft_tokens":{},"num_draft_tokens":{},"num_spec_tokens":{},)"
-      R"("drafter":"{}","num_drafts":{},"drafted_per_position":[{}],"accepted_per_position":[{}],)"
+      R"("drafter":"{}","num_drafts":{},"num_forced_tokens":{},"drafted_per_position":[{}],"accepted_per_position":[{}],)"
       R"("fallbacks":{{{}}},"num_preemptions":{},)"
       R"("queue_ms":{:.3f},"prefill_ms":{:.3f},"draft_ms":{:.3f},"verify_ms":{:.3f},"commit_ms":{:.3f}}})",
       mean_acceptance_length(report), ratio(report.accepted, report.drafted),
       fmt::join(trimmed(report.accepted_histogram), ","), report.steps, report.accepted, report.drafted,
-      draft_rows, report.drafter, report.drafted_at_depth[0],
+      draft_rows, report.drafter, report.drafted_at_depth[0], report.forced,
       fmt::join(trimmed(report.drafted_at_depth), ","), fmt::join(trimmed(report.accepted_at_depth), ","),
       fallback_list(report, "\""), report.preemptions, report.queue_ms, report.prefill_ms, report.draft_ms,
       report.verify_ms, report.commit_ms);
@@ -88,12 +89,13 @@ std::string speculation_words(const scheduler::RequestReport& report) {
                    drafted[i]);
   }
   return fmt::format(
-      "drafter={} steps={} drafted={} accepted={} mean={:.2f} histogram={} positions={} fallbacks={} "
+      "drafter={} steps={} drafted={} accepted={} forced={} mean={:.2f} histogram={} positions={} "
+      "fallbacks={} "
       "preemptions={} queue={:.1f}ms prefill={:.1f}ms draft={:.1f}ms verify={:.1f}ms commit={:.1f}ms",
-      report.drafter, report.steps, report.drafted, report.accepted, mean_acceptance_length(report),
-      fmt::join(trimmed(report.accepted_histogram), ","), positions, fallback_list(report, ""),
-      report.preemptions, report.queue_ms, report.prefill_ms, report.draft_ms, report.verify_ms,
-      report.commit_ms);
+      report.drafter, report.steps, report.drafted, report.accepted, report.forced,
+      mean_acceptance_length(report), fmt::join(trimmed(report.accepted_histogram), ","), positions,
+      fallback_list(report, ""), report.preemptions, report.queue_ms, report.prefill_ms, report.draft_ms,
+      report.verify_ms, report.commit_ms);
 }
 
 }  // namespace ft::server

@@ -55,7 +55,8 @@ DraftTree propose_once(ChildProposer& proposer, const ProposeRequest& request,
   builder.start(request, DraftSource::kModel, 4);
   DraftTree tree;
   DraftTree finished;
-  proposer.propose(request, logits, std::nullopt, TreeBuilder::kAnchor, builder, tree);
+  NodeConstraints free;
+  proposer.propose(request, logits, std::nullopt, TreeBuilder::kAnchor, builder, free, tree);
   builder.descend();
   builder.finish(finished);
   finished.probability = tree.probability;

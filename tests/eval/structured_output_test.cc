@@ -78,6 +78,48 @@ TEST_P(FullStructuredOutput, IsValidAndIndependentOfTreeAndLoad) {
 }
 INSTANTIATE_TEST_SUITE_P(Schemas, FullStructuredOutput, testing::ValuesIn(kSchemas));
 
+// The grammar alone cuts the steps: prompt lookup finds little in so short a prompt.
+TEST(StructuredOutput, AGrammarDrafts) {
+  const TempDir dir;
+  std::ofstream(dir.path() + "/schema.json")
+      << R"({"type": "object", "properties": {"name of the city": {"const": "Rome"}, "its population": {"type": "integer",
+          "minimum": 1, "maximum": 99}}, "required": ["name of the city", "its population"], "additionalProperties": false})";
+  std::ofstream(dir.path() + "/prompts.jsonl")
+      << R"({"messages": [{"role": "user", "content": "Rome?"}], "thinking": false})"
+      << "\n";
+  std::string expected;
+  int64_t plain_steps = 0;
+  for (const int32_t tree_nodes : {1, 16}) {
+    GenerateOptions options;
+    options.session.model = FT_MODELS "/v4-nano";
+    options.session.backend = "cpu";
+    options.prompts = dir.path() + "/prompts.jsonl";
+    options.out = dir.path() + "/out.jsonl";
+    options.schema = dir.path() + "/schema.json";
+    options.drafter = "ngram";
+    options.temperature = 1.0;
+    options.tree_nodes = tree_nodes;
+    options.canary_rate = 1.0;
+    GenerateSummary summary;
+    const auto done = run_generate(options, &summary);
+    ASSERT_TRUE(done.has_value()) << done.error().message;
+    std::string line;
+    std::getline(std::ifstream(options.out), line);
+    const auto reply = nlohmann::json::parse(line);
+    EXPECT_EQ(reply["finish_reason"], "stop");
+    if (tree_nodes == 1) {
+      expected = reply["text"];
+      plain_steps = reply["steps"];
+      EXPECT_EQ(reply["forced"], 0);
+      continue;
+    }
+    EXPECT_EQ(reply["text"], expected);
+    EXPECT_LT(reply["steps"].get<int64_t>(), plain_steps / 2) << expected;
+    EXPECT_GT(reply["forced"].get<int64_t>(), plain_steps / 2);
+    EXPECT_GE(reply["accepted"], reply["forced"]);
+  }
+}
+
 TEST(StructuredOutput, RefusesASchemaByKeywordAndPath) {
   const TempDir dir;
   std::ofstream(dir.path() + "/schema.json") << R"({"properties": {"a": {"unevaluatedItems": false}}})";

@@ -65,7 +65,7 @@ class FailingDrafter final : public draft::Drafter {
 };
 
 // Allows everything until a mask throws, which is after so many of them.
-class Failing final : public verify::Constraint::State, public std::enable_shared_from_this<Failing> {
+class Failing final : public Constraint::State, public std::enable_shared_from_this<Failing> {
  public:
   explicit Failing(int calls) : calls_(calls) {}
   void fill_mask(std::span<uint32_t> mask) const override {
@@ -139,7 +139,7 @@ Checkpoint* EngineFailure::checkpoint_ = nullptr;
 TEST_F(EngineFailure, AConstraintThatThrowsCostsItsRequestAlone) {
   const auto running = engine({});
   GenerateRequest constrained = request();
-  constrained.constraint = std::make_shared<verify::Constraint>(std::make_shared<const Failing>(3));
+  constrained.constraint = std::make_shared<Constraint>(std::make_shared<const Failing>(3));
   const auto failing = running->submit(std::move(constrained)).value();
   const auto other = running->submit(request()).value();
   const std::vector<int32_t> before = read(*failing);

@@ -164,6 +164,10 @@ const Refused kRanges[] = {
     {"response_format", R"({"type":"json_schema","json_schema":{}})", "response_format.json_schema.schema"},
     {"response_format", R"({"type":"json_schema","json_schema":{"schema":{"unevaluatedItems":false}}})",
      "response_format.json_schema.schema"},
+    {"prediction", R"({"content":"a"})", "prediction.type"},
+    {"prediction", R"({"type":"content"})", "prediction.content"},
+    {"prediction", R"({"type":"content","content":7})", "prediction.content"},
+    {"prediction", R"({"type":"content","content":[{"type":"image"}]})", "prediction.content[0]"},
     {"guided_json", R"({"type":"nothing"})", "guided_json"},
     {"guided_json", R"("{")", "guided_json"},
     {"guided_regex", R"("(a")", "guided_regex"},
@@ -264,13 +268,13 @@ TEST(ChatRequest, DefaultsAreTheApis) {
 }
 
 TEST(ChatRequest, NullMeansAbsentAndUnknownIsIgnored) {
-  for (const char* member :
-       {"model", "max_tokens", "n", "stream", "stop", "seed", "temperature", "logit_bias", "tools",
-        "tool_choice", "response_format", "thinking", "speculation", "stream_options", "priority"}) {
+  for (const char* member : {"model", "max_tokens", "n", "stream", "stop", "seed", "temperature",
+                             "logit_bias", "tools", "tool_choice", "response_format", "thinking",
+                             "speculation", "stream_options", "priority", "prediction"}) {
     EXPECT_TRUE(parse(member, "null")) << member;
   }
   for (const char* member : {"user", "metadata", "store", "service_tier", "verbosity", "prompt_cache_key",
-                             "safety_identifier", "prediction", "anything"}) {
+                             "safety_identifier", "anything"}) {
     EXPECT_TRUE(parse(member, R"({"a":[1]})")) << member;
     EXPECT_TRUE(parse(member, R"("text")")) << member;
   }
@@ -331,6 +335,15 @@ TEST(ChatRequest, TakesOneFormatForTheAnswer) {
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("'unevaluatedItems' at #/properties/a/items"), std::string::npos)
       << refused.error().message;
+}
+
+TEST(ChatRequest, ReadsAPrediction) {
+  EXPECT_EQ(parse("prediction", R"({"type":"content","content":"a b"})")->params.prediction, "a b");
+  EXPECT_EQ(parse("prediction",
+                  R"({"type":"content","content":[{"type":"text","text":"a "},{"type":"text","text":"b"}]})")
+                ->params.prediction,
+            "a b");
+  EXPECT_FALSE(parse("prediction", "{}")->params.prediction);
 }
 
 TEST(ChatRequest, ChoosesTheDrafter) {

@@ -308,6 +308,9 @@ inline std::shared_ptr<ServedModel> fake_model(std::unique_ptr<GenerationBackend
   model->tokenizer = std::make_unique<ByteTokenizer>();
   model->vocabulary = std::make_shared<const grammar::Vocabulary>(
       encoding::text_tokens(*model->tokenizer, model->tokenizer->vocab_size()), model->eos);
+  model->call_vocabulary = std::make_shared<const grammar::Vocabulary>(
+      encoding::text_tokens(*model->tokenizer, model->tokenizer->vocab_size(), encoding::kDsmlToken),
+      model->eos);
   model->backend = std::move(backend);
   return model;
 }

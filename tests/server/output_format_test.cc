@@ -37,7 +37,7 @@ class OutputFormatTest : public ::testing::Test {
 };
 
 // Whether a constraint allows a text, and an end behind it.
-bool takes(verify::Constraint constraint, const std::string& text) {
+bool takes(Constraint constraint, const std::string& text) {
   for (const int32_t token : ByteTokenizer::bytes(text))
     if (!constraint.advance(token)) return false;
   return constraint.after(ByteTokenizer::kEosId).has_value();
@@ -70,7 +70,7 @@ TEST_F(OutputFormatTest, BindsAnswersOfEveryApi) {
 TEST_F(OutputFormatTest, BeginsBehindReasoning) {
   const auto made = job("/chat/completions", R"("thinking":{"type":"enabled"},"guided_choice":["yes"])");
   ASSERT_TRUE(made.has_value()) << made.error().message;
-  verify::Constraint constraint = *made->request.constraint;
+  Constraint constraint = *made->request.constraint;
   for (const int32_t token : ByteTokenizer::bytes("well, no")) EXPECT_TRUE(constraint.advance(token));
   EXPECT_FALSE(constraint.advance(ByteTokenizer::kEosId));
   EXPECT_TRUE(constraint.advance(ByteTokenizer::kThinkCloseId));
@@ -82,7 +82,6 @@ TEST_F(OutputFormatTest, RefusesWhatDoesNotGoWithIt) {
   const std::pair<const char*, const char*> cases[] = {
       {R"("ignore_eos":true)", "ignore_eos"},
       {R"("guided_regex":"a")", "guided_choice"},
-      {R"("tools":[{"type":"function","function":{"name":"f","parameters":{}}}])", "tools"},
       {R"("messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"y","prefix":true}])",
        "messages"}};
   for (const auto& [member, param] : cases) {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "verify/constraint.h"
+#include "core/constraint.h"
 
 namespace ft::verify {
 
@@ -15,10 +15,13 @@ class ScriptedConstraint : public Constraint {
   using History = std::vector<int32_t>;
   using Rule = std::function<bool(const History& history, int32_t token)>;
 
-  // `takes`: what it moves past, where that is not what its masks allow.
-  ScriptedConstraint(int64_t vocab, Rule allows, History history = {}, Rule takes = {})
+  using Forces = std::function<History(const History& history)>;
+
+  // `takes`: what it moves past, where that is not what its masks allow. `forces`: what it says is forced.
+  ScriptedConstraint(int64_t vocab, Rule allows, History history = {}, Rule takes = {}, Forces forces = {})
       : Constraint(std::make_shared<const Scripted>(
-            std::make_shared<const Script>(vocab, allows, takes ? takes : allows), std::move(history))) {}
+            std::make_shared<const Script>(vocab, allows, takes ? takes : allows, std::move(forces)),
+            std::move(history))) {}
 
   const History& history() const { return scripted().history; }
   // Masks that this constraint and all states made from it have filled.
@@ -26,17 +29,22 @@ class ScriptedConstraint : public Constraint {
 
  private:
   struct Script {
-    Script(int64_t size, Rule allowed, Rule taken)
-        : vocab(size), allows(std::move(allowed)), takes(std::move(taken)) {}
+    Script(int64_t size, Rule allowed, Rule taken, Forces forced)
+        : vocab(size), allows(std::move(allowed)), takes(std::move(taken)), forces(std::move(forced)) {}
     int64_t vocab;
     Rule allows;
     Rule takes;
+    Forces forces;
     mutable int masks_filled = 0;
   };
 
   struct Scripted : public State {
     Scripted(std::shared_ptr<const Script> rules, History tokens)
-        : script(std::move(rules)), history(std::move(tokens)) {}
+        : script(std::move(rules)), history(std::move(tokens)) {
+      if (script->forces) forced_tokens = script->forces(history);
+    }
+
+    std::span<const int32_t> forced() const override { return forced_tokens; }
 
     void fill_mask(std::span<uint32_t> mask) const override {
       ++script->masks_filled;
@@ -55,6 +63,7 @@ class ScriptedConstraint : public Constraint {
 
     std::shared_ptr<const Script> script;
     History history;
+    History forced_tokens;
   };
 
   const Scripted& scripted() const { return static_cast<const Scripted&>(*shared_state()); }

@@ -9,7 +9,7 @@ uint64_t mix(uint64_t hash, uint64_t value) {
 }
 
 uint64_t hash_of(const Frame& frame) {
-  uint64_t hash = mix(frame.parent, uint64_t{frame.rule} << 1 | (frame.is_object ? 1 : 0));
+  uint64_t hash = mix(frame.parent, uint64_t{frame.rule} << 2 | static_cast<uint64_t>(frame.kind));
   hash = mix(hash, uint64_t{frame.index} << 32 | frame.count);
   return mix(hash, frame.used);
 }

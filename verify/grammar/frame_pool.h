@@ -11,11 +11,13 @@ namespace ft::grammar {
 using FrameId = uint32_t;
 inline constexpr FrameId kBottom = 0;  // nothing is open
 
+enum class FrameKind : uint8_t { kArray, kObject, kMarkup };
+
 struct Frame {
   FrameId parent = kBottom;
-  bool is_object = false;
+  FrameKind kind = FrameKind::kArray;
   uint32_t rule = 0;
-  uint32_t index = 0;  // items begun; for an object the first member that may still come
+  uint32_t index = 0;  // items begun; of an object the first member that may still come; a markup's state
   uint32_t count = 0;  // members so far, as far as their number matters
   uint32_t used = 0;   // list of the names that the rule does not name, or of items that must differ
   bool operator==(const Frame&) const = default;

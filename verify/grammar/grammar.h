@@ -23,7 +23,8 @@ struct Node {
   std::vector<uint32_t> strings;
   std::vector<uint32_t> arrays;
   std::vector<uint32_t> objects;
-  std::vector<uint32_t> texts;  // strings without quotes, which only a root has
+  std::vector<uint32_t> texts;  // strings without quotes
+  std::vector<uint32_t> markups;
 };
 
 // Exact texts: null, true, false, numbers, given strings with their quotes.
@@ -69,12 +70,38 @@ struct ObjectRule {
   uint32_t counted() const { return max == UINT32_MAX ? min : max; }
 };
 
+// Fixed texts with values between them, as an automaton: in a state one of some texts comes, then a value if
+// the text has one, then the next state. A value without quotes ends where a text of its state may begin.
+struct MarkupRule {
+  static constexpr NodeId kNoValue = UINT32_MAX;
+
+  struct Edge {
+    NodeId value = kNoValue;  // behind the text
+    uint32_t next = 0;        // the state behind that
+  };
+  // Texts that share a trie, by number; none of them is another's beginning or empty.
+  struct Texts {
+    std::shared_ptr<const NameTrie> trie;
+    std::vector<Edge> edges;
+  };
+  struct State {
+    uint32_t texts = 0;
+    uint32_t first = 1;  // the numbers of those that may come here; none in the last state
+    uint32_t last = 0;
+    bool ends() const { return first > last; }
+  };
+  std::vector<Texts> texts;
+  std::vector<State> states;
+  NodeId begin = kNoValue;  // a value before the first text
+};
+
 struct Grammar {
   std::vector<Node> nodes;
   std::vector<LiteralRule> literals;
   std::vector<std::shared_ptr<const StringRule>> strings;
   std::vector<ArrayRule> arrays;
   std::vector<ObjectRule> objects;
+  std::vector<MarkupRule> markups;
   NodeId root = 0;
 };
 

@@ -8,13 +8,12 @@
 namespace ft::grammar {
 namespace {
 
-using verify::Constraint;
-
 class Within : public Constraint::State {
  public:
   explicit Within(GrammarState state) : state_(std::move(state)) {}
 
   void fill_mask(std::span<uint32_t> mask) const override { state_.fill_mask(mask); }
+  std::span<const int32_t> forced() const override { return state_.forced_tokens(); }
 
   std::shared_ptr<const State> after(int32_t token) const override {
     auto next = state_.after(token);
@@ -27,18 +26,26 @@ class Within : public Constraint::State {
 
 class Before : public Constraint::State, public std::enable_shared_from_this<Before> {
  public:
-  Before(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary)
-      : marker_(marker), inner_(std::move(inner)), vocabulary_(std::move(vocabulary)) {}
+  Before(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary,
+         std::vector<int32_t> never)
+      : marker_(marker),
+        inner_(std::move(inner)),
+        vocabulary_(std::move(vocabulary)),
+        never_(std::move(never)) {
+    never_.insert(never_.end(), vocabulary_->end_tokens().begin(), vocabulary_->end_tokens().end());
+  }
 
   void fill_mask(std::span<uint32_t> mask) const override {
     std::fill(mask.begin(), mask.end(), ~uint32_t{0});
     if (const auto rest = static_cast<uint32_t>(vocabulary_->size() % 32); rest != 0)
       mask.back() = (uint32_t{1} << rest) - 1;
-    for (const int32_t end : vocabulary_->end_tokens()) mask[end / 32] &= ~(uint32_t{1} << end % 32);
+    for (const int32_t token : never_) mask[token / 32] &= ~(uint32_t{1} << token % 32);
   }
 
   std::shared_ptr<const State> after(int32_t token) const override {
-    if (token < 0 || token >= vocabulary_->size() || vocabulary_->is_end(token)) return nullptr;
+    if (token < 0 || token >= vocabulary_->size() ||
+        std::find(never_.begin(), never_.end(), token) != never_.end())
+      return nullptr;
     return token == marker_ ? inner_.shared_state() : shared_from_this();
   }
 
@@ -46,6 +53,7 @@ class Before : public Constraint::State, public std::enable_shared_from_this<Bef
   int32_t marker_;
   Constraint inner_;
   std::shared_ptr<const Vocabulary> vocabulary_;
+  std::vector<int32_t> never_;
 };
 
 }  // namespace
@@ -55,8 +63,10 @@ Constraint grammar_constraint(std::shared_ptr<const Grammar> grammar,
   return Constraint(std::make_shared<const Within>(GrammarState(std::move(grammar), std::move(vocabulary))));
 }
 
-Constraint behind_token(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary) {
-  return Constraint(std::make_shared<const Before>(marker, std::move(inner), std::move(vocabulary)));
+Constraint behind_token(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary,
+                        std::vector<int32_t> never) {
+  return Constraint(
+      std::make_shared<const Before>(marker, std::move(inner), std::move(vocabulary), std::move(never)));
 }
 
 }  // namespace ft::grammar

@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
-#include "verify/constraint.h"
+#include "core/constraint.h"
 #include "verify/grammar/grammar.h"
 #include "verify/grammar/vocabulary.h"
 
@@ -12,11 +13,12 @@ namespace ft::grammar {
 
 // A reply that is a text of the grammar from its first token on. The vocabulary has as many tokens as the model has
 // logits.
-verify::Constraint grammar_constraint(std::shared_ptr<const Grammar> grammar,
-                                      std::shared_ptr<const Vocabulary> vocabulary);
+Constraint grammar_constraint(std::shared_ptr<const Grammar> grammar,
+                              std::shared_ptr<const Vocabulary> vocabulary);
 
-// Any tokens but the vocabulary's end tokens up to and including `marker`, such as the end of reasoning; then `inner`.
-verify::Constraint behind_token(int32_t marker, verify::Constraint inner,
-                                std::shared_ptr<const Vocabulary> vocabulary);
+// Any tokens but the vocabulary's end tokens and those in `never`, up to and including `marker`, such as the end of
+// reasoning; then `inner`.
+Constraint behind_token(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary,
+                        std::vector<int32_t> never = {});
 
 }  // namespace ft::grammar

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxPool = size_t{1} << 16;  // frames and names before what no state needs is dropped
 constexpr size_t kMaxCachedMasks = 64;
+constexpr size_t kForcedBytes = 128;  // looked at together
 
 uint64_t hash_of(const Configurations& configurations) {
   uint64_t hash = 0;
@@ -82,7 +83,27 @@ std::optional<GrammarState> GrammarState::after(int32_t token) const {
   }
   const std::string_view bytes = shared_->vocabulary->bytes_of(token);
   if (bytes.empty()) return std::nullopt;
-  return after(bytes);
+  const std::span<const int32_t> forced = forced_tokens();
+  std::optional<GrammarState> next = after(bytes);
+  if (!next) return next;
+  next->last_token_ = token;
+  if (forced.size() > 1 && forced.front() == token) {
+    next->forced_ = forced_;
+    next->forced_at_ = forced_at_ + 1;
+  }
+  return next;
+}
+
+std::span<const int32_t> GrammarState::forced_tokens() const {
+  if (forced_ == nullptr) {
+    Tokens tokens;
+    if (shared_->vocabulary->knows_settled()) {
+      const std::string bytes = forced(kForcedBytes);
+      if (!bytes.empty()) tokens = shared_->vocabulary->settled(last_token_, bytes);
+    }
+    forced_ = std::make_shared<const Tokens>(std::move(tokens));
+  }
+  return std::span(*forced_).subspan(forced_at_);
 }
 
 bool GrammarState::complete() const {
@@ -94,6 +115,11 @@ bool GrammarState::complete() const {
 void GrammarState::fill_mask(std::span<uint32_t> mask) const {
   const Vocabulary& vocabulary = *shared_->vocabulary;
   FT_CHECK(mask.size() == vocabulary.mask_words(), mask.size(), vocabulary.mask_words());
+  if (const std::span<const int32_t> forced = forced_tokens(); !forced.empty()) {
+    std::fill(mask.begin(), mask.end(), 0);
+    mask[static_cast<size_t>(forced.front()) / 32] |= uint32_t{1} << forced.front() % 32;
+    return;
+  }
   const uint64_t hash = hash_of(configurations_);
   const auto known = shared_->masks.find(hash);
   if (known != shared_->masks.end() && known->second.first == configurations_) {
@@ -115,18 +141,16 @@ std::string GrammarState::forced(size_t limit) const {
   while (bytes.size() < limit) {
     for (const Configuration& configuration : now)
       if (stepper.complete(configuration)) return bytes;
-    Configurations next;
-    int only = -1;
-    for (int byte = 0; byte < 256; ++byte) {
-      const size_t before = next.size();
-      for (const Configuration& configuration : now)
-        stepper.step(configuration, static_cast<uint8_t>(byte), next);
-      if (next.size() == before) continue;
-      if (only >= 0) return bytes;
-      only = byte;
+    std::optional<uint8_t> only;
+    for (const Configuration& configuration : now) {
+      const std::optional<uint8_t> own = stepper.only_byte(configuration);
+      if (!own || (only && *only != *own)) return bytes;
+      only = own;
     }
-    if (only < 0) return bytes;
-    bytes += static_cast<char>(only);
+    if (!only) return bytes;
+    Configurations next;
+    for (const Configuration& configuration : now) stepper.step(configuration, *only, next);
+    bytes += static_cast<char>(*only);
     now.swap(next);
   }
   return bytes;

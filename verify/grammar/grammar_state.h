@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "verify/grammar/grammar.h"
 #include "verify/grammar/stepper.h"
@@ -28,20 +29,28 @@ class GrammarState {
   bool complete() const;
   bool ended() const { return configurations_.empty(); }  // an end token was taken
 
-  // Which tokens may come next: every word of `mask` is written, vocabulary().mask_words() words.
+  // Which tokens may come next: every word of `mask` is written, vocabulary().mask_words() words. Where bytes must
+  // come, only the token is allowed that the tokenizer would write them with, if that is known.
   void fill_mask(std::span<uint32_t> mask) const;
 
   // Bytes that must come next, at most `limit`: while exactly one byte is allowed and the text may not end.
   std::string forced(size_t limit) const;
+  // The tokens of those bytes, of as many of them as are certain. A function of the tokens so far, like the state.
+  std::span<const int32_t> forced_tokens() const;
 
   const Vocabulary& vocabulary() const;
 
  private:
   struct Shared;
+  using Tokens = std::vector<int32_t>;
   GrammarState(std::shared_ptr<Shared> shared, Configurations configurations);
 
   std::shared_ptr<Shared> shared_;
   Configurations configurations_;
+  int32_t last_token_ = -1;  // -1: none, or its bytes came without it
+  // forced_tokens() is what is left of the first from the second on; null before it was asked for.
+  mutable std::shared_ptr<const Tokens> forced_;
+  size_t forced_at_ = 0;
 };
 
 }  // namespace ft::grammar

@@ -52,12 +52,24 @@ uint32_t NameTrie::child(uint32_t node, uint8_t byte) const {
   return edge != end && edge->first == byte ? edge->second : kNone;
 }
 
-bool NameTrie::leads_to(uint32_t node, uint32_t first, uint32_t last) const {
-  if (node == kNone || first > last) return false;
+uint32_t NameTrie::count(uint32_t node, uint32_t first, uint32_t last) const {
+  if (node == kNone || first > last) return 0;
   const auto begin = below_.begin() + nodes_[node].first_below;
   const auto end = begin + nodes_[node].below_count;
-  const auto member = std::lower_bound(begin, end, first);
-  return member != end && *member <= last;
+  const auto from = std::lower_bound(begin, end, first);
+  return static_cast<uint32_t>(std::upper_bound(from, end, last) - from);
+}
+
+std::optional<uint8_t> NameTrie::only_next(uint32_t node, uint32_t first, uint32_t last, uint8_t end) const {
+  std::optional<uint8_t> only;
+  if (nodes_[node].member >= first && nodes_[node].member <= last) only = end;
+  const auto begin = edges_.begin() + nodes_[node].first_edge;
+  for (auto edge = begin; edge != begin + nodes_[node].edge_count; ++edge) {
+    if (!leads_to(edge->second, first, last)) continue;
+    if (only) return std::nullopt;
+    only = edge->first;
+  }
+  return only;
 }
 
 size_t NameTrie::bytes() const {

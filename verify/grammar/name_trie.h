@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,7 +23,11 @@ class NameTrie {
   // The member whose name ends here, kForbidden or kNoName.
   uint32_t member(uint32_t node) const { return nodes_[node].member; }
   // Whether a member from first to last has a name that goes through here.
-  bool leads_to(uint32_t node, uint32_t first, uint32_t last) const;
+  bool leads_to(uint32_t node, uint32_t first, uint32_t last) const { return count(node, first, last) > 0; }
+  // How many of them have.
+  uint32_t count(uint32_t node, uint32_t first, uint32_t last) const;
+  // The byte that a name of a member from first to last goes on with here, or `end` where it ends; empty for several.
+  std::optional<uint8_t> only_next(uint32_t node, uint32_t first, uint32_t last, uint8_t end) const;
   uint32_t name_count() const { return name_count_; }
   size_t bytes() const;
 

@@ -31,7 +31,56 @@ void NodeBuilder::refuse(std::string_view keyword, ConjunctionId where, std::str
 
 tl::expected<std::shared_ptr<const Grammar>, SchemaError> NodeBuilder::build() {
   grammar_->root = node(normaliser_.root());
-  for (NodeId id = 0; id < drafts_.size() && !error_; ++id) draft(id);
+  make_drafts();
+  finish();
+  if (error_) return tl::make_unexpected(*error_);
+  return grammar_;
+}
+
+tl::expected<NodeBuilder::Call, SchemaError> NodeBuilder::build_call(const AutomatonRef& outside) {
+  outside_ = outside;
+  const NodeId root = grammar_->root = node(normaliser_.root(), Part::kNoStrings);
+  make_drafts();
+  if (!error_ && drafts_[root].objects.size() != 1)
+    refuse(drafts_[root].objects.empty() ? "type" : "anyOf", drafts_[root].conjunction,
+           drafts_[root].objects.empty() ? "the parameters of a tool are an object"
+                                         : "alternatives of all parameters together are not supported");
+  if (error_) return tl::make_unexpected(*error_);
+  Call call;
+  for (const MemberDraft& member : drafts_[root].objects[0].members) {
+    const ConjunctionId values = drafts_[member.value].conjunction;
+    call.parameters.push_back(
+        {member.name, node(values, Part::kTexts), node(values, Part::kNoStrings), member.required});
+  }
+  make_drafts();
+  finish();
+  if (!error_) check_call(drafts_[root].objects[0]);
+  if (error_) return tl::make_unexpected(*error_);
+  for (Parameter& parameter : call.parameters)
+    for (NodeId* value : {&parameter.text, &parameter.json})
+      if (!drafts_[*value].productive) *value = MarkupRule::kNoValue;
+  call.grammar = grammar_;
+  return call;
+}
+
+// How many members there are is not counted in a call.
+void NodeBuilder::check_call(const ObjectDraft& object) {
+  int64_t required = 0;
+  for (const MemberDraft& member : object.members) required += member.required ? 1 : 0;
+  const ConjunctionId root = drafts_[grammar_->root].conjunction;
+  if (object.min > required)
+    refuse("minProperties", root, "over the number of required parameters is not supported");
+  if (object.max < std::ssize(object.members))
+    refuse("maxProperties", root, "under the number of parameters is not supported");
+}
+
+// Of all nodes that are wanted and have none yet.
+void NodeBuilder::make_drafts() {
+  for (; drafted_ < drafts_.size() && !error_; ++drafted_) draft(drafted_);
+}
+
+// Rules of what holds a value.
+void NodeBuilder::finish() {
   if (!error_) {
     do {
       find_productive();
@@ -40,13 +89,15 @@ tl::expected<std::shared_ptr<const Grammar>, SchemaError> NodeBuilder::build() {
       error_ = SchemaError{"", "#", "no value is valid, as far as we can tell"};
   }
   for (NodeId id = 0; id < drafts_.size() && !error_; ++id) finish_node(id);
-  if (error_) return tl::make_unexpected(*error_);
-  return grammar_;
 }
 
-NodeId NodeBuilder::node(ConjunctionId conjunction) {
-  const auto [known, added] = node_ids_.try_emplace(conjunction, static_cast<NodeId>(drafts_.size()));
-  if (added) drafts_.emplace_back().conjunction = conjunction;
+NodeId NodeBuilder::node(ConjunctionId conjunction, Part part) {
+  const auto [known, added] =
+      node_ids_.try_emplace(std::pair(conjunction, part), static_cast<NodeId>(drafts_.size()));
+  if (added) {
+    drafts_.emplace_back().conjunction = conjunction;
+    drafts_.back().part = part;
+  }
   return known->second;
 }
 
@@ -59,6 +110,11 @@ void NodeBuilder::draft(NodeId id) {
   }
   for (const Shape& shape : **shapes) {
     NodeDraft& draft = drafts_[id];
+    if (draft.part == Part::kTexts) {
+      if (shape.type == JsonType::kString) draft_text(draft, *shape.string);
+      if (error_) return;
+      continue;
+    }
     switch (shape.type) {
       case JsonType::kNull:
         draft.rules.literals.push_back(literal({"null"}));
@@ -71,7 +127,7 @@ void NodeBuilder::draft(NodeId id) {
         draft.rules.literals.push_back(literal(shape.number));
         break;
       case JsonType::kString:
-        draft_string(draft, *shape.string);
+        if (draft.part == Part::kAll) draft_string(draft, *shape.string);
         break;
       case JsonType::kArray:
         draft.arrays.push_back(draft_array(id, *shape.array));
@@ -101,6 +157,28 @@ void NodeBuilder::draft_string(NodeDraft& node, const StringShape& shape) {
     grammar_->strings.push_back(std::move(rule));
   }
   node.rules.strings.push_back(known->second);
+}
+
+// A string as it stands between tags.
+void NodeBuilder::draft_text(NodeDraft& node, const StringShape& shape) {
+  StringShape free = shape;
+  if (shape.values) {
+    free = StringShape();
+    free.language = texts_of(shape);
+    if (free.language == nullptr) return refuse("enum", node.conjunction, "too many values");
+  }
+  const AutomatonRef all = free.language == nullptr ? any_text_ : free.language;
+  auto inside = Automaton::difference(*all, *outside_);
+  if (!inside) return refuse("pattern", node.conjunction, "too large for a parameter");
+  if (inside->empty()) return;
+  const auto texts = std::make_shared<const Automaton>(std::move(*inside));
+  free.language = texts;
+  if (is_empty(free)) return;
+  auto rule = StringRule::make(language(texts, TextForm::kPlain), limit_of(free.min), limit_of(free.max));
+  if (rule == nullptr)
+    return refuse("maxLength", node.conjunction, "too large beside minLength and a pattern");
+  node.rules.texts.push_back(static_cast<uint32_t>(grammar_->strings.size()));
+  grammar_->strings.push_back(std::move(rule));
 }
 
 NodeBuilder::ArrayDraft NodeBuilder::draft_array(NodeId id, const ArrayShape& shape) {
@@ -279,10 +357,10 @@ uint32_t NodeBuilder::literal(const std::vector<std::string>& texts) {
   return id;
 }
 
-std::shared_ptr<const TextLanguage> NodeBuilder::language(const AutomatonRef& automaton) {
-  auto& language = languages_[automaton];
+std::shared_ptr<const TextLanguage> NodeBuilder::language(const AutomatonRef& automaton, TextForm form) {
+  auto& language = languages_[{automaton, form}];
   if (language == nullptr) {
-    language = std::make_shared<const TextLanguage>(*automaton, TextForm::kJsonString);
+    language = std::make_shared<const TextLanguage>(*automaton, form);
     automata_bytes_ += language->bytes();
     if (automata_bytes_ > kMaxAutomataBytes)
       refuse("pattern", kAnything,
@@ -308,7 +386,7 @@ bool NodeBuilder::holds_value(const ObjectDraft& object) const {
 }
 
 bool NodeBuilder::holds_value(const NodeDraft& node) const {
-  return !node.rules.literals.empty() || !node.rules.strings.empty() ||
+  return !node.rules.literals.empty() || !node.rules.strings.empty() || !node.rules.texts.empty() ||
          std::any_of(node.arrays.begin(), node.arrays.end(), [&](const auto& a) { return holds_value(a); }) ||
          std::any_of(node.objects.begin(), node.objects.end(), [&](const auto& o) { return holds_value(o); });
 }

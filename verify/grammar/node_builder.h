@@ -22,7 +22,25 @@ class NodeBuilder {
   explicit NodeBuilder(Normaliser& normaliser) : normaliser_(normaliser) {}
   tl::expected<std::shared_ptr<const Grammar>, SchemaError> build();
 
+  // One parameter of a call: strings stand in it as they are, other values as JSON.
+  struct Parameter {
+    std::string name;
+    NodeId text = MarkupRule::kNoValue;  // kNoValue: no such values
+    NodeId json = MarkupRule::kNoValue;
+    bool required = false;
+  };
+  struct Call {
+    std::shared_ptr<const Grammar> grammar;
+    std::vector<Parameter> parameters;  // in the schema's order
+  };
+  // The named members of a schema's object as parameters, texts without what `outside` accepts. Members that
+  // the schema does not name are left out. Refused: alternatives of the whole object, bounds on the number of
+  // members that these parameters do not meet by themselves.
+  tl::expected<Call, SchemaError> build_call(const AutomatonRef& outside);
+
  private:
+  // What of a conjunction's values a node is to hold.
+  enum class Part : uint8_t { kAll, kTexts, kNoStrings };
   struct MemberDraft {
     std::string name;
     NodeId value = 0;
@@ -47,16 +65,21 @@ class NodeBuilder {
   };
   struct NodeDraft {
     ConjunctionId conjunction = kAnything;
-    Node rules;  // literals and strings
+    Part part = Part::kAll;
+    Node rules;  // literals, strings and texts
     std::vector<ArrayDraft> arrays;
     std::vector<ObjectDraft> objects;
     bool productive = false;
     std::vector<NodeId> dependents;
   };
 
-  NodeId node(ConjunctionId conjunction);
+  NodeId node(ConjunctionId conjunction, Part part = Part::kAll);
   void draft(NodeId id);
   void draft_string(NodeDraft& node, const StringShape& shape);
+  void draft_text(NodeDraft& node, const StringShape& shape);
+  void make_drafts();
+  void finish();
+  void check_call(const ObjectDraft& object);
   ArrayDraft draft_array(NodeId id, const ArrayShape& shape);
   std::optional<ObjectDraft> draft_object(NodeId id, const ObjectShape& shape);
   void draft_extras(NodeId id, const ObjectShape& shape, ObjectDraft& object);
@@ -66,7 +89,8 @@ class NodeBuilder {
 
   uint32_t literal(const AutomatonRef& texts);
   uint32_t literal(const std::vector<std::string>& texts);
-  std::shared_ptr<const TextLanguage> language(const AutomatonRef& automaton);
+  std::shared_ptr<const TextLanguage> language(const AutomatonRef& automaton,
+                                               TextForm form = TextForm::kJsonString);
 
   void find_productive();
   bool holds_value(const NodeDraft& node) const;
@@ -86,10 +110,12 @@ class NodeBuilder {
   std::optional<SchemaError> error_;
   std::shared_ptr<Grammar> grammar_ = std::make_shared<Grammar>();
   std::deque<NodeDraft> drafts_;
-  std::map<ConjunctionId, NodeId> node_ids_;
+  NodeId drafted_ = 0;  // those before it are made
+  std::map<std::pair<ConjunctionId, Part>, NodeId> node_ids_;
   std::map<AutomatonRef, uint32_t> literal_ids_;
   std::map<std::vector<std::string>, uint32_t> value_ids_;
-  std::map<AutomatonRef, std::shared_ptr<const TextLanguage>> languages_;
+  std::map<std::pair<AutomatonRef, TextForm>, std::shared_ptr<const TextLanguage>> languages_;
+  AutomatonRef outside_;  // texts that no parameter may hold
   std::map<std::tuple<AutomatonRef, int64_t, int64_t>, uint32_t> string_ids_;
   std::map<std::vector<std::string>, std::shared_ptr<const NameTrie>> tries_;
   AutomatonRef any_text_ = std::make_shared<const Automaton>(Automaton::any());

@@ -32,6 +32,8 @@ class Normaliser {
   Outcome shapes(ConjunctionId id);
   Conjunctions& conjunctions() { return conjunctions_; }
   ShapeAlgebra& algebra() { return algebra_; }
+  // A measure of what has been done so far.
+  size_t work() const { return algebra_.work() + conjunctions_.size() + pattern_states_; }
   // A schema that contains `id`, for messages.
   SchemaPlace place_of(ConjunctionId id) const;
 

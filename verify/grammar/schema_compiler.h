@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "verify/grammar/grammar.h"
+#include "verify/grammar/node_builder.h"
 #include "verify/grammar/schema_document.h"
 
 namespace ft::grammar {
@@ -20,5 +21,10 @@ namespace ft::grammar {
 // Bounds: the text as parse_json says; kMaxAutomataBytes for all automata, 20,000 conjunctions of schemas,
 // 256 alternatives of one value. What exceeds them is refused in a few milliseconds per megabyte.
 tl::expected<std::shared_ptr<const Grammar>, SchemaError> compile_schema(std::string_view schema);
+
+// The parameters of a tool whose arguments are what a schema allows (node_builder.h). `outside`: texts that no
+// parameter may hold as they stand. Adds to `work` what it has taken, also where it refuses.
+tl::expected<NodeBuilder::Call, SchemaError> compile_call(std::string_view schema,
+                                                          const AutomatonRef& outside, size_t& work);
 
 }  // namespace ft::grammar

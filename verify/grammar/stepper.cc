@@ -26,9 +26,14 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
   switch (from.phase) {
     case Phase::kValue:
       return begin_value(from.rule, from.frame, byte, out);
-    case Phase::kLiteral:
-    case Phase::kString:
     case Phase::kText: {
+      Configuration to = from;
+      if (step_item(to, byte)) put(to, out);
+      if (from.frame != kBottom && item_ends(from)) after(from.frame, byte, out);
+      return;
+    }
+    case Phase::kLiteral:
+    case Phase::kString: {
       const bool closed =
           from.phase == Phase::kString && byte == '"' && from.unit == CharClassifier::kBoundary;
       Configuration to = from;
@@ -39,7 +44,7 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
         }
         return put(to, out);
       }
-      if (from.phase == Phase::kText || (from.phase == Phase::kString && !closed) || !item_ends(from)) return;
+      if ((from.phase == Phase::kString && !closed) || !item_ends(from)) return;
       FrameId frame = from.frame;
       if (from.hash != 0) {
         const auto behind = behind_item(from);
@@ -65,7 +70,7 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
     case Phase::kSpace: {
       if (byte != ' ') return;
       const Frame frame = pool_[from.frame];
-      if (frame.is_object) return put({from.frame, Phase::kName, 0, 0, 0, 0, 0}, out);
+      if (frame.kind == FrameKind::kObject) return put({from.frame, Phase::kName, 0, 0, 0, 0, 0}, out);
       next_items(frame, items_);
       for (const NextItem& item : items_) put({item.frame, Phase::kValue, 0, item.node, 0, 0, 0}, out);
       return;
@@ -88,13 +93,73 @@ void Stepper::step(const Configuration& from, uint8_t byte, Configurations& out)
     case Phase::kColonSpace:
       if (byte == ' ') put({from.frame, Phase::kValue, 0, from.rule, 0, 0, 0}, out);
       return;
+    case Phase::kMarkup:
+      return in_markup(from, byte, out);
   }
+}
+
+void Stepper::in_markup(const Configuration& from, uint8_t byte, Configurations& out) {
+  Frame frame = pool_[from.frame];
+  const MarkupRule& rule = grammar_.markups[frame.rule];
+  const MarkupRule::State& state = rule.states[frame.index];
+  const MarkupRule::Texts& texts = rule.texts[state.texts];
+  const uint32_t node = texts.trie->child(from.length, byte);
+  if (!texts.trie->leads_to(node, state.first, state.last)) return;
+  const uint32_t text = texts.trie->member(node);
+  if (text == NameTrie::kNoName) return put({from.frame, Phase::kMarkup, 0, 0, 0, node, 0}, out);
+  const MarkupRule::Edge& edge = texts.edges[text];
+  frame.index = edge.next;
+  const FrameId behind = pool_.intern(frame);
+  if (edge.value != MarkupRule::kNoValue)
+    put({behind, Phase::kValue, 0, edge.value, 0, 0, 0}, out);
+  else if (rule.states[edge.next].ends())
+    put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);
+  else
+    put({behind, Phase::kMarkup, 0, 0, 0, NameTrie::kRoot, 0}, out);
+}
+
+std::optional<uint8_t> Stepper::only_byte(const Configuration& from) {
+  switch (from.phase) {
+    case Phase::kSpace:
+    case Phase::kColonSpace:
+      return ' ';
+    case Phase::kName:
+      return '"';
+    case Phase::kColon:
+      return ':';
+    case Phase::kInName:
+      if (from.state == Automaton::kDead) {
+        const Frame& frame = pool_[from.frame];
+        const ObjectRule& rule = grammar_.objects[frame.rule];
+        const Members next = next_members(frame, rule);
+        return rule.names->only_next(from.length, next.first, next.last, '"');
+      }
+      break;
+    case Phase::kMarkup: {
+      const Frame& frame = pool_[from.frame];
+      const MarkupRule& rule = grammar_.markups[frame.rule];
+      const MarkupRule::State& state = rule.states[frame.index];
+      return rule.texts[state.texts].trie->only_next(from.length, state.first, state.last, 0);
+    }
+    default:
+      break;
+  }
+  std::optional<uint8_t> only;
+  Configurations reached;
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    step(from, static_cast<uint8_t>(byte), reached);
+    if (reached.empty()) continue;
+    if (only) return std::nullopt;
+    only = static_cast<uint8_t>(byte);
+    reached.clear();
+  }
+  return only;
 }
 
 void Stepper::begin_value(NodeId node_id, FrameId frame, uint8_t byte, Configurations& out) {
   const Node& node = grammar_.nodes[node_id];
   const bool unique =
-      frame != kBottom && !pool_[frame].is_object && grammar_.arrays[pool_[frame].rule].unique;
+      frame != kBottom && pool_[frame].kind == FrameKind::kArray && grammar_.arrays[pool_[frame].rule].unique;
   const auto put_item = [&](const Configuration& item) {
     if (!unique || item_alive(item)) put(item, out);
   };
@@ -109,12 +174,19 @@ void Stepper::begin_value(NodeId node_id, FrameId frame, uint8_t byte, Configura
       put_item({frame, Phase::kString, 0, s, grammar_.strings[s]->start().text.state, 0, hash});
   if (byte == '[')
     for (const uint32_t a : node.arrays)
-      put({pool_.intern({frame, false, a, 0, 0, 0}), Phase::kFirstItem, 0, 0, 0, 0, 0}, out);
+      put({pool_.intern({frame, FrameKind::kArray, a, 0, 0, 0}), Phase::kFirstItem, 0, 0, 0, 0, 0}, out);
   if (byte == '{')
     for (const uint32_t o : node.objects)
-      put({pool_.intern({frame, true, o, 0, 0, 0}), Phase::kFirstName, 0, 0, 0, 0, 0}, out);
+      put({pool_.intern({frame, FrameKind::kObject, o, 0, 0, 0}), Phase::kFirstName, 0, 0, 0, 0, 0}, out);
   for (const uint32_t t : node.texts)
     step({frame, Phase::kText, 0, t, grammar_.strings[t]->start().text.state, 0, 0}, byte, out);
+  for (const uint32_t m : node.markups) {
+    const FrameId begun = pool_.intern({frame, FrameKind::kMarkup, m, 0, 0, 0});
+    if (const NodeId first = grammar_.markups[m].begin; first != MarkupRule::kNoValue)
+      begin_value(first, begun, byte, out);
+    else
+      after(begun, byte, out);
+  }
 }
 
 bool Stepper::step_item(Configuration& item, uint8_t byte) const {
@@ -182,9 +254,11 @@ void Stepper::next_items(const Frame& before, std::vector<NextItem>& items) {
 void Stepper::after(FrameId id, uint8_t byte, Configurations& out) {
   if (id == kBottom) return;
   const Frame& frame = pool_[id];
+  if (frame.kind == FrameKind::kMarkup)
+    return in_markup({id, Phase::kMarkup, 0, 0, 0, NameTrie::kRoot, 0}, byte, out);
   bool go_on = false;
   bool close = false;
-  if (frame.is_object) {
+  if (frame.kind == FrameKind::kObject) {
     const ObjectRule& rule = grammar_.objects[frame.rule];
     go_on = byte == ',' && may_go_on(frame, rule);
     close = byte == '}' && may_close(frame, rule);
@@ -339,9 +413,12 @@ CharKinds Stepper::free_kinds(const Configuration& configuration, uint32_t chara
   if (configuration.phase == Phase::kString && configuration.hash != 0 &&
       grammar_.strings[configuration.rule]->has_maximum())
     return 0;
-  if (configuration.phase == Phase::kString)
-    return grammar_.strings[configuration.rule]->free_kinds(
+  if (configuration.phase == Phase::kString || configuration.phase == Phase::kText) {
+    const CharKinds kinds = grammar_.strings[configuration.rule]->free_kinds(
         {{configuration.state, configuration.unit}, configuration.length}, characters);
+    // Without quotes a backslash is a character of its own, and what follows it is another.
+    return configuration.phase == Phase::kString ? kinds : kinds & ~kind_of('\\');
+  }
   if (configuration.phase != Phase::kInName || configuration.state == Automaton::kDead ||
       configuration.unit != CharClassifier::kBoundary)
     return 0;

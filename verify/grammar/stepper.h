@@ -24,6 +24,7 @@ enum class Phase : uint16_t {
   kInName,      // within it
   kColon,       // behind it; `rule`: the node of the value
   kColonSpace,  // behind the colon
+  kMarkup,      // within a fixed text of a markup; `length`: the node of its trie
 };
 
 // One way to read the bytes so far. Every configuration can be completed: no byte is taken that leads
@@ -51,6 +52,8 @@ class Stepper {
   // Appends what `from` becomes behind the byte: nothing where it is not allowed. Equal ones are appended
   // once.
   void step(const Configuration& from, uint8_t byte, Configurations& out);
+  // The byte that must come next; empty where there are several. The text may end here all the same.
+  std::optional<uint8_t> only_byte(const Configuration& from);
   // Whether the text may end here.
   bool complete(const Configuration& configuration) const;
   // Characters of a string or name that may follow whatever they are: as StringRule::free_characters.
@@ -69,6 +72,7 @@ class Stepper {
   void next_items(const Frame& frame, std::vector<NextItem>& items);
   void in_name(const Configuration& from, uint8_t byte, Configurations& out);
   void end_name(const Configuration& from, Configurations& out);
+  void in_markup(const Configuration& from, uint8_t byte, Configurations& out);
   void begin_name(FrameId frame, Configurations& out);
 
   // Items that must differ: the frame behind one, or none if it was used.

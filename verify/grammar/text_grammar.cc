@@ -3,16 +3,15 @@
 #include <utility>
 #include <vector>
 
+#include "verify/grammar/grammar_parts.h"
 #include "verify/grammar/regex.h"
 
 namespace ft::grammar {
 namespace {
 
 std::shared_ptr<const Grammar> grammar_of(Automaton texts) {
-  auto language = std::make_shared<const TextLanguage>(std::move(texts), TextForm::kPlain);
   auto grammar = std::make_shared<Grammar>();
-  grammar->strings.push_back(StringRule::make(std::move(language), 0, StringRule::kNoMaximum));
-  grammar->nodes.emplace_back().texts.push_back(0);
+  grammar->root = append_text(*grammar, std::move(texts));
   return grammar;
 }
 

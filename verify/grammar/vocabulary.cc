@@ -1,6 +1,7 @@
 #include "verify/grammar/vocabulary.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "verify/grammar/text_language.h"
 
@@ -66,8 +67,9 @@ TokenTrie make_trie(const std::vector<std::string>& bytes_of, std::vector<int32_
 
 }  // namespace
 
-Vocabulary::Vocabulary(std::span<const std::string_view> tokens, std::span<const int32_t> end_tokens)
-    : end_tokens_(end_tokens.begin(), end_tokens.end()) {
+Vocabulary::Vocabulary(std::span<const std::string_view> tokens, std::span<const int32_t> end_tokens,
+                       SettledTokens settled)
+    : end_tokens_(end_tokens.begin(), end_tokens.end()), settled_(std::move(settled)) {
   for (const std::string_view bytes : tokens)
     token_bytes_.emplace_back(bytes.size() <= kMaxTokenBytes ? bytes : std::string_view());
   for (const int32_t token : end_tokens_) token_bytes_[token].clear();
@@ -107,6 +109,25 @@ Vocabulary::Vocabulary(std::span<const std::string_view> tokens, std::span<const
 
 std::string_view Vocabulary::bytes_of(int32_t token) const {
   return token >= 0 && token < size() ? std::string_view(token_bytes_[token]) : std::string_view();
+}
+
+std::vector<int32_t> Vocabulary::settled(int32_t before, std::string_view bytes) const {
+  if (!settled_) return {};
+  const std::string_view context = bytes_of(before);
+  std::vector<int32_t> tokens = settled_(std::string(context).append(bytes));
+  if (!context.empty()) {
+    if (tokens.empty() || tokens.front() != before) return {};
+    tokens.erase(tokens.begin());
+  }
+  // A control token in the place of its text is none of ours.
+  size_t known = 0;
+  for (; known < tokens.size(); ++known) {
+    const std::string_view own = bytes_of(tokens[known]);
+    if (own.empty() || !bytes.starts_with(own)) break;
+    bytes.remove_prefix(own.size());
+  }
+  tokens.resize(known);
+  return tokens;
 }
 
 bool Vocabulary::is_end(int32_t token) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,11 +31,16 @@ struct TokenTrie {
 
 using TokenMask = std::vector<uint32_t>;  // bit v % 32 of word v / 32
 
+// Tokens that every text which begins with these bytes begins with, written as the tokenizer writes it: fewer
+// where that is not known. Called from any thread.
+using SettledTokens = std::function<std::vector<int32_t>(std::string_view bytes)>;
+
 class Vocabulary {
  public:
   // `tokens[v]`: the bytes of token v; empty for those that no text may hold (control tokens). `end_tokens`
-  // end a reply. Tokens of over 65,535 bytes are left out.
-  Vocabulary(std::span<const std::string_view> tokens, std::span<const int32_t> end_tokens);
+  // end a reply. Tokens of over 65,535 bytes are left out. Without `settled` no tokens are ever forced.
+  Vocabulary(std::span<const std::string_view> tokens, std::span<const int32_t> end_tokens,
+             SettledTokens settled = {});
 
   int64_t size() const { return static_cast<int64_t>(token_bytes_.size()); }
   size_t mask_words() const { return (token_bytes_.size() + 31) / 32; }
@@ -42,6 +48,10 @@ class Vocabulary {
   std::string_view bytes_of(int32_t token) const;
   std::span<const int32_t> end_tokens() const { return end_tokens_; }
   bool is_end(int32_t token) const;
+  // Tokens that come first in every text that is `before`, one token, and begins with `bytes` behind it. None where
+  // the tokenizer would not have written that token.
+  std::vector<int32_t> settled(int32_t before, std::string_view bytes) const;
+  bool knows_settled() const { return settled_ != nullptr; }
 
   const TokenTrie& all() const { return all_; }
   // Tokens that end a JSON string that they begin within.
@@ -54,6 +64,7 @@ class Vocabulary {
  private:
   std::vector<std::string> token_bytes_;
   std::vector<int32_t> end_tokens_;
+  SettledTokens settled_;
   TokenTrie all_;
   TokenTrie closing_;
   std::vector<TokenMask> content_;  // [characters]; the last one for as many as there are

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int32_t kControl = 1;
 
-std::vector<uint32_t> mask_of(const verify::Constraint& constraint) {
+std::vector<uint32_t> mask_of(const Constraint& constraint) {
   std::vector<uint32_t> mask(small_vocabulary()->mask_words(), 0);
   constraint.fill_mask(mask);
   return mask;
@@ -23,13 +23,13 @@ int32_t token_of(char byte) {
   return 2 + static_cast<uint8_t>(byte);
 }
 
-verify::Constraint constraint_of(const char* schema) {
+Constraint constraint_of(const char* schema) {
   return grammar_constraint(*compile_schema(schema), small_vocabulary());
 }
 
 TEST(GrammarConstraint, IsTheGrammarsState) {
-  verify::Constraint constraint = constraint_of(R"({"enum": [7, 12]})");
-  const verify::Constraint start = constraint;
+  Constraint constraint = constraint_of(R"({"enum": [7, 12]})");
+  const Constraint start = constraint;
   EXPECT_TRUE(bit(mask_of(constraint), token_of('7')));
   EXPECT_FALSE(bit(mask_of(constraint), token_of('8')));
   EXPECT_FALSE(constraint.advance(token_of('8')));
@@ -41,8 +41,7 @@ TEST(GrammarConstraint, IsTheGrammarsState) {
 }
 
 TEST(GrammarConstraint, BeginsBehindAMarker) {
-  verify::Constraint constraint =
-      behind_token(kControl, constraint_of(R"({"type": "null"})"), small_vocabulary());
+  Constraint constraint = behind_token(kControl, constraint_of(R"({"type": "null"})"), small_vocabulary());
   const std::vector<uint32_t> free = mask_of(constraint);
   for (int32_t token = 0; token < small_vocabulary()->size(); ++token)
     EXPECT_EQ(bit(free, token), token != kEndToken) << token;
