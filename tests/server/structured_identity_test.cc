@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
@@ -176,11 +177,22 @@ std::vector<Read> ask_all(uint16_t port, const std::vector<Pair>& pairs, bool dr
   return replies;
 }
 
+// It says that it is ready a moment before it answers.
+bool answers(uint16_t port) {
+  for (int i = 0; i < 600; ++i) {
+    RawClient client(port);
+    if (client.get("/health") && client.read_response().status == 200) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return false;
+}
+
 void check(int count) {
   Program server(FT_SERVER_PROGRAM,
                  {"--model", FT_MODELS "/v4-nano-dspark", "--port", "0", "--threads", "2", "--state-dir", "",
                   "--max-sequences", "8", "--tree-nodes", "8", "--context", "2048"});
   ASSERT_TRUE(server.wait_for("ready in")) << server.errors();
+  ASSERT_TRUE(answers(port_of(server)));
   const std::vector<Pair> pairs = make_pairs(count);
   const std::vector<Read> expected = ask_all(port_of(server), pairs, false, 1, false);
   for (size_t i = 0; i < pairs.size(); ++i) {
