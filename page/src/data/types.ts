@@ -108,7 +108,7 @@ export interface Conversation {
 
 // --- how a reply came (docs/api.md, "include_speculation") ---
 
-export type Source = 'target' | 'model' | 'ngram' | 'both';
+export type Source = 'target' | 'model' | 'ngram' | 'both' | 'prediction' | 'forced';
 
 export interface TokenTrace {
   text: string;

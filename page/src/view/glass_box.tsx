@@ -17,7 +17,7 @@ function Legend({ trace }: { trace: Trace }) {
   const all = trace.tokens.length;
   return (
     <ul class="legend" aria-label="Where the tokens came from">
-      {(['model', 'both', 'ngram', 'target'] as const).map((source) => {
+      {(['model', 'both', 'ngram', 'prediction', 'forced', 'target'] as const).map((source) => {
         const tokens = sources.get(source);
         if (!tokens) return null;
         return (

@@ -9,7 +9,7 @@ import { Bar } from './parts';
 export function sourceWords(token: { source: TokenTrace['source'] }): string {
   const model = served.value?.drafters.find((name) => name === 'dspark' || name === 'mtp');
   const name = model === 'mtp' ? 'MTP' : model === 'dspark' ? 'DSpark' : 'the draft model';
-  const words = { target: 'the target', model: name, ngram: 'prompt lookup', both: `${name} and prompt lookup` };
+  const words = { target: 'the target', model: name, ngram: 'prompt lookup', both: `${name} and prompt lookup`, prediction: 'the prediction', forced: 'the grammar' };
   return words[token.source];
 }
 
