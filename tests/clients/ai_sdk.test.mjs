@@ -18,8 +18,8 @@ const tools = (asked) => ({
   }),
 });
 
-/** What every provider does; `reasoning`: whether it passes reasoning on, `schemas`: whether its API takes schemas. */
-async function checkProvider(t, server, model, { reasoning, schemas }) {
+/** What every provider does; `reasoning`: whether it passes reasoning on. */
+async function checkProvider(t, server, model, { reasoning }) {
   const ask = { model, temperature: 0, prompt: capital.question };
   let whole;
 
@@ -55,17 +55,15 @@ async function checkProvider(t, server, model, { reasoning, schemas }) {
     assert.deepEqual(asked, [clock.city, clock.city]);
   });
 
-  if (schemas) {
-    await t.test('structured output', async () => {
-      const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
-      const result = await generateText({
-        ...ask,
-        prompt: person.question,
-        output: Output.object({ schema }),
-      });
-      assert.deepEqual(result.output, person.answer);
+  await t.test('structured output', async () => {
+    const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
+    const result = await generateText({
+      ...ask,
+      prompt: person.question,
+      output: Output.object({ schema }),
     });
-  }
+    assert.deepEqual(result.output, person.answer);
+  });
 
   await t.test('errors', async () => {
     await assert.rejects(generateText({ ...ask, prompt: tooLong }), (error) => {
@@ -94,18 +92,18 @@ test('ai with @ai-sdk/openai-compatible', async (t) => {
     includeUsage: true,
     supportsStructuredOutputs: true,
   });
-  await checkProvider(t, server, provider('v4-nano-dspark'), { reasoning: true, schemas: true });
+  await checkProvider(t, server, provider('v4-nano-dspark'), { reasoning: true });
 });
 
 test('ai with @ai-sdk/openai, chat', async (t) => {
   const server = await startServer(t, ['--context', '2048']);
   const provider = createOpenAI({ baseURL: server.base, apiKey: 'none' });
   // It leaves reasoning of chat completions out.
-  await checkProvider(t, server, provider.chat('v4-nano-dspark'), { reasoning: false, schemas: true });
+  await checkProvider(t, server, provider.chat('v4-nano-dspark'), { reasoning: false });
 });
 
 test('ai with @ai-sdk/openai, responses', async (t) => {
   const server = await startServer(t, ['--context', '2048']);
   const provider = createOpenAI({ baseURL: server.base, apiKey: 'none' });
-  await checkProvider(t, server, provider('v4-nano-dspark'), { reasoning: false, schemas: false });
+  await checkProvider(t, server, provider('v4-nano-dspark'), { reasoning: false });
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
-import { capital, clock, idle, startServer, story, tooLong } from './support.mjs';
+import { capital, clock, idle, person, startServer, story, tooLong } from './support.mjs';
 
 const tool = { name: clock.name, description: clock.description, input_schema: clock.parameters };
 
@@ -80,6 +80,26 @@ test('@anthropic-ai/sdk', async (t) => {
       assert.equal(second.stop_reason, 'end_turn');
       assert.match(second.content.at(-1).text, clock.answer);
     }
+  });
+
+  await t.test('forced tools', async () => {
+    const greeting = [{ role: 'user', content: 'Hello' }];
+    for (const tool_choice of [{ type: 'any' }, { type: 'tool', name: clock.name }]) {
+      const reply = await client.messages.create({ ...ask, messages: greeting, tools: [tool], tool_choice });
+      assert.equal(reply.stop_reason, 'tool_use');
+      assert.deepEqual(Object.keys(reply.content.at(-1).input), ['city']);
+    }
+  });
+
+  await t.test('structured output', async () => {
+    const properties = { name: { type: 'string' }, job: { type: 'string' }, city: { type: 'string' } };
+    const schema = { type: 'object', properties, required: Object.keys(properties), additionalProperties: false };
+    const reply = await client.messages.create({
+      ...ask,
+      messages: [{ role: 'user', content: person.question }],
+      output_config: { format: { type: 'json_schema', schema } },
+    });
+    assert.deepEqual(JSON.parse(reply.content[0].text), person.answer);
   });
 
   await t.test('stop sequences and prefills', async () => {

@@ -55,13 +55,15 @@ for (const useResponsesApi of [false, true]) {
       assert.match((await bound.invoke([...messages, first, result])).text, clock.answer);
     });
 
-    if (!useResponsesApi) {
-      await t.test('structured output', async () => {
-        const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
-        const structured = model.withStructuredOutput(schema, { name: 'person', method: 'jsonSchema' });
-        assert.deepEqual(await structured.invoke(person.question), person.answer);
-      });
-    }
+    await t.test('structured output', async () => {
+      const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
+      for (const method of ['jsonSchema', 'functionCalling']) {
+        const structured = model.withStructuredOutput(schema, { name: 'person', method });
+        const found = await structured.invoke(person.question);
+        assert.deepEqual(Object.keys(found), Object.keys(person.answer), method);
+        if (method === 'jsonSchema') assert.deepEqual(found, person.answer);
+      }
+    });
 
     await t.test('errors', async () => {
       await assert.rejects(model.invoke(tooLong), /maximum context length/);

@@ -73,6 +73,16 @@ test('openai', async (t) => {
     assert.match(second.choices[0].message.content, clock.answer);
   });
 
+  await t.test('forced tools', async () => {
+    const greeting = [{ role: 'user', content: 'Hello' }];
+    for (const tool_choice of ['required', { type: 'function', function: { name: clock.name } }]) {
+      const reply = await client.chat.completions.create({ ...ask, messages: greeting, tools: [tool], tool_choice });
+      const [call] = reply.choices[0].message.tool_calls;
+      assert.equal(call.function.name, clock.name);
+      assert.deepEqual(Object.keys(JSON.parse(call.function.arguments)), ['city']);
+    }
+  });
+
   await t.test('a loop of tools', async () => {
     const asked = [];
     const tools = [{

@@ -61,13 +61,11 @@ for (const Model of [OpenAIChatCompletionsModel, OpenAIResponsesModel]) {
       assert.deepEqual(asked, [clock.city, clock.city]);
     });
 
-    if (Model === OpenAIChatCompletionsModel) {
-      await t.test('structured output', async () => {
-        const outputType = z.object({ name: z.string(), job: z.string(), city: z.string() });
-        const result = await run(agent.clone({ outputType }), person.question);
-        assert.deepEqual(result.finalOutput, person.answer);
-      });
-    }
+    await t.test('structured output', async () => {
+      const outputType = z.object({ name: z.string(), job: z.string(), city: z.string() });
+      const result = await run(agent.clone({ outputType }), person.question);
+      assert.deepEqual(result.finalOutput, person.answer);
+    });
 
     await t.test('errors', async () => {
       await assert.rejects(run(agent, tooLong), /maximum context length/);

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import OpenAI from 'openai';
-import { capital, clock, idle, startServer, story, tooLong } from './support.mjs';
+import { zodTextFormat } from 'openai/helpers/zod';
+import { z } from 'zod';
+import { capital, clock, idle, person, startServer, story, tooLong } from './support.mjs';
 
 const tools = [{
   type: 'function',
@@ -59,6 +61,20 @@ test('openai, responses', async (t) => {
       const kept = await client.responses.create({ ...request, previous_response_id: first.id, input: [result] });
       assert.equal(kept.output_text, told.output_text);
     }
+  });
+
+  await t.test('forced tools', async () => {
+    for (const tool_choice of ['required', { type: 'function', name: clock.name }]) {
+      const reply = await client.responses.create({ ...ask, input: 'Hello', tools, tool_choice });
+      assert.equal(reply.output.at(-1).name, clock.name);
+      assert.deepEqual(Object.keys(JSON.parse(reply.output.at(-1).arguments)), ['city']);
+    }
+  });
+
+  await t.test('structured output', async () => {
+    const schema = z.object({ name: z.string(), job: z.string(), city: z.string() });
+    const request = { ...ask, input: person.question, text: { format: zodTextFormat(schema, 'person') } };
+    assert.deepEqual((await client.responses.parse(request)).output_parsed, person.answer);
   });
 
   await t.test('kept responses', async () => {

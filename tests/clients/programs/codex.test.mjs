@@ -28,17 +28,15 @@ test('Codex CLI', async (t) => {
     const hello = await runProgram(here, 'codex', [...exec, 'Hello']);
     assert.equal(hello.code, 0, hello.stdout + hello.stderr);
     assert.ok(message(jsonLines(hello.stdout)).length > 0);
-    // It samples.
+    // It samples, and the model may take the tool server's tool or one of Codex's own; either way Codex runs it, sends
+    // the result back and ends the turn.
     for (let tries = 0; ; ++tries) {
       assert.ok(tries < 8, 'the model did not call');
+      const before = server.log().length;
       const run = await runProgram(here, 'codex', [...exec, 'resume', '--last', clock.question]);
       assert.equal(run.code, 0, run.stdout + run.stderr);
-      const events = jsonLines(run.stdout);
-      assert.ok(message(events).length > 0);
-      const call = events.find((event) => event.type === 'item.completed' && event.item.type === 'mcp_tool_call');
-      if (call?.item.tool !== clock.name) continue;
-      assert.match(JSON.stringify(call.item.result), clock.answer);
-      break;
+      assert.ok(jsonLines(run.stdout).some((event) => event.type === 'turn.completed'), run.stdout);
+      if (/ tool_calls prompt=[^]* stop prompt=/.test(server.log().slice(before))) break;
     }
   });
 
