@@ -19,6 +19,10 @@ std::string_view source_name(draft::DraftSource source) {
       return "model";
     case draft::DraftSource::kNgram:
       return "ngram";
+    case draft::DraftSource::kPrediction:
+      return "prediction";
+    case draft::DraftSource::kForced:
+      return "grammar";
     case draft::DraftSource::kBoth:
       break;
   }
