@@ -23,9 +23,7 @@ void fill_one(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {
 // of the product, so the halves that nobody reads are never cleared: c1 and c3 carry rubbish above bit 31.
 // Round keys are laid out first and the rounds unrolled:
 // otherwise the broadcasts cost as much as the multiplications.
-#pragma GCC push_options
-#pragma GCC target("avx2")
-void fill_four(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {
+__attribute__((target("avx2"))) void fill_four(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {
   const uint64_t position = static_cast<uint64_t>(key.position);
   const __m256i multiplier0 = _mm256_set1_epi64x(Philox::kMultiplier0);
   const __m256i multiplier1 = _mm256_set1_epi64x(Philox::kMultiplier1);
@@ -54,14 +52,12 @@ void fill_four(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(words.data() + i), pairs);
   }
 }
-#pragma GCC pop_options
 
-#pragma GCC push_options
 #pragma GCC diagnostic push
 // The intrinsics of gcc 12 leave masked-out lanes undefined on purpose.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC target("avx512f")
-void fill_eight(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {
+__attribute__((target("avx512f"))) void fill_eight(NoiseKey key, uint32_t first_pair,
+                                                   std::span<uint32_t> words) {
   const uint64_t position = static_cast<uint64_t>(key.position);
   const __m512i multiplier0 = _mm512_set1_epi64(Philox::kMultiplier0);
   const __m512i multiplier1 = _mm512_set1_epi64(Philox::kMultiplier1);
@@ -91,7 +87,6 @@ void fill_eight(NoiseKey key, uint32_t first_pair, std::span<uint32_t> words) {
   }
 }
 #pragma GCC diagnostic pop
-#pragma GCC pop_options
 #endif
 
 }  // namespace

@@ -22,7 +22,7 @@ std::string_view source_name(draft::DraftSource source) {
     case draft::DraftSource::kPrediction:
       return "prediction";
     case draft::DraftSource::kForced:
-      return "grammar";
+      return "forced";
     case draft::DraftSource::kBoth:
       break;
   }

@@ -13,8 +13,7 @@ namespace {
 
 BenchDraftsOptions small(const TempDir& dir) {
   std::ofstream(dir.path() + "/prompts.jsonl")
-      << R"({"messages": [{"role": "user", "content": "What is the capital of Italy?"}],
-      "thinking": false})"
+      << R"({"messages": [{"role": "user", "content": "What is the capital of Italy?"}], "thinking": false})"
       << "\n";
   BenchDraftsOptions options;
   options.session.model = FT_MODELS "/v4-nano-dspark";

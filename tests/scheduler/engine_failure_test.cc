@@ -69,7 +69,8 @@ class Failing final : public Constraint::State, public std::enable_shared_from_t
  public:
   explicit Failing(int calls) : calls_(calls) {}
   void fill_mask(std::span<uint32_t> mask) const override {
-    if (calls_-- == 0) throw std::bad_alloc();
+    // From then on: a drafter that cannot ask it only goes without a draft.
+    if (calls_-- <= 0) throw std::bad_alloc();
     std::ranges::fill(mask, ~uint32_t{0});  // the nano vocabulary is a whole number of words
   }
   std::shared_ptr<const State> after(int32_t) const override { return shared_from_this(); }

@@ -172,7 +172,7 @@ TEST(CallGrammar, ASchemaThatIsAdviceMayBeOneThatCannotBeEnforced) {
 TEST(CallGrammar, ManyHostileToolsTakeBoundedTime) {
   const auto hostile = [](int i) {
     std::string schema = R"({"type":"object","properties":{"a":{"allOf":[)";
-    for (int k = 0; k < 6; ++k)
+    for (int k = 0; k < 4; ++k)
       schema += fmt::format(R"({}{{"anyOf":[{{"required":["a{}"]}},{{"required":["b{}"]}}]}})",
                             k > 0 ? "," : "", k, i);
     return schema + "]}}}";
@@ -184,6 +184,8 @@ TEST(CallGrammar, ManyHostileToolsTakeBoundedTime) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
   EXPECT_TRUE(made.has_value());
   for (CallableTool& tool : tools) tool.advice = false;
+  const auto alone = call_grammar(std::span(tools).first(1), {.required = true});
+  EXPECT_TRUE(alone.has_value()) << alone.error().why.message;
   const auto refused = call_grammar(tools, {.required = true});
   ASSERT_FALSE(refused.has_value());
   EXPECT_NE(refused.error().why.message.find("together"), std::string::npos) << refused.error().why.message;
@@ -207,6 +209,10 @@ TEST(CallGrammar, WalksAreCallsThatTheReaderReadsBack) {
     const bool required = walk % 2 == 0;
     GrammarState state = *start(kTools, {.required = required, .several = walk % 3 != 0});
     std::string reply;
+    if (!required) {
+      reply = "Text.<｜DSML｜";
+      state = *state.after(reply);
+    }
     for (int step = 0; step < 4000 && !state.complete(); ++step) {
       std::vector<uint32_t> mask(state.vocabulary().mask_words());
       state.fill_mask(mask);
@@ -218,11 +224,6 @@ TEST(CallGrammar, WalksAreCallsThatTheReaderReadsBack) {
       // Towards an end, and into a block where text is free.
       for (const int32_t other : allowed)
         if (state.vocabulary().bytes_of(other) == "<" && random() % 2 == 0) token = other;
-      if (!required && reply.empty()) {
-        reply = "Text.<｜DSML｜";
-        state = *state.after(reply);
-        continue;
-      }
       reply += state.vocabulary().bytes_of(token);
       state = *state.after(token);
     }

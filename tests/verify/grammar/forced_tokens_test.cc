@@ -78,8 +78,8 @@ TEST(ForcedTokens, AreTheOnlyOnesAllowedOneAfterTheOther) {
         }
         if (!forced.empty()) {
           // Asked at once or one by one, and whatever was asked before: the same.
-          const std::vector<int32_t> rest(state.after(forced[0])->forced_tokens().begin(),
-                                          state.after(forced[0])->forced_tokens().end());
+          const GrammarState first = *state.after(forced[0]);
+          const std::vector<int32_t> rest(first.forced_tokens().begin(), first.forced_tokens().end());
           for (size_t i = 1; i < forced.size(); ++i) EXPECT_EQ(rest.at(i - 1), forced[i]);
         }
         const std::vector<int32_t> next = allowed(state);
