@@ -22,10 +22,14 @@ async function freePort() {
   return port;
 }
 
-// The program itself, on the nano model.
+// The program itself, on the nano model with a context that a test can fill.
 export async function liveServer(...flags) {
-  const port = await freePort();
-  const child = spawn(program, ['--port', String(port), '--log-level', 'error', '--state-dir', '', ...flags], { stdio: 'inherit' });
+  return liveServerAt(await freePort(), ...flags);
+}
+
+export async function liveServerAt(port, ...flags) {
+  const fixed = ['--port', String(port), '--context', '8192', '--log-level', 'error', '--state-dir', ''];
+  const child = spawn(program, [...fixed, ...flags], { stdio: 'inherit' });
   const url = `http://127.0.0.1:${port}/`;
   for (let i = 0; i < 600; ++i) {
     if (child.exitCode !== null) throw new Error('the server ended');

@@ -1,7 +1,7 @@
 // What goes wrong, and what makes one wait.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { desktop, liveServer } from './harness.mjs';
+import { desktop, liveServer, liveServerAt } from './harness.mjs';
 import { bench } from './bench.mjs';
 import { sleep } from './scripted_server.mjs';
 
@@ -34,7 +34,7 @@ test('a server that dies is noticed, and again when it is back', async () => {
   assert.match(await open.page.locator('.failure').innerText(), /The server cannot be reached/);
   await open.page.locator('.banner.bad').waitFor();
   assert.match(await open.page.locator('.banner').innerText(), /cannot be reached/);
-  const again = await liveServer('--port', new URL(live.url).port);
+  const again = await liveServerAt(new URL(live.url).port);
   await open.ready();
   assert.equal(await open.count('.banner'), 0);
   await open.page.getByRole('button', { name: 'Try again' }).click();
