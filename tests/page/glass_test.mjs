@@ -9,7 +9,7 @@ async function asked() {
   const open = await bench.all.open(undefined, bench.all.live.url);
   await open.ask(QUESTION);
   await open.page.click('.glass-switch');
-  await open.page.locator('.reply > .tokens').waitFor();
+  await open.page.locator('.reply > .tokens .tok').last().waitFor();
   return open;
 }
 
