@@ -25,7 +25,7 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   if (kind != LayerKind::kSwa) {
     // All cache writes of a row come before its attention: it sees itself and a block that it closes.
     const RatioPlan& plan = scope.plan.ratio(weights.ratio);
-    run_compressor(scope, w.compressor, plan, config.head_dim, false, cache.state, cache.compressed);
+    run_compressor(scope, w.compressor, plan, config.head_dim, false, cache.state.f32(), cache.compressed);
     args.compressed = cache.compressed;
     if (kind == LayerKind::kCsa) {
       run_indexer(scope, w.indexer, plan, cache);

@@ -12,6 +12,11 @@ bool is_power_of_two(int64_t value) {
 }
 
 // Whether the address ranges of two matrices touch.
+// Packed rows are for backends that keep caches so.
+void check_format(const DeviceMemory& memory, RowFormat format) {
+  FT_CHECK(format == RowFormat::kF32 || format == memory.cache_format());
+}
+
 bool overlap(const Matrix& a, const Matrix& b) {
   if (a.rows == 0 || b.rows == 0) return false;
   const float* a_end = a.row(a.rows - 1) + a.cols;
@@ -157,8 +162,9 @@ void Backend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
   if (q.rows > 0) do_query_norm_rope(q, head_dim, rotations);
 }
 
-void Backend::store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
+void Backend::store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) {
   FT_CHECK(x.cols == norm.size && rotations.rope_dim <= x.cols, x.cols, norm.size, rotations.rope_dim);
+  check_format(*this, raw.format);
   if (x.rows > 0) do_store_kv(x, norm, rotations, raw, dst);
 }
 
@@ -170,10 +176,12 @@ void Backend::store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_
 }
 
 void Backend::compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
-                       Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst) {
+                       Vector norm, Rotations rotations, bool is_index_key, CacheRows out,
+                       const int32_t* dst) {
   FT_CHECK(ratio > 0 && norm.size == head_dim && rotations.rope_dim <= head_dim, ratio, norm.size, head_dim,
            rotations.rope_dim);
   FT_CHECK(!is_index_key || is_power_of_two(head_dim), head_dim);
+  check_format(*this, out.format);
   if (count > 0) do_compress(state, sources, count, ratio, head_dim, norm, rotations, is_index_key, out, dst);
 }
 
@@ -183,11 +191,12 @@ void Backend::index_query(Matrix q, int64_t head_dim, Rotations rotations) {
   if (q.rows > 0) do_index_query(q, head_dim, rotations);
 }
 
-void Backend::index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+void Backend::index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys, int64_t head_dim,
                            const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) {
   FT_CHECK(q.cols == weights.cols * head_dim && weights.rows == q.rows, q.cols, weights.cols, head_dim,
            q.rows, weights.rows);
   FT_CHECK(top_k > 0 && (scores == nullptr || scores->cols >= view.visible_max), top_k, view.visible_max);
+  check_format(*this, keys.format);
   if (q.rows > 0) do_index_select(q, weights, weight_scale, keys, head_dim, view, top_k, selected, scores);
 }
 
@@ -198,7 +207,9 @@ void Backend::attend(const AttentionArgs& args) {
            args.q.rows, args.out.rows);
   FT_CHECK(args.inverse.rope_dim <= args.head_dim, args.inverse.rope_dim, args.head_dim);
   FT_CHECK(args.selected == nullptr || args.all_visible == nullptr);
-  FT_CHECK((args.compressed != nullptr) == (args.selected != nullptr || args.all_visible != nullptr));
+  FT_CHECK(static_cast<bool>(args.compressed) == (args.selected != nullptr || args.all_visible != nullptr));
+  check_format(*this, args.raw.format);
+  check_format(*this, args.compressed.format);
   if (args.q.rows > 0) do_attend(args);
 }
 

@@ -76,10 +76,10 @@ struct CompressedView {
 // docs/spec/model.md 3.7).
 struct AttentionArgs {
   Matrix q;                         // [rows, H*c], normed and rotated
-  const float* raw = nullptr;       // [*, c] window rows
+  KeyRows raw;                      // [*, c] window rows
   const int32_t* window = nullptr;  // [rows, window_width] addresses in raw, oldest first, -1 = none
   int32_t window_width = 0;
-  const float* compressed = nullptr;  // [*, c] compressed entries; null for SWA
+  KeyRows compressed;                 // [*, c] compressed entries; null for SWA
   const int32_t* selected = nullptr;  // CSA: [rows, selected_width] addresses, ascending j, -1 = none
   int32_t selected_width = 0;
   const CompressedView* all_visible = nullptr;  // HCA: every visible entry in order of j
@@ -195,7 +195,7 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   // raw[dst[r], :] = the KV row of x[r, :] (output of wkv): rms_norm, rotate, round to bf16, q8sim() of the
   // columns before the rotated ones. x [m, c]; raw rows have c columns.
-  void store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst);
+  void store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst);
 
   // --- compressor (docs/spec/model.md 3.5) ---
 
@@ -213,7 +213,7 @@ class Backend : public DeviceMemory, public WeightPlacer {
   //   is_index_key true:  Hadamard (x c^-1/2, float32, rb) and q4sim() of all; c is a power of two
   // With fixed_shapes() an entry without any source is padding: what is written there is never read.
   void compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
-                Vector norm, Rotations rotations, bool is_index_key, float* out, const int32_t* dst);
+                Vector norm, Rotations rotations, bool is_index_key, CacheRows out, const int32_t* dst);
 
   // --- indexer (docs/spec/model.md 3.6) ---
 
@@ -226,7 +226,7 @@ class Backend : public DeviceMemory, public WeightPlacer {
   // score (ties: smaller j), in ascending j, then -1 up to top_k. When visible <= top_k all are taken without
   // scoring. q [m, HI*cI]; weights [m, HI]; selected [m, top_k].
   // `scores` (optional, [m, >= visible_max] float32) receives I_j, for tests; rows then are always scored.
-  void index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+  void index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys, int64_t head_dim,
                     const CompressedView& view, int top_k, int32_t* selected, Matrix* scores = nullptr);
 
   // --- attention core (docs/spec/model.md 3.7) ---
@@ -275,16 +275,15 @@ class Backend : public DeviceMemory, public WeightPlacer {
   virtual void do_linear(const LinearCall& call) = 0;
   virtual void do_linears(std::span<const LinearCall> calls);
   virtual void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) = 0;
-  virtual void do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) = 0;
+  virtual void do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) = 0;
   virtual void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
                                         float* state, const int32_t* dst) = 0;
   virtual void do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
-                           int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key, float* out,
-                           const int32_t* dst) = 0;
+                           int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
+                           CacheRows out, const int32_t* dst) = 0;
   virtual void do_index_query(Matrix q, int64_t head_dim, Rotations rotations) = 0;
-  virtual void do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
-                               int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
-                               Matrix* scores) = 0;
+  virtual void do_index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys, int64_t head_dim,
+                               const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) = 0;
   virtual void do_attend(const AttentionArgs& args) = 0;
   virtual void do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
                         int32_t* ids, float* weights) = 0;

@@ -50,7 +50,7 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
 // Stages compressor inputs of `input` and the entries that these rows close (docs/spec/model.md 3.5).
 // `is_index_key`: the indexer's.
 void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const RatioPlan& plan,
-                    int64_t head_dim, bool is_index_key, float* state, float* entries);
+                    int64_t head_dim, bool is_index_key, float* state, CacheRows entries);
 
 // selected = the compressed entries that each row attends to in a CSA layer (docs/spec/model.md 3.6).
 // Reads query_low and input.

@@ -5,9 +5,11 @@
 namespace ft {
 
 CacheLayout CacheLayout::make(const ModelConfig& config, std::span<const int> layer_ratios,
-                              const CacheLimits& limits, int64_t total_tokens) {
+                              const CacheLimits& limits, int64_t total_tokens, RowFormat format) {
   CacheLayout layout;
+  layout.format = format;
   layout.head_dim = config.head_dim;
+  layout.rope_dim = config.qk_rope_head_dim;
   layout.index_head_dim = config.index_head_dim;
   layout.sequences = limits.sequences;
   layout.rows_max = limits.rows;
@@ -41,19 +43,18 @@ int64_t CacheLayout::copy_rows_max() const {
 }
 
 int64_t CacheLayout::bytes() const {
-  int64_t floats = 0;
+  int64_t total = 0;
   for (size_t layer = 0; layer < layers.size(); ++layer)
     visit_tensors(static_cast<int>(layer),
-                  [&](LayerTensor, int64_t rows, int64_t cols) { floats += rows * cols; });
-  return floats * static_cast<int64_t>(sizeof(float));
+                  [&](LayerTensor, int64_t rows, int64_t row_bytes) { total += rows * row_bytes; });
+  return total;
 }
 
 int64_t CacheLayout::page_bytes(size_t ratio) const {
   const RatioLayout& r = ratios[ratio];
-  int64_t floats = 0;
-  visit_entries(r, [&](LayerTensor, int64_t cols) { floats += r.entries_per_page * cols; });
-  return floats * static_cast<int64_t>(sizeof(float)) *
-         std::count(layers.begin(), layers.end(), static_cast<int>(ratio));
+  int64_t of_layer = 0;
+  visit_entries(r, [&](LayerTensor, int64_t row_bytes) { of_layer += r.entries_per_page * row_bytes; });
+  return of_layer * std::count(layers.begin(), layers.end(), static_cast<int>(ratio));
 }
 
 }  // namespace ft

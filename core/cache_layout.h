@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/batch.h"
+#include "core/cache_rows.h"
 #include "core/layer_kind.h"
 #include "core/model_config.h"
 
@@ -33,15 +34,15 @@ struct CacheLimits {
   int64_t total_tokens = 0;
 };
 
-// Addresses of one layer's tensors, for the ops: float32, row-major. Null where the layer has none.
+// Addresses of one layer's tensors, for the ops, row after row. Null where the layer has none.
 struct LayerCache {
-  float* raw = nullptr;          // [*, head_dim]
-  float* compressed = nullptr;   // [*, head_dim]
-  float* state = nullptr;        // [*, 2 * pooled_blocks * head_dim]
-  float* index_keys = nullptr;   // [*, index_head_dim]
-  float* index_state = nullptr;  // [*, 2 * pooled_blocks * index_head_dim]
+  CacheRows raw;          // [*, head_dim]
+  CacheRows compressed;   // [*, head_dim]
+  CacheRows state;        // [*, 2 * pooled_blocks * head_dim], float32
+  CacheRows index_keys;   // [*, index_head_dim]
+  CacheRows index_state;  // [*, 2 * pooled_blocks * index_head_dim], float32
 };
-using LayerTensor = float* LayerCache::*;
+using LayerTensor = CacheRows LayerCache::*;
 
 // The layers of one compression ratio share rings, pages and index lists.
 struct RatioLayout {
@@ -63,7 +64,9 @@ struct RatioLayout {
 struct CacheLayout {
   static constexpr int kNotCompressed = -1;
 
+  RowFormat format = RowFormat::kF32;  // of window rows, entries and index keys
   int64_t head_dim = 0;
+  int64_t rope_dim = 0;
   int64_t index_head_dim = 0;
   int32_t sequences = 0;
   int32_t rows_max = 0;  // staged rows
@@ -74,7 +77,15 @@ struct CacheLayout {
 
   // The layout of a cache for layers with these ratios. `total_tokens` stands for the one in `limits`.
   static CacheLayout make(const ModelConfig& config, std::span<const int> layer_ratios,
-                          const CacheLimits& limits, int64_t total_tokens);
+                          const CacheLimits& limits, int64_t total_tokens, RowFormat format);
+
+  int64_t key_row_bytes() const { return key_bytes(format, head_dim, rope_dim); }
+  int64_t index_key_row_bytes() const { return index_key_bytes(format, index_head_dim); }
+  // Of all a tensor's rows.
+  RowFormat format_of(LayerTensor tensor) const {
+    const bool is_state = tensor == &LayerCache::state || tensor == &LayerCache::index_state;
+    return is_state ? RowFormat::kF32 : format;
+  }
 
   int32_t raw_ring(SequenceId sequence, int64_t position) const {
     return sequence * ring_rows + static_cast<int32_t>(position % ring_rows);
@@ -94,30 +105,32 @@ struct CacheLayout {
   // Most rows that one list of addresses names: the staged rows, a snapshot's rows or a page's entries.
   int64_t copy_rows_max() const;
 
-  // Columns of the tensors that layers of `r` keep per state row and per compressed entry:
-  // visit(tensor, columns).
+  // Bytes of the tensors that layers of `r` keep per state row and per compressed entry:
+  // visit(tensor, row_bytes).
   template <class Visit>
   void visit_state(const RatioLayout& r, Visit visit) const {
-    visit(&LayerCache::state, 2 * r.blocks() * head_dim);
-    if (r.kind() == LayerKind::kCsa) visit(&LayerCache::index_state, 2 * r.blocks() * index_head_dim);
+    constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
+    visit(&LayerCache::state, 2 * r.blocks() * head_dim * kFloatBytes);
+    if (r.kind() == LayerKind::kCsa)
+      visit(&LayerCache::index_state, 2 * r.blocks() * index_head_dim * kFloatBytes);
   }
   template <class Visit>
   void visit_entries(const RatioLayout& r, Visit visit) const {
-    visit(&LayerCache::compressed, head_dim);
-    if (r.kind() == LayerKind::kCsa) visit(&LayerCache::index_keys, index_head_dim);
+    visit(&LayerCache::compressed, key_row_bytes());
+    if (r.kind() == LayerKind::kCsa) visit(&LayerCache::index_keys, index_key_row_bytes());
   }
-  // Every tensor of one layer: visit(tensor, rows, columns).
+  // Every tensor of one layer: visit(tensor, rows, row_bytes).
   template <class Visit>
   void visit_tensors(int layer, Visit visit) const {
     const int64_t staged = int64_t{rows_max} + 1;
-    visit(&LayerCache::raw, int64_t{sequences} * ring_rows + staged, head_dim);
+    visit(&LayerCache::raw, int64_t{sequences} * ring_rows + staged, key_row_bytes());
     const int index = layers[static_cast<size_t>(layer)];
     if (index == kNotCompressed) return;
     const RatioLayout& r = ratios[static_cast<size_t>(index)];
     const int64_t entries = int64_t{r.page_count} * r.entries_per_page + staged;
     const int64_t states = int64_t{sequences} * r.ring_rows + staged;
-    visit_entries(r, [&](LayerTensor tensor, int64_t cols) { visit(tensor, entries, cols); });
-    visit_state(r, [&](LayerTensor tensor, int64_t cols) { visit(tensor, states, cols); });
+    visit_entries(r, [&](LayerTensor tensor, int64_t row_bytes) { visit(tensor, entries, row_bytes); });
+    visit_state(r, [&](LayerTensor tensor, int64_t row_bytes) { visit(tensor, states, row_bytes); });
   }
 
   // Bytes of all tensors.

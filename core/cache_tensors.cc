@@ -9,9 +9,9 @@ namespace ft {
 CacheTensors::CacheTensors(DeviceMemory& memory, const CacheLayout& layout)
     : memory_(memory), layout_(layout), layers_(layout.layers.size()) {
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
-    layout.visit_tensors(static_cast<int>(layer), [&](LayerTensor tensor, int64_t rows, int64_t cols) {
-      tensors_.push_back(memory.allocate(static_cast<size_t>(rows * cols) * sizeof(float)));
-      layers_[layer].*tensor = tensors_.back().f32();
+    layout.visit_tensors(static_cast<int>(layer), [&](LayerTensor tensor, int64_t rows, int64_t row_bytes) {
+      tensors_.push_back(memory.allocate(static_cast<size_t>(rows * row_bytes)));
+      layers_[layer].*tensor = CacheRows(tensors_.back().data(), layout.format_of(tensor));
     });
   }
   for (const RatioLayout& r : layout.ratios) {
@@ -40,14 +40,16 @@ const int32_t* CacheTensors::upload_indices(std::span<const int32_t> from, std::
   return indices;
 }
 
-void CacheTensors::copy(float* to, const float* from, int64_t cols, const int32_t* indices, int64_t count) {
-  memory_.copy_rows(to, from, cols * static_cast<int64_t>(sizeof(float)), indices, indices + count, count);
+void CacheTensors::copy(void* to, const void* from, int64_t row_bytes, const int32_t* indices,
+                        int64_t count) {
+  memory_.copy_rows(to, from, row_bytes, indices, indices + count, count);
 }
 
 void CacheTensors::move_window(const RowMoves& moves) {
   const int32_t* indices = upload_indices(moves.from, moves.to);
   const auto count = static_cast<int64_t>(moves.from.size());
-  for (const LayerCache& layer : layers_) copy(layer.raw, layer.raw, layout_.head_dim, indices, count);
+  for (const LayerCache& layer : layers_)
+    copy(layer.raw.data, layer.raw.data, layout_.key_row_bytes(), indices, count);
 }
 
 void CacheTensors::move_states(size_t ratio, const RowMoves& moves) {
@@ -55,8 +57,9 @@ void CacheTensors::move_states(size_t ratio, const RowMoves& moves) {
   const auto count = static_cast<int64_t>(moves.from.size());
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     if (layout_.layers[layer] != static_cast<int>(ratio)) continue;
-    layout_.visit_state(layout_.ratios[ratio], [&](LayerTensor tensor, int64_t cols) {
-      copy(layers_[layer].*tensor, layers_[layer].*tensor, cols, indices, count);
+    layout_.visit_state(layout_.ratios[ratio], [&](LayerTensor tensor, int64_t row_bytes) {
+      void* rows = (layers_[layer].*tensor).data;
+      copy(rows, rows, row_bytes, indices, count);
     });
   }
 }
@@ -67,22 +70,25 @@ void CacheTensors::move_entries(size_t ratio, const RowMoves& moves) {
   const auto count = static_cast<int64_t>(moves.from.size());
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     if (layout_.layers[layer] != static_cast<int>(ratio)) continue;
-    layout_.visit_entries(layout_.ratios[ratio], [&](LayerTensor tensor, int64_t cols) {
-      copy(layers_[layer].*tensor, layers_[layer].*tensor, cols, indices, count);
+    layout_.visit_entries(layout_.ratios[ratio], [&](LayerTensor tensor, int64_t row_bytes) {
+      void* rows = (layers_[layer].*tensor).data;
+      copy(rows, rows, row_bytes, indices, count);
     });
   }
 }
 
-void CacheTensors::pack(float* packed, const float* tensor, int64_t cols, std::span<const int32_t> rows) {
+void CacheTensors::gather(void* gathered, const CacheRows& tensor, int64_t row_bytes,
+                          std::span<const int32_t> rows) {
   if (rows.empty()) return;
   const int32_t* indices = upload_indices(rows, std::span(counting_).first(rows.size()));
-  copy(packed, tensor, cols, indices, static_cast<int64_t>(rows.size()));
+  copy(gathered, tensor.data, row_bytes, indices, static_cast<int64_t>(rows.size()));
 }
 
-void CacheTensors::unpack(float* tensor, const float* packed, int64_t cols, std::span<const int32_t> rows) {
+void CacheTensors::scatter(const CacheRows& tensor, const void* gathered, int64_t row_bytes,
+                           std::span<const int32_t> rows) {
   if (rows.empty()) return;
   const int32_t* indices = upload_indices(std::span(counting_).first(rows.size()), rows);
-  copy(tensor, packed, cols, indices, static_cast<int64_t>(rows.size()));
+  copy(tensor.data, gathered, row_bytes, indices, static_cast<int64_t>(rows.size()));
 }
 
 }  // namespace ft

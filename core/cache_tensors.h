@@ -46,15 +46,17 @@ class CacheTensors {
   void move_states(size_t ratio, const RowMoves& moves);
   void move_entries(size_t ratio, const RowMoves& moves);
 
-  // packed[i, :] = tensor[rows[i], :], and back. `packed` is device memory; at most copy_rows_max() rows.
-  void pack(float* packed, const float* tensor, int64_t cols, std::span<const int32_t> rows);
-  void unpack(float* tensor, const float* packed, int64_t cols, std::span<const int32_t> rows);
+  // gathered[i] = tensor[rows[i]] for rows of `row_bytes`, and back. `gathered` is device memory; at most
+  // copy_rows_max() rows.
+  void gather(void* gathered, const CacheRows& tensor, int64_t row_bytes, std::span<const int32_t> rows);
+  void scatter(const CacheRows& tensor, const void* gathered, int64_t row_bytes,
+               std::span<const int32_t> rows);
 
   DeviceMemory& memory() { return memory_; }
 
  private:
   const int32_t* upload_indices(std::span<const int32_t> from, std::span<const int32_t> to);
-  void copy(float* to, const float* from, int64_t cols, const int32_t* indices, int64_t count);
+  void copy(void* to, const void* from, int64_t row_bytes, const int32_t* indices, int64_t count);
 
   DeviceMemory& memory_;
   const CacheLayout& layout_;

@@ -4,7 +4,7 @@
 namespace ft {
 
 void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const RatioPlan& plan,
-                    int64_t head_dim, bool is_index_key, float* state, float* entries) {
+                    int64_t head_dim, bool is_index_key, float* state, CacheRows entries) {
   Backend& backend = scope.backend;
   Activations& a = scope.activations;
   const int64_t width = weights.wkv.rows;

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/cache_rows.h"
+
 namespace ft {
 
 // Memory of a device, zeroed at allocation, freed with the object.
@@ -39,6 +41,9 @@ class DeviceMemory {
   // True if the lists of a step must keep one size per row count (padded with dummies), because the device
   // replays a recorded step (Backend::run).
   virtual bool fixed_shapes() const { return false; }
+  // How a cache in this memory keeps window rows, compressed entries and index keys. Ops take both formats
+  // or, where this is kF32, float32 rows alone.
+  virtual RowFormat cache_format() const { return RowFormat::kF32; }
 };
 
 }  // namespace ft

@@ -10,7 +10,7 @@ void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const R
   Backend& backend = scope.backend;
   const ModelConfig& config = scope.config;
   Activations& a = scope.activations;
-  run_compressor(scope, weights.compressor, plan, config.index_head_dim, true, cache.index_state,
+  run_compressor(scope, weights.compressor, plan, config.index_head_dim, true, cache.index_state.f32(),
                  cache.index_keys);
   backend.linear(a.query_low, weights.wq_b, a.index_query, LinearInput::kQ8, LinearOutput::kBF16);
   backend.index_query(a.index_query, config.index_head_dim, scope.plan.compressed);

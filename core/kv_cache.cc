@@ -54,17 +54,18 @@ void KvTransaction::commit(std::span<const int32_t> rows) && {
 
 KvCache::KvCache(DeviceMemory& memory, const ModelConfig& config, const std::vector<int>& layer_ratios,
                  const CacheLimits& limits)
-    : KvCache(&memory, config, layer_ratios, limits) {}
+    : KvCache(&memory, config, layer_ratios, limits, memory.cache_format()) {}
 
-KvCache::KvCache(const ModelConfig& config, const std::vector<int>& layer_ratios, const CacheLimits& limits)
-    : KvCache(nullptr, config, layer_ratios, limits) {}
+KvCache::KvCache(const ModelConfig& config, const std::vector<int>& layer_ratios, const CacheLimits& limits,
+                 RowFormat format)
+    : KvCache(nullptr, config, layer_ratios, limits, format) {}
 
 KvCache::KvCache(DeviceMemory* memory, const ModelConfig& config, const std::vector<int>& layer_ratios,
-                 const CacheLimits& limits)
+                 const CacheLimits& limits, RowFormat format)
     : limits_(limits) {
   FT_CHECK(limits.sequences > 0 && limits.rows > 0 && limits.context > 0);
   limits_.total_tokens = std::max(limits.total_tokens, limits.context);
-  layout_ = CacheLayout::make(config, layer_ratios, limits_, limits_.total_tokens);
+  layout_ = CacheLayout::make(config, layer_ratios, limits_, limits_.total_tokens, format);
   for (const RatioLayout& r : layout_.ratios) pools_.emplace_back(r, limits.sequences);
   const auto slots = static_cast<size_t>(limits.sequences);
   lengths_.assign(slots, 0);
@@ -91,9 +92,9 @@ const LayerCache& KvCache::layer(int index) const {
 }
 
 KvCache::Footprint KvCache::footprint(const ModelConfig& config, std::span<const int> ratios,
-                                      const CacheLimits& limits) {
-  const int64_t fixed = CacheLayout::make(config, ratios, limits, 0).bytes();
-  const int64_t with_a_page = CacheLayout::make(config, ratios, limits, kPageTokens).bytes();
+                                      const CacheLimits& limits, RowFormat format) {
+  const int64_t fixed = CacheLayout::make(config, ratios, limits, 0, format).bytes();
+  const int64_t with_a_page = CacheLayout::make(config, ratios, limits, kPageTokens, format).bytes();
   return {.bytes_per_page_tokens = with_a_page - fixed, .fixed_bytes = fixed};
 }
 

@@ -61,7 +61,8 @@ class KvCache {
           const CacheLimits& limits);
   // The same without memory, for simulations: it keeps the same books and gives the same answers,
   // but moves no bytes. Its plans have a row count and no addresses, and it has no layer().
-  KvCache(const ModelConfig& config, const std::vector<int>& layer_ratios, const CacheLimits& limits);
+  KvCache(const ModelConfig& config, const std::vector<int>& layer_ratios, const CacheLimits& limits,
+          RowFormat format = RowFormat::kF32);
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;
   ~KvCache();
@@ -114,7 +115,7 @@ class KvCache {
     int64_t fixed_bytes = 0;
   };
   static Footprint footprint(const ModelConfig& config, std::span<const int> ratios,
-                             const CacheLimits& limits);
+                             const CacheLimits& limits, RowFormat format);
   // Tokens that a new sequence could reserve now: the smallest over the ratios.
   int64_t available_tokens() const;
   // Tokens whose pages nobody has reserved: what all sequences together can still grow by. Unlike the above
@@ -130,7 +131,7 @@ class KvCache {
   friend class KvTransaction;
 
   KvCache(DeviceMemory* memory, const ModelConfig& config, const std::vector<int>& layer_ratios,
-          const CacheLimits& limits);
+          const CacheLimits& limits, RowFormat format);
 
   bool keeps_rows_before(SequenceId sequence, int64_t length) const;
   // Pages of ratio index `ratio` that growing `sequence` from `length` to its longest may take.

@@ -10,8 +10,6 @@ namespace ft {
 
 namespace {
 
-constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
-
 // First position whose compressor inputs a block that closes at or after `length` can need
 // (docs/spec/model.md 5.2).
 int64_t first_state_position(const RatioLayout& ratio, int64_t length) {
@@ -38,14 +36,14 @@ void KvCache::visit_tail_rows(SequenceId sequence, int64_t length, Visit visit) 
   // DSpark's block sees W rows before the anchor, one more than a causal row.
   const int64_t window_first = std::max<int64_t>(0, length - layout_.window);
   for (int layer = 0; layer < layers; ++layer)
-    visit(layer, &LayerCache::raw, layout_.head_dim, window_first, length,
+    visit(layer, &LayerCache::raw, layout_.key_row_bytes(), window_first, length,
           [&](int64_t position) { return layout_.raw_ring(sequence, position); });
   for (size_t k = 0; k < layout_.ratios.size(); ++k) {
     const RatioLayout& r = layout_.ratios[k];
     for (int layer = 0; layer < layers; ++layer) {
       if (at(layout_.layers, layer) != static_cast<int>(k)) continue;
-      layout_.visit_state(r, [&](LayerTensor tensor, int64_t cols) {
-        visit(layer, tensor, cols, first_state_position(r, length), length,
+      layout_.visit_state(r, [&](LayerTensor tensor, int64_t row_bytes) {
+        visit(layer, tensor, row_bytes, first_state_position(r, length), length,
               [&](int64_t position) { return layout_.state_ring(r, sequence, position); });
       });
     }
@@ -59,8 +57,8 @@ void KvCache::visit_entries(SequenceId sequence, int64_t length, Visit visit) co
     const std::span<const int32_t> pages = pools_[k].held_by(sequence);
     for (int layer = 0; layer < static_cast<int>(layout_.layers.size()); ++layer) {
       if (at(layout_.layers, layer) != static_cast<int>(k)) continue;
-      layout_.visit_entries(r, [&](LayerTensor tensor, int64_t cols) {
-        visit(layer, tensor, cols, 0, length / r.ratio, [&](int64_t entry) {
+      layout_.visit_entries(r, [&](LayerTensor tensor, int64_t row_bytes) {
+        visit(layer, tensor, row_bytes, 0, length / r.ratio, [&](int64_t entry) {
           return r.entry(pages[static_cast<size_t>(entry / r.entries_per_page)], entry);
         });
       });
@@ -70,10 +68,10 @@ void KvCache::visit_entries(SequenceId sequence, int64_t length, Visit visit) co
 
 template <class Visit>
 void KvCache::visit_image_pieces(SequenceId sequence, Visit visit) const {
-  const auto in_pieces = [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end,
+  const auto in_pieces = [&](int layer, LayerTensor tensor, int64_t row_bytes, int64_t first, int64_t end,
                              auto address) {
     for (const int64_t piece = layout_.copy_rows_max(); first < end; first += piece)
-      visit(layer, tensor, cols, first, std::min(end, first + piece), address);
+      visit(layer, tensor, row_bytes, first, std::min(end, first + piece), address);
   };
   visit_tail_rows(sequence, length(sequence), in_pieces);
   visit_entries(sequence, length(sequence), in_pieces);
@@ -87,11 +85,12 @@ std::span<const int32_t> KvCache::addresses(int64_t first, int64_t end, Address 
 }
 
 int64_t KvCache::tail_bytes(SequenceId sequence, int64_t length) const {
-  int64_t floats = 0;
-  visit_tail_rows(sequence, length, [&](int, LayerTensor, int64_t cols, int64_t first, int64_t end, auto) {
-    floats += (end - first) * cols;
-  });
-  return floats * kFloatBytes;
+  int64_t total = 0;
+  visit_tail_rows(sequence, length,
+                  [&](int, LayerTensor, int64_t row_bytes, int64_t first, int64_t end, auto) {
+                    total += (end - first) * row_bytes;
+                  });
+  return total;
 }
 
 std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence, int64_t length) {
@@ -121,12 +120,13 @@ std::shared_ptr<KvSnapshot> KvCache::snapshot(SequenceId sequence, int64_t lengt
   snapshot->copied_bytes_ = tail_bytes(sequence, length);
   if (!tensors_ || snapshot->copied_bytes_ == 0) return snapshot;
   snapshot->rows_ = tensors_->memory().allocate(static_cast<size_t>(snapshot->copied_bytes_));
-  float* to = snapshot->rows_.f32();
-  visit_tail_rows(sequence, length,
-                  [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-                    tensors_->pack(to, tensors_->layer(layer).*tensor, cols, addresses(first, end, address));
-                    to += (end - first) * cols;
-                  });
+  auto* to = static_cast<std::byte*>(snapshot->rows_.data());
+  visit_tail_rows(
+      sequence, length,
+      [&](int layer, LayerTensor tensor, int64_t row_bytes, int64_t first, int64_t end, auto address) {
+        tensors_->gather(to, tensors_->layer(layer).*tensor, row_bytes, addresses(first, end, address));
+        to += (end - first) * row_bytes;
+      });
   return snapshot;
 }
 
@@ -148,32 +148,32 @@ Result<SequenceId> KvCache::open(int64_t length_max, const KvSnapshot& snapshot)
     return tl::make_unexpected(reserved.error());
   }
   if (!tensors_) return slot;
-  const float* from = snapshot.rows_.f32();
-  visit_tail_rows(slot, snapshot.length_,
-                  [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-                    tensors_->unpack(tensors_->layer(layer).*tensor, from, cols,
-                                     addresses(first, end, address));
-                    from += (end - first) * cols;
-                  });
+  const auto* from = static_cast<const std::byte*>(snapshot.rows_.data());
+  visit_tail_rows(
+      slot, snapshot.length_,
+      [&](int layer, LayerTensor tensor, int64_t row_bytes, int64_t first, int64_t end, auto address) {
+        tensors_->scatter(tensors_->layer(layer).*tensor, from, row_bytes, addresses(first, end, address));
+        from += (end - first) * row_bytes;
+      });
   return slot;
 }
 
 int64_t KvCache::image_bytes(SequenceId sequence) const {
   FT_CHECK(at(open_, sequence) != 0, sequence);
-  int64_t floats = 0;
+  int64_t total = 0;
   visit_entries(sequence, length(sequence),
-                [&](int, LayerTensor, int64_t cols, int64_t first, int64_t end, auto) {
-                  floats += (end - first) * cols;
+                [&](int, LayerTensor, int64_t row_bytes, int64_t first, int64_t end, auto) {
+                  total += (end - first) * row_bytes;
                 });
-  return tail_bytes(sequence, length(sequence)) + floats * kFloatBytes;
+  return tail_bytes(sequence, length(sequence)) + total;
 }
 
 Buffer KvCache::image_staging(SequenceId sequence) {
-  int64_t floats = 0;
-  visit_image_pieces(sequence, [&](int, LayerTensor, int64_t cols, int64_t first, int64_t end, auto) {
-    floats = std::max(floats, (end - first) * cols);
+  int64_t total = 0;
+  visit_image_pieces(sequence, [&](int, LayerTensor, int64_t row_bytes, int64_t first, int64_t end, auto) {
+    total = std::max(total, (end - first) * row_bytes);
   });
-  return tensors_->memory().allocate(static_cast<size_t>(floats * kFloatBytes));
+  return tensors_->memory().allocate(static_cast<size_t>(total));
 }
 
 std::unique_ptr<KvImage> KvCache::save(SequenceId sequence) {
@@ -183,16 +183,17 @@ std::unique_ptr<KvImage> KvCache::save(SequenceId sequence) {
   image->rewind_floor_ = std::max(length(sequence), at(rewind_floor_, sequence));
   image->bytes_ = image_bytes(sequence);
   if (!tensors_) return image;
-  image->rows_.resize(static_cast<size_t>(image->bytes_ / kFloatBytes));
+  image->rows_.resize(static_cast<size_t>(image->bytes_));
   const Buffer staging = image_staging(sequence);
-  float* to = image->rows_.data();
-  visit_image_pieces(
-      sequence, [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-        const int64_t floats = (end - first) * cols;
-        tensors_->pack(staging.f32(), tensors_->layer(layer).*tensor, cols, addresses(first, end, address));
-        tensors_->memory().download(to, staging.data(), static_cast<size_t>(floats * kFloatBytes));
-        to += floats;
-      });
+  std::byte* to = image->rows_.data();
+  visit_image_pieces(sequence, [&](int layer, LayerTensor tensor, int64_t row_bytes, int64_t first,
+                                   int64_t end, auto address) {
+    const int64_t bytes = (end - first) * row_bytes;
+    tensors_->gather(staging.data(), tensors_->layer(layer).*tensor, row_bytes,
+                     addresses(first, end, address));
+    tensors_->memory().download(to, staging.data(), static_cast<size_t>(bytes));
+    to += bytes;
+  });
   return image;
 }
 
@@ -210,15 +211,16 @@ Result<SequenceId> KvCache::open(int64_t length_max, const KvImage& image) {
   at(rewind_floor_, slot) = image.rewind_floor_;
   FT_CHECK(image_bytes(slot) == image.bytes(), image_bytes(slot), image.bytes());
   if (!tensors_) return slot;
-  FT_CHECK(static_cast<int64_t>(image.rows_.size()) * kFloatBytes == image.bytes(), image.rows_.size());
+  FT_CHECK(static_cast<int64_t>(image.rows_.size()) == image.bytes(), image.rows_.size(), image.bytes());
   const Buffer staging = image_staging(slot);
-  const float* from = image.rows_.data();
+  const std::byte* from = image.rows_.data();
   visit_image_pieces(
-      slot, [&](int layer, LayerTensor tensor, int64_t cols, int64_t first, int64_t end, auto address) {
-        const int64_t floats = (end - first) * cols;
-        tensors_->memory().upload(staging.data(), from, static_cast<size_t>(floats * kFloatBytes));
-        tensors_->unpack(tensors_->layer(layer).*tensor, staging.f32(), cols, addresses(first, end, address));
-        from += floats;
+      slot, [&](int layer, LayerTensor tensor, int64_t row_bytes, int64_t first, int64_t end, auto address) {
+        const int64_t bytes = (end - first) * row_bytes;
+        tensors_->memory().upload(staging.data(), from, static_cast<size_t>(bytes));
+        tensors_->scatter(tensors_->layer(layer).*tensor, staging.data(), row_bytes,
+                          addresses(first, end, address));
+        from += bytes;
       });
   return slot;
 }

@@ -49,7 +49,7 @@ class KvImage {
   int64_t length_ = 0;
   int64_t rewind_floor_ = 0;
   int64_t bytes_ = 0;
-  std::vector<float> rows_;  // empty from a cache without memory
+  std::vector<std::byte> rows_;  // empty from a cache without memory
 };
 
 }  // namespace ft

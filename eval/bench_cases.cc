@@ -47,6 +47,31 @@ class Inputs {
     for (float& value : host) value = bits_.value();
     return upload(host);
   }
+  // Rows as a cache of the backend would hold them.
+  KeyRows keys(int64_t rows) {
+    const RowFormat format = backend_.cache_format();
+    if (format == RowFormat::kF32) return floats(rows * kHeadDim);
+    const int64_t bytes = key_bytes(format, kHeadDim, kRopeDim);
+    std::vector<uint8_t> packed(static_cast<size_t>(rows * bytes));
+    std::vector<float> row(kHeadDim);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (float& value : row) value = bits_.value();
+      pack_key(row.data(), kHeadDim, kRopeDim, packed.data() + r * bytes);
+    }
+    return {upload(packed), format};
+  }
+  KeyRows index_keys(int64_t rows) {
+    const RowFormat format = backend_.cache_format();
+    if (format == RowFormat::kF32) return floats(rows * kIndexDim);
+    const int64_t bytes = index_key_bytes(format, kIndexDim);
+    std::vector<uint8_t> packed(static_cast<size_t>(rows * bytes));
+    std::vector<float> row(kIndexDim);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (float& value : row) value = bits_.value();
+      pack_index_key(row.data(), kIndexDim, packed.data() + r * bytes);
+    }
+    return {upload(packed), format};
+  }
   Matrix matrix(int64_t cols) { return Matrix(floats(kBenchRowsMax * cols), kBenchRowsMax, cols); }
   Vector vector(int64_t count) { return {floats(count), count}; }
   Rotations rotations() { return {floats(kBenchRowsMax * kRopeDim), kRopeDim}; }
@@ -207,10 +232,10 @@ BenchCase attention_case(std::string_view label, int32_t entries, bool all_visib
             }
             AttentionArgs args;
             args.q = memory->matrix(kHeads * kHeadDim);
-            args.raw = memory->floats(kRawRows * kHeadDim);
+            args.raw = memory->keys(kRawRows);
             args.window = memory->upload(memory->integers(kBenchRowsMax * kWindow, kRawRows));
             args.window_width = kWindow;
-            args.compressed = memory->floats(int64_t{(pool + kPage - 1) / kPage * kPage} * kHeadDim);
+            args.compressed = memory->keys(int64_t{(pool + kPage - 1) / kPage * kPage});
             if (all_visible) {
               args.all_visible = view.get();
             } else {
@@ -223,7 +248,8 @@ BenchCase attention_case(std::string_view label, int32_t entries, bool all_visib
             args.inverse = memory->rotations();
             args.out = memory->matrix(kHeads * kHeadDim);
             PreparedCase prepared;
-            prepared.bytes = [=](int64_t rows) { return rows * (kWindow + entries) * kHeadDim * 4; };
+            const int64_t row_bytes = key_bytes(backend.cache_format(), kHeadDim, kRopeDim);
+            prepared.bytes = [=](int64_t rows) { return rows * (kWindow + entries) * row_bytes; };
             prepared.run = [args, memory, view, &backend](int64_t rows, int64_t) {
               AttentionArgs call = args;
               call.q = first_rows(args.q, rows);
@@ -247,10 +273,11 @@ BenchCase index_case(int32_t entries) {
             view->private_entry = memory->upload(std::vector<int32_t>(1, 0));
             view->visible_max = entries;
             const Matrix q = memory->matrix(kIndexHeads * kIndexDim), weights = memory->matrix(kIndexHeads);
-            const float* keys = memory->floats(int64_t{entries} * kIndexDim);
+            const KeyRows keys = memory->index_keys(entries);
             int32_t* selected = memory->upload(std::vector<int32_t>(kBenchRowsMax * kTopK, 0));
             PreparedCase prepared;
-            prepared.bytes = [=](int64_t) { return int64_t{entries} * kIndexDim * 4; };
+            const int64_t row_bytes = index_key_bytes(backend.cache_format(), kIndexDim);
+            prepared.bytes = [=](int64_t) { return entries * row_bytes; };
             prepared.run = [memory, view, q, weights, keys, selected, &backend](int64_t rows, int64_t) {
               backend.index_select(first_rows(q, rows), first_rows(weights, rows), 0.011f, keys, kIndexDim,
                                    *view, kTopK, selected);

@@ -61,20 +61,15 @@ class Slice {
   void run() {
     measure_bandwidth();
     const SequenceId sequence = *cache_.open(options_.context + kRowsMax);
-    const auto start = Clock::now();
-    for (int64_t length = 0; length < options_.context; length += kRowsMax) {
-      KvTransaction transaction = cache_.begin();
-      const StepPlan& plan = stage(transaction, sequence, std::min(kRowsMax, options_.context - length));
-      run_layers(plan, -1);
-      std::vector<int32_t> all(static_cast<size_t>(plan.rows));
-      std::iota(all.begin(), all.end(), 0);
-      std::move(transaction).commit(all);
-    }
-    wait();
-    const double prefill = seconds_since(start);
-    fmt::print(out_, "prefill {} tokens, {} layers: {:.3f} s, {:.2f} ms per layer and {} rows\n\n",
+    const int64_t read = std::min(options_.prefill, options_.context);
+    fill(sequence, options_.context - read, false);
+    const double prefill = fill(sequence, read, true);
+    fmt::print(out_,
+               "cache: {:.1f} MiB, {:.1f} bytes for each further token of a CSA and an HCA layer\n"
+               "prefill: the last {} of {} tokens, {} layers: {:.3f} s, {:.2f} ms per layer and {} rows\n\n",
+               static_cast<double>(cache_.bytes()) / (1 << 20), pair_bytes_per_token(), read,
                options_.context, options_.layers, prefill,
-               prefill * 1e3 * kRowsMax / static_cast<double>(options_.context) / options_.layers, kRowsMax);
+               prefill * 1e3 * kRowsMax / static_cast<double>(read) / options_.layers, kRowsMax);
     fmt::print(out_,
                "us per layer; floor = bytes / read bandwidth; %% = floor / time\n"
                "{:>4} | {:>8} {:>7} {:>7} {:>5} | {:>7} {:>7} {:>5} | {:>8} {:>7} {:>5} | {:>7} {:>7} | "
@@ -103,6 +98,28 @@ class Slice {
     }
     activations_.set_rows(rows);
     return transaction.stage(staged);
+  }
+
+  // Makes the sequence `tokens` longer and returns the seconds that takes: by computing them, or by declaring
+  // what the cache's memory holds to be their keys, which costs a step at that length the same.
+  double fill(SequenceId sequence, int64_t tokens, bool compute) {
+    const auto start = Clock::now();
+    for (int64_t done = 0; done < tokens; done += kRowsMax) {
+      KvTransaction transaction = cache_.begin();
+      const StepPlan& plan = stage(transaction, sequence, std::min(kRowsMax, tokens - done));
+      if (compute) run_layers(plan, -1);
+      std::vector<int32_t> all(static_cast<size_t>(plan.rows));
+      std::iota(all.begin(), all.end(), 0);
+      std::move(transaction).commit(all);
+    }
+    wait();
+    return seconds_since(start);
+  }
+
+  double pair_bytes_per_token() const {
+    const std::vector<int> pair = {4, 128};
+    const auto footprint = KvCache::footprint(config_, pair, limits(options_), backend_.cache_format());
+    return static_cast<double>(footprint.bytes_per_page_tokens) / kPageTokens;
   }
 
   // Layers of one kind (ratio 4 or 128), or all for -1.
@@ -171,13 +188,15 @@ class Slice {
   }
 
   // Bytes of keys that a row's layer reads, once for all rows (they share them).
-  double key_bytes(int ratio) const {
+  double layer_key_bytes(int ratio) const {
+    const RowFormat format = backend_.cache_format();
     const double entries = static_cast<double>(options_.context) / ratio;
     const double window = config_.sliding_window;
-    const double row = static_cast<double>(config_.head_dim) * sizeof(float);
+    const auto row = static_cast<double>(key_bytes(format, config_.head_dim, config_.qk_rope_head_dim));
     if (layer_kind(ratio) != LayerKind::kCsa) return (window + entries) * row;
-    const double scored =
-        entries > config_.index_topk ? entries * static_cast<double>(config_.index_head_dim) * 4 : 0;
+    const double scored = entries > config_.index_topk
+                              ? entries * static_cast<double>(index_key_bytes(format, config_.index_head_dim))
+                              : 0;
     return (window + std::min<double>(entries, config_.index_topk)) * row + scored;
   }
 
@@ -211,7 +230,7 @@ class Slice {
     const double shared_bytes =
         static_cast<double>(shared.w1.data_bytes() + shared.w2.data_bytes() + shared.w3.data_bytes());
     result.floor = floor_us(static_cast<double>(bytes.dense) +
-                            result.experts * static_cast<double>(bytes.expert) + key_bytes(ratio));
+                            result.experts * static_cast<double>(bytes.expert) + layer_key_bytes(ratio));
     result.moe_floor =
         floor_us(shared_bytes + static_cast<double>(random_.weights().layers[first].ffn.gate.data_bytes()) +
                  result.experts * static_cast<double>(bytes.expert));
@@ -325,6 +344,10 @@ Result<void> bench_flash_slice(Backend& backend, const FlashSliceOptions& option
   if (options.layers < 2 || options.layers > 40 || options.rows.empty() || options.repeats < 1) {
     return fail(ErrorCode::kInvalidArgument, "a slice has 2 to 40 layers (not {}), row counts and repeats",
                 options.layers);
+  }
+  if (options.context < 1 || options.prefill < 1) {
+    return fail(ErrorCode::kInvalidArgument, "context {} and prefill {} are not both positive",
+                options.context, options.prefill);
   }
   for (const int64_t rows : options.rows) {
     if (rows < 1 || rows > kRowsMax) {

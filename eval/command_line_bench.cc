@@ -158,6 +158,11 @@ void add_engine(CLI::App& bench, Run& run) {
   command->add_option("--context", options->slice.context, "tokens in the cache before the step")
       ->check(within(1, kTokensMax))
       ->capture_default_str();
+  command
+      ->add_option("--prefill", options->slice.prefill,
+                   "of these, the last that are computed; others are made up")
+      ->check(within(1, kTokensMax))
+      ->capture_default_str();
   command->add_option("--repeats", options->slice.repeats, "steps timed per figure")
       ->check(within(1, 1'000'000))
       ->capture_default_str();

@@ -17,10 +17,10 @@ constexpr auto kKeepLearnedEvery = std::chrono::minutes(1);
 Result<std::unique_ptr<EngineLoop>> EngineLoop::make(Backend& backend, const Checkpoint& checkpoint,
                                                      const EngineOptions& requested,
                                                      const EngineParts& parts) {
-  const Result<EngineOptions> options = resolve(requested, checkpoint.config());
+  const Result<EngineOptions> options = resolve(requested, checkpoint.config(), backend.cache_format());
   if (!options) return tl::make_unexpected(options.error());
   const std::vector<MemoryPart> memory =
-      memory_parts(checkpoint.config(), draft_layers(checkpoint, *options), *options);
+      memory_parts(checkpoint.config(), draft_layers(checkpoint, *options), *options, backend.cache_format());
   if (auto fits = check_memory(memory, backend.memory_limit()); !fits)
     return tl::make_unexpected(fits.error());
   // The drafter runs inside the same backend, whose scratch must be planned before either.

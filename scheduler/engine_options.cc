@@ -25,7 +25,8 @@ CacheLimits cache_limits(const EngineOptions& options) {
   return limits;
 }
 
-Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config, const OptionNames& names) {
+Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config, RowFormat cache_format,
+                              const OptionNames& names) {
   if (options.context == 0) options.context = config.max_position_embeddings;
   struct Check {
     std::string_view name;
@@ -56,7 +57,7 @@ Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config, 
   }
   if (options.cache_tokens == 0 && options.kv_bytes > 0) {
     const KvCache::Footprint footprint =
-        KvCache::footprint(config, config.main_ratios(), cache_limits(options));
+        KvCache::footprint(config, config.main_ratios(), cache_limits(options), cache_format);
     const int64_t pages_bytes = options.kv_bytes - footprint.fixed_bytes;
     if (pages_bytes < 0)
       return fail(ErrorCode::kInvalidArgument,

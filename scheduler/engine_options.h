@@ -61,9 +61,9 @@ struct OptionNames {
   std::string prefix_cache = "prefix cache";
 };
 
-// `options` with every 0 replaced by its default for `config`. kInvalidArgument naming the first option out
-// of range.
-Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config,
+// `options` with every 0 replaced by its default for `config` and a cache of this format. kInvalidArgument
+// naming the first option out of range.
+Result<EngineOptions> resolve(EngineOptions options, const ModelConfig& config, RowFormat cache_format,
                               const OptionNames& names = {});
 
 // The limits of the target's cache under resolved options.

@@ -16,8 +16,7 @@ int64_t row_bytes(const ModelConfig& config) {
   return (2 * config.hc_mult * d + 2 * d + attention + experts) * static_cast<int64_t>(sizeof(float));
 }
 
-int64_t cache_bytes(const ModelConfig& config, const std::vector<int>& ratios, const CacheLimits& limits) {
-  const KvCache::Footprint footprint = KvCache::footprint(config, ratios, limits);
+int64_t cache_bytes(const KvCache::Footprint& footprint, const CacheLimits& limits) {
   return footprint.fixed_bytes +
          (limits.total_tokens + kPageTokens - 1) / kPageTokens * footprint.bytes_per_page_tokens;
 }
@@ -32,18 +31,23 @@ int64_t draft_layers(const Checkpoint& checkpoint, const EngineOptions& options)
 }
 
 std::vector<MemoryPart> memory_parts(const ModelConfig& config, int64_t draft_layers,
-                                     const EngineOptions& options, const OptionNames& names) {
+                                     const EngineOptions& options, RowFormat cache_format,
+                                     const OptionNames& names) {
   const CacheLimits limits = cache_limits(options);
   const std::string shape =
       fmt::format("{} {}, {} {}, sliding_window {} in {} layers", names.max_sequences, options.max_sequences,
                   names.batch_rows, options.batch_rows, config.sliding_window, config.num_hidden_layers);
+  const KvCache::Footprint footprint = KvCache::footprint(config, config.main_ratios(), limits, cache_format);
   std::vector<MemoryPart> parts;
-  parts.push_back({"cache", cache_bytes(config, config.main_ratios(), limits),
-                   fmt::format("{} for {} tokens, {} {}, {}", names.cache, options.cache_tokens,
-                               names.context, options.context, shape)});
+  parts.push_back(
+      {"cache", cache_bytes(footprint, limits),
+       fmt::format("{} for {} tokens of {:.0f} bytes, {} {}, {}", names.cache, options.cache_tokens,
+                   static_cast<double>(footprint.bytes_per_page_tokens) / kPageTokens, names.context,
+                   options.context, shape)});
   if (draft_layers > 0) {
     const std::vector<int> ratios(static_cast<size_t>(draft_layers), 0);
-    parts.push_back({"draft's cache", cache_bytes(config, ratios, limits), shape});
+    parts.push_back({"draft's cache",
+                     cache_bytes(KvCache::footprint(config, ratios, limits, cache_format), limits), shape});
   }
   parts.push_back({"buffers of a step", options.batch_rows * row_bytes(config),
                    fmt::format("{} {}", names.batch_rows, options.batch_rows)});

@@ -26,7 +26,8 @@ int64_t draft_layers(const Checkpoint& checkpoint, const EngineOptions& options)
 // The parts beside the weights, under resolved options: caches of the model and of the `draft_layers` of the draft
 // that is loaded, buffers of a step, cached prefixes.
 std::vector<MemoryPart> memory_parts(const ModelConfig& config, int64_t draft_layers,
-                                     const EngineOptions& options, const OptionNames& names = {});
+                                     const EngineOptions& options, RowFormat cache_format,
+                                     const OptionNames& names = {});
 int64_t total_bytes(const std::vector<MemoryPart>& parts);
 // "cache 16384.0 GiB (--kv-cache-mib ...), ...", the largest first.
 std::string memory_text(std::vector<MemoryPart> parts);

@@ -141,10 +141,10 @@ Result<void> load(const Options& options, const std::function<void(double)>& pro
 
   auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());
-  const auto planned = scheduler::resolve(*requested, config, kOptionNames);
+  const auto planned = scheduler::resolve(*requested, config, (*backend)->cache_format(), kOptionNames);
   if (!planned) return tl::make_unexpected(planned.error());
   model.memory = scheduler::memory_parts(config, scheduler::draft_layers(**checkpoint, *planned), *planned,
-                                         kOptionNames);
+                                         (*backend)->cache_format(), kOptionNames);
   needs = scheduler::memory_text(model.memory);
   if (auto fits = scheduler::check_memory(model.memory, (*backend)->memory_limit()); !fits) return fits;
   auto engine = scheduler::Engine::create(**backend, **checkpoint, *requested);

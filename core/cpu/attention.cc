@@ -7,6 +7,7 @@
 // clang-format on
 
 #include "core/check.h"
+#include "core/cpu/cache_rows-inl.h"
 #include "core/cpu/indexer.h"
 #include "core/cpu/lanes-inl.h"
 #include "hwy/highway.h"
@@ -28,35 +29,61 @@ int64_t padded_width(int64_t width) {
 
 // What a unit works on.
 struct HeadBlock {
-  const float* const* keys;  // in list order
+  const void** rows;    // of the keys, in list order
+  const float** keys;   // the same as float32 rows; of packed rows, those of the chunk that was unpacked last
+  float* unpacked;      // [kValueKeys, padded_width]
+  bool packed_window;   // the first window_count rows
+  bool packed_entries;  // the others
+  int64_t window_count;
   int64_t count;
   int heads;
   int64_t head_dim;
-  const float* q[kHeadBlock];
-  float* scores;  // [kHeadBlock, stride]
+  int64_t rope_dim;
+  const float* q[kHeadBlockMax];
+  float* scores;  // [heads, stride]
   int64_t stride;
-  float* sums;  // [kHeadBlock, padded_width]
+  float* sums;  // [heads, padded_width]
 };
 
-HWY_INLINE int64_t collect_keys(const AttentionArgs& args, int64_t row, const float** keys) {
+HWY_INLINE void collect_keys(const AttentionArgs& args, int64_t row, HeadBlock& block) {
+  const auto row_bytes = [&](const KeyRows& rows) {
+    return key_bytes(rows.format, args.head_dim, args.inverse.rope_dim);
+  };
+  const auto* raw = static_cast<const std::byte*>(args.raw.data);
+  const auto* compressed = static_cast<const std::byte*>(args.compressed.data);
+  const int64_t raw_bytes = row_bytes(args.raw), entry_bytes = row_bytes(args.compressed);
   int64_t count = 0;
   const int32_t* window = args.window + row * args.window_width;
   for (int32_t i = 0; i < args.window_width; ++i) {
-    if (window[i] >= 0) keys[count++] = args.raw + window[i] * args.head_dim;
+    if (window[i] >= 0) block.rows[count++] = raw + window[i] * raw_bytes;
   }
+  block.window_count = count;
   if (args.selected != nullptr) {
     const int32_t* selected = args.selected + row * args.selected_width;
     for (int32_t i = 0; i < args.selected_width; ++i) {
-      if (selected[i] >= 0) keys[count++] = args.compressed + selected[i] * args.head_dim;
+      if (selected[i] >= 0) block.rows[count++] = compressed + selected[i] * entry_bytes;
     }
   }
   if (args.all_visible != nullptr) {
     const int32_t visible = visible_count(*args.all_visible, row);
     for (int32_t j = 0; j < visible; ++j) {
-      keys[count++] = args.compressed + entry_address(*args.all_visible, row, j) * args.head_dim;
+      block.rows[count++] = compressed + entry_address(*args.all_visible, row, j) * entry_bytes;
     }
   }
-  return count;
+  block.count = count;
+}
+
+// Makes the keys [begin, end) float32 rows, at most kValueKeys of them.
+HWY_INLINE void load_keys(const HeadBlock& block, int64_t begin, int64_t end) {
+  for (int64_t k = begin; k < end; ++k) {
+    if (k < block.window_count ? block.packed_window : block.packed_entries) {
+      float* row = block.unpacked + (k - begin) * padded_width(block.head_dim);
+      unpack_key_row(static_cast<const uint8_t*>(block.rows[k]), block.head_dim, block.rope_dim, row);
+      block.keys[k] = row;
+    } else {
+      block.keys[k] = static_cast<const float*>(block.rows[k]);
+    }
+  }
 }
 
 // scores = scale * (q . key): a tile of heads by keys shares the loads of both. At the edges the last head
@@ -194,28 +221,37 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
   const int64_t width = padded_width(args.head_dim);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.head_dim)));
   float* scratch = job.thread_scratch + thread * attention_scratch_floats(job.key_max, args.head_dim);
-  const float** keys = reinterpret_cast<const float**>(scratch);
   HeadBlock block;
-  block.keys = keys;
-  block.head_dim = args.head_dim;
   block.stride = padded_keys(job.key_max);
-  block.scores = scratch + 2 * block.stride;
-  block.sums = block.scores + kHeadBlock * block.stride;
+  // A pointer takes two floats.
+  block.rows = reinterpret_cast<const void**>(scratch);
+  block.keys = reinterpret_cast<const float**>(scratch + 2 * block.stride);
+  block.unpacked = scratch + 4 * block.stride;
+  block.scores = block.unpacked + kValueKeys * width;
+  block.sums = block.scores + kHeadBlockMax * block.stride;
+  block.packed_window = args.raw.packed();
+  block.packed_entries = args.compressed.packed();
+  block.head_dim = args.head_dim;
+  block.rope_dim = args.inverse.rope_dim;
   int64_t collected = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t row = unit / job.blocks();
-    const int first = static_cast<int>(unit % job.blocks()) * kHeadBlock;
+    const int first = static_cast<int>(unit % job.blocks()) * job.head_block;
     if (collected != row) {
-      block.count = collect_keys(args, row, keys);
+      collect_keys(args, row, block);
       FT_CHECK(block.count > 0 && block.count <= job.key_max, row, block.count, job.key_max);
       collected = row;
     }
-    block.heads = std::min(kHeadBlock, args.head_count - first);
+    block.heads = std::min(job.head_block, args.head_count - first);
     for (int h = 0; h < block.heads; ++h) block.q[h] = args.q.row(row) + (first + h) * args.head_dim;
-    for (int64_t k = 0; k < block.count; k += kTileKeys) {
-      for (int h = 0; h < block.heads; h += kTileHeads) score_tile(block, h, k, scale);
+    for (int64_t chunk = 0; chunk < block.count; chunk += kValueKeys) {
+      const int64_t last = std::min(block.count, chunk + kValueKeys);
+      load_keys(block, chunk, last);
+      for (int64_t k = chunk; k < last; k += kTileKeys) {
+        for (int h = 0; h < block.heads; h += kTileHeads) score_tile(block, h, k, scale);
+      }
     }
-    float total[kHeadBlock];
+    float total[kHeadBlockMax];
     for (int h = 0; h < block.heads; ++h) {
       total[h] =
           soften(block.scores + h * block.stride, block.count, args.sink.data[first + h], job.official);
@@ -223,6 +259,7 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
     std::fill_n(block.sums, block.heads * width, 0.0f);
     for (int64_t k = 0; k < block.count; k += kValueKeys) {
       const int64_t last = std::min(block.count, k + kValueKeys);
+      load_keys(block, k, last);
       int h = 0;
       for (; h + kTileHeads <= block.heads; h += kTileHeads) add_value_columns<kTileHeads>(block, h, k, last);
       for (; h < block.heads; ++h) add_value_columns<1>(block, h, k, last);
@@ -243,8 +280,8 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
 }
 
 int64_t attention_scratch_target(int64_t key_max, int64_t head_dim) {
-  // A pointer takes two floats.
-  return padded_keys(key_max) * (2 + kHeadBlock) + kHeadBlock * padded_width(head_dim);
+  // Two pointers a key, four floats.
+  return padded_keys(key_max) * (4 + kHeadBlockMax) + (kValueKeys + kHeadBlockMax) * padded_width(head_dim);
 }
 
 }  // namespace ft::cpu::HWY_NAMESPACE
@@ -261,6 +298,11 @@ int64_t attention_key_max(const AttentionArgs& args) {
   if (args.selected != nullptr) keys += args.selected_width;
   if (args.all_visible != nullptr) keys += args.all_visible->visible_max;
   return keys;
+}
+int attention_head_block(const AttentionArgs& args, int threads) {
+  constexpr int64_t kUnitsPerThread = 4;  // the pieces that a team cuts a loop into (parallel.cc)
+  const int64_t heads = args.q.rows * args.head_count / (kUnitsPerThread * threads);
+  return static_cast<int>(std::clamp<int64_t>(heads / 8 * 8, 8, kHeadBlockMax));
 }
 int64_t attention_scratch_floats(int64_t key_max, int64_t head_dim) {
   return HWY_DYNAMIC_DISPATCH(attention_scratch_target)(key_max, head_dim);

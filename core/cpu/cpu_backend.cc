@@ -210,7 +210,7 @@ void CpuBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotati
   });
 }
 
-void CpuBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
+void CpuBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) {
   const StoreKvJob job{x, norm, rotations, raw, dst, rms_norm_eps_, official_};
   parallel_.run(x.rows, x.rows * x.cols / 2,
                 [&](int64_t begin, int64_t end, int) { store_kv_rows(job, begin, end); });
@@ -230,7 +230,7 @@ void CpuBackend::do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const 
 
 void CpuBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
                              int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
-                             float* out, const int32_t* dst) {
+                             CacheRows out, const int32_t* dst) {
   const CompressJob job{state,        sources, ratio, head_dim,      norm,     rotations,
                         is_index_key, out,     dst,   rms_norm_eps_, official_};
   parallel_.run(count, count * head_dim * std::max(ratio, 8),
@@ -243,9 +243,8 @@ void CpuBackend::do_index_query(Matrix q, int64_t head_dim, Rotations rotations)
   });
 }
 
-void CpuBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
-                                 int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
-                                 Matrix* scores) {
+void CpuBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys, int64_t head_dim,
+                                 const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) {
   scratch_.reset();
   const bool scored = scores != nullptr || view.visible_max > top_k;
   const int64_t stride = (std::max(view.visible_max, 1) + 15) / 16 * 16;
@@ -297,7 +296,8 @@ void CpuBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, c
 
 void CpuBackend::do_attend(const AttentionArgs& args) {
   scratch_.reset();
-  AttentionJob job{&args, attention_key_max(args), nullptr, official_};
+  AttentionJob job{&args, attention_key_max(args), attention_head_block(args, parallel_.threads()), nullptr,
+                   official_};
   job.thread_scratch =
       scratch_.take<float>(parallel_.threads() * attention_scratch_floats(job.key_max, args.head_dim));
   parallel_.run(job.units(), args.q.rows * args.q.cols * job.key_max / 16,

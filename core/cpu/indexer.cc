@@ -6,6 +6,7 @@
 #include "hwy/foreach_target.h"
 // clang-format on
 
+#include "core/cpu/cache_rows-inl.h"
 #include "core/cpu/lanes-inl.h"
 #include "hwy/highway.h"
 
@@ -29,25 +30,25 @@ struct Query {
 template <int kGroups>
 HWY_INLINE void weigh_heads(const Query& query, const float* const* keys, int64_t first_head, bool official,
                             Sixteen (&total)[kKeys]) {
-  constexpr int kVectors = kGroups * kParts;
+  constexpr int kHeadVectors = kGroups * kParts;
   const D d;
-  V dot[kKeys][kVectors];
+  V dot[kKeys][kHeadVectors];
 #pragma GCC unroll 4
   for (int k = 0; k < kKeys; ++k) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) dot[k][v] = hn::Zero(d);
+    for (int v = 0; v < kHeadVectors; ++v) dot[k][v] = hn::Zero(d);
   }
   const float* q = query.transposed + first_head;
   for (int64_t c = 0; c < query.head_dim; ++c, q += query.padded) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
+    for (int v = 0; v < kHeadVectors; ++v) {
       const V heads = hn::LoadU(d, q + v * kLanes);
 #pragma GCC unroll 4
       for (int k = 0; k < kKeys; ++k) dot[k][v] = hn::MulAdd(heads, hn::Set(d, keys[k][c]), dot[k][v]);
     }
   }
 #pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) {
+  for (int v = 0; v < kHeadVectors; ++v) {
     const V weight = hn::LoadU(d, query.weights + first_head + v * kLanes);
 #pragma GCC unroll 4
     for (int k = 0; k < kKeys; ++k) {
@@ -75,7 +76,7 @@ int64_t padded_heads(int64_t heads) {
 }
 
 int64_t score_scratch_target(int64_t head_count, int64_t head_dim) {
-  return padded_heads(head_count) * (head_dim + 1);
+  return padded_heads(head_count) * (head_dim + 1) + kKeys * head_dim;
 }
 
 void score_units_target(const ScoreJob& job, int64_t begin, int64_t end, int thread) {
@@ -83,7 +84,9 @@ void score_units_target(const ScoreJob& job, int64_t begin, int64_t end, int thr
   const int64_t padded = padded_heads(heads);
   float* scratch = job.thread_scratch + thread * score_scratch_target(heads, job.head_dim);
   float* weights = scratch + padded * job.head_dim;
+  float* unpacked = weights + padded;
   const Query query{scratch, weights, padded, job.head_dim};
+  const int64_t packed_bytes = index_key_bytes(RowFormat::kPacked, job.head_dim);
   int64_t prepared = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t i = unit / job.chunks;
@@ -106,7 +109,14 @@ void score_units_target(const ScoreJob& job, int64_t begin, int64_t end, int thr
     for (int32_t j = first; j < last; j += kKeys) {
       const float* keys[kKeys];
       for (int32_t k = 0; k < kKeys; ++k) {
-        keys[k] = job.keys + entry_address(*job.view, row, std::min(j + k, last - 1)) * job.head_dim;
+        const int64_t address = entry_address(*job.view, row, std::min(j + k, last - 1));
+        if (job.keys.packed()) {
+          keys[k] = unpacked + k * job.head_dim;
+          unpack_index_row(static_cast<const uint8_t*>(job.keys.data) + address * packed_bytes, job.head_dim,
+                           unpacked + k * job.head_dim);
+        } else {
+          keys[k] = job.keys.f32() + address * job.head_dim;
+        }
       }
       if (j + kKeys <= last) {
         score_keys(query, keys, job.official, scores + j);

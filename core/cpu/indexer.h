@@ -28,7 +28,7 @@ struct ScoreJob {
   Matrix q;        // [m, HI*cI]
   Matrix weights;  // [m, HI]
   float weight_scale;
-  const float* keys;
+  KeyRows keys;
   int64_t head_dim;
   const CompressedView* view;
   int64_t first_row;  // unit u is row first_row + u / chunks, entries [u % chunks * kScoreChunk, ...)

@@ -24,11 +24,10 @@ namespace ft::cpu::HWY_NAMESPACE {
 template <class Decode>
 class WeightRow {
  public:
-  WeightRow() = default;
-  WeightRow(const Weight& weight, int64_t output)
-      : data_(static_cast<const uint8_t*>(weight.data) + output * row_bytes(weight)),
-        scales_(Decode::scale_row(weight, output)),
-        whole_groups_(weight.cols / kGroup) {
+  HWY_INLINE void open(const Weight& weight, int64_t output) {
+    data_ = static_cast<const uint8_t*>(weight.data) + output * row_bytes(weight);
+    scales_ = Decode::scale_row(weight, output);
+    whole_groups_ = weight.cols / kGroup;
     const int64_t rest = weight.cols % kGroup * Decode::kGroupBytes / kGroup;
     if (rest == 0) return;
     std::memset(tail_, 0, sizeof tail_);
@@ -65,80 +64,88 @@ HWY_INLINE void add_block(const Sixteen& part, V factor, Sixteen& sum) {
   }
 }
 
-// --- few rows: each output's weights are read from end to end, one output after the other, as they lie ---
+// Outputs whose sums are formed side by side.
+constexpr int kPanelOutputs = 16;
 
-constexpr int kStreamedRows = 2;
-// Far enough that memory answers in time, and inside the next rows, which are next in memory.
-constexpr int64_t kStreamedAhead = 2048;
+// --- few rows: outputs go through a chunk of columns one after the other, their weights decoded into
+// registers; of one row a chunk is all columns, so that weights are read from end to end as they lie ---
 
+constexpr int kFewRows = kLanes == 16 ? 2 : 4;
+// Blocks of all rows together in a chunk: 32 KB, so that they stay in the first cache.
+constexpr int64_t kChunkRowBlocks = 64;
+// Bytes from what is read to what is fetched: memory answers in time, and what comes next is next in memory.
+constexpr int64_t kAhead = 2048;
+
+// Adds to the sums of one output what blocks [begin, end) give for kRows rows.
 template <class Decode, int kRows>
-FT_INNERMOST void sum_streamed(const LinearJob& job, const WeightRow<Decode>& row, const float* const* x,
-                               Sixteen (&sum)[kRows]) {
+FT_INNERMOST void add_chunk(const LinearJob& job, const WeightRow<Decode>& row, const float* const* x,
+                            int64_t begin, int64_t end, Sixteen* out) {
   const D d;
-#pragma GCC unroll 2
-  for (int r = 0; r < kRows; ++r) sum[r] = zero16();
-  const int64_t blocks = blocks_of(job.weight->cols);
-  const auto add_group = [&](int64_t group, const float* const* at, Sixteen(&part)[kRows]) HWY_ATTR {
+  Sixteen sum[kRows];
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) sum[r] = out[r];
+  const auto add_group = [&](int64_t group, int64_t column, Sixteen(&part)[kRows]) HWY_ATTR {
     V w[kVectors];
     row.decode(group, w);
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
         V& lanes = part[r].part[v % kParts];
-        lanes = hn::MulAdd(w[v], hn::LoadU(d, at[r] + v * kLanes), lanes);
+        lanes = hn::MulAdd(w[v], hn::LoadU(d, x[r] + column + v * kLanes), lanes);
       }
     }
   };
-  for (int64_t block = 0; block < blocks; ++block) {
+  for (int64_t block = begin; block < end; ++block) {
     Sixteen part[kRows];
-    const float* at[kRows];
-#pragma GCC unroll 2
-    for (int r = 0; r < kRows; ++r) {
-      part[r] = zero16();
-      at[r] = x[r] + block * job.x.floats.block_stride;
-    }
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) part[r] = zero16();
     const uint8_t* bytes = row.group(block * kBlockGroups);
 #pragma GCC unroll 8
     for (int line = 0; line < kBlockGroups * Decode::kGroupBytes; line += 64)
-      hwy::Prefetch(bytes + kStreamedAhead + line);
+      hwy::Prefetch(bytes + kAhead + line);
+    const int64_t column = block * job.x.floats.block_stride;
     const int64_t groups = groups_in_block(*job.weight, block);
     if (HWY_LIKELY(groups == kBlockGroups)) {
 #pragma GCC unroll 4
-      for (int g = 0; g < kBlockGroups; ++g) {
-        add_group(block * kBlockGroups + g, at, part);
-        for (int r = 0; r < kRows; ++r) at[r] += kGroup;
-      }
+      for (int g = 0; g < kBlockGroups; ++g) add_group(block * kBlockGroups + g, column + g * kGroup, part);
     } else {
-      for (int64_t g = 0; g < groups; ++g) {
-        add_group(block * kBlockGroups + g, at, part);
-        for (int r = 0; r < kRows; ++r) at[r] += kGroup;
-      }
+      for (int64_t g = 0; g < groups; ++g) add_group(block * kBlockGroups + g, column + g * kGroup, part);
     }
     const V factor = hn::Set(d, row.factor(block));
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) add_block<Decode::kScaled>(part[r], factor, sum[r]);
   }
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) out[r] = sum[r];
 }
 
 template <class Decode, int kRows>
-void run_streamed(const LinearJob& job, int64_t begin, int64_t end) {
-  for (int64_t t = begin; t < end; ++t) {
-    const Tile tile(job, t);
+void run_few(const LinearJob& job, int64_t begin, int64_t end) {
+  const int64_t blocks = blocks_of(job.weight->cols);
+  // In equal chunks.
+  const int64_t chunks = (blocks * kRows + kChunkRowBlocks - 1) / kChunkRowBlocks;
+  const int64_t chunk = (blocks + chunks - 1) / chunks;
+  while (begin < end) {
+    const Tile panel(job, begin, std::min(kPanelOutputs / kTileOutputs, end - begin));
     const float* x[kRows];
     for (int r = 0; r < kRows; ++r) {
-      x[r] = job.x.floats.from_row(job.source_row(r)).data +
-             tile.group * blocks_of(job.weight->cols) * job.x.floats.block_stride;
+      x[r] = job.x.floats.from_row(job.source_row(r)).data + panel.group * blocks * job.x.floats.block_stride;
     }
-    Sixteen sums[kRows][kTileOutputs];
-    for (int64_t o = 0; o < kTileOutputs; ++o) {
-      Sixteen sum[kRows];
-      for (int r = 0; r < kRows; ++r) sum[r] = zero16();
-      if (o < tile.count)
-        sum_streamed<Decode, kRows>(job, WeightRow<Decode>(*job.weight, tile.first + o), x, sum);
-      for (int r = 0; r < kRows; ++r) sums[r][o] = sum[r];
+    WeightRow<Decode> outputs[kPanelOutputs];
+    Sixteen sums[kPanelOutputs][kRows];
+    for (int64_t o = 0; o < panel.count; ++o) outputs[o].open(*job.weight, panel.first + o);
+    // Also behind the last output, up to a whole tile.
+    for (int64_t o = 0; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
+      std::fill_n(sums[o], kRows, zero16());
+    for (int64_t first = 0; first < blocks; first += chunk) {
+      for (int64_t o = 0; o < panel.count; ++o)
+        add_chunk<Decode, kRows>(job, outputs[o], x, first, std::min(blocks, first + chunk), sums[o]);
     }
-    for (int r = 0; r < kRows; ++r) store_tile(job, tile, r, sums[r]);
+    for (int64_t o = 0; o < panel.count; o += kTileOutputs, ++begin) {
+      for (int r = 0; r < kRows; ++r)
+        store_tile(job, Tile(job, begin), r, {sums[o][r], sums[o + 1][r], sums[o + 2][r], sums[o + 3][r]});
+    }
   }
 }
 
@@ -146,12 +153,11 @@ void run_streamed(const LinearJob& job, int64_t begin, int64_t end) {
 // block stays in the first cache while all outputs of the panel use it; weights are decoded once for all rows
 // ---
 
-constexpr int kPanelOutputs = 16;
 constexpr int kPanelRows = 16;
 
 // Rows and outputs that are multiplied together, so that their sums of a block stay in registers.
 constexpr int kRowsMost = kLanes == 16 ? 8 : 3;
-constexpr int kFewRows =
+constexpr int kRowsOfTile =
     kLanes == 16 ? 6 : 0;  // up to as many with all outputs of a tile, more with half of them
 
 // Keeps a value in a register: the compiler would rather load it again for every product, and there are more
@@ -207,7 +213,7 @@ FT_INNERMOST void multiply_block(const float* const* w, const float* const* x, i
 template <bool kScaled, int kRows>
 void multiply_tile(const float* const* w, const float* const* x, int64_t columns, const float* factor,
                    Sixteen* sums) {
-  if constexpr (kRows <= kFewRows) {
+  if constexpr (kRows <= kRowsOfTile) {
     multiply_block<kScaled, kRows, 4>(w, x, columns, factor, sums);
   } else {
     multiply_block<kScaled, kRows, 2>(w, x, columns, factor, sums);
@@ -230,8 +236,10 @@ void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t row
   const int64_t parts = (rows + kRowsMost - 1) / kRowsMost, part_rows = (rows + parts - 1) / parts;
   const int64_t row_bytes = WeightRow<Decode>::row_bytes(*job.weight);
   WeightRow<Decode> outputs[kPanelOutputs];
-  for (int64_t o = 0; o < panel.count; ++o) outputs[o] = WeightRow<Decode>(*job.weight, panel.first + o);
-  for (int64_t i = 0; i < kPanelOutputs * kPanelRows; ++i) sums[i] = zero16();
+  for (int64_t o = 0; o < panel.count; ++o) outputs[o].open(*job.weight, panel.first + o);
+  // Also behind the last output, up to a whole tile.
+  for (int64_t o = 0; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
+    std::fill_n(sums + o * kPanelRows, rows, zero16());
   const float* x[kPanelRows];
   for (int64_t r = 0; r < rows; ++r) {
     x[r] = job.x.floats.from_row(job.source_row(row + r)).data +
@@ -288,14 +296,13 @@ void run_panels(const LinearJob& job, int64_t begin, int64_t end) {
 
 template <class Decode>
 void run_tiles(const LinearJob& job, int64_t begin, int64_t end) {
-  switch (job.rows) {
-    case 1:
-      return run_streamed<Decode, 1>(job, begin, end);
-    case kStreamedRows:
-      return run_streamed<Decode, kStreamedRows>(job, begin, end);
-    default:
-      return run_panels<Decode>(job, begin, end);
+  if (job.rows == 1) return run_few<Decode, 1>(job, begin, end);
+  if (job.rows == 2) return run_few<Decode, 2>(job, begin, end);
+  if constexpr (kFewRows == 4) {
+    if (job.rows == 3) return run_few<Decode, 3>(job, begin, end);
+    if (job.rows == 4) return run_few<Decode, 4>(job, begin, end);
   }
+  run_panels<Decode>(job, begin, end);
 }
 
 void linear_tiles_target(const LinearJob& job, int64_t begin, int64_t end) {

@@ -129,14 +129,19 @@ class CodeRow {
     auto farthest = hn::Zero(d8);
     const int64_t groups = weight.cols / kGroup;
     int64_t g = 0;
-    for (; g + 16 <= groups; g += 16) {
-      const auto scales = hn::LoadU(d8, scales_ + g);
+    const auto far_from_first = [&](auto scales) HWY_ATTR {
       const auto first = hn::TableLookupBytes(scales, hn::Load(d8, kFirst));
       farthest = hn::Max(farthest, hn::Or(hn::SaturatedSub(scales, first), hn::SaturatedSub(first, scales)));
+    };
+    for (; g + 16 <= groups; g += 16) far_from_first(hn::LoadU(d8, scales_ + g));
+    if (g < groups) {
+      // Blocks that are missing, and what is missing of one, are zeros: at worst one more block counts as
+      // uneven.
+      alignas(16) uint8_t rest[16] = {};
+      std::copy(scales_ + g, scales_ + groups, rest);
+      far_from_first(hn::Load(d8, rest));
     }
     even_ = hn::AllTrue(d8, hn::Eq(hn::Min(farthest, hn::Set(d8, kScaleReach)), farthest));
-    for (; g < groups; g += kBlockGroups)
-      even_ = even_ && in_reach(scales_ + g, std::min<int64_t>(kBlockGroups, groups - g));
   }
 
   const uint8_t* bytes(int64_t block) const { return bytes_ + block * kBlockBytes; }
@@ -216,6 +221,9 @@ constexpr int kRowsMost = kLanes == 16 ? 8 : 4;
 // what the rows hold of it (24 KB) then stays in the first cache.
 constexpr int64_t kPanelOutputs = 16;
 constexpr int64_t kChunkRowBlocks = 96;
+// Up to so many of all rows of a call, all columns are one chunk: weights are then read from end to end as
+// they lie. (Of some of the rows, blocks lie further apart and share places in the cache.)
+constexpr int64_t kWholeRowBlocks = 128;
 // Bytes from what is read to what is fetched: memory answers in time, and what comes next is next in memory.
 constexpr int64_t kAhead = 2048;
 
@@ -252,12 +260,17 @@ void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t row
   static constexpr auto kAdd = adders(std::make_integer_sequence<int, kRowsMost>());
   const int64_t blocks = blocks_of(job.weight->cols);
   // In equal chunks.
-  const int64_t chunks = (blocks * rows + kChunkRowBlocks - 1) / kChunkRowBlocks;
+  const int64_t row_blocks = blocks * rows;
+  const int64_t chunks = rows == job.rows && row_blocks <= kWholeRowBlocks
+                             ? 1
+                             : (row_blocks + kChunkRowBlocks - 1) / kChunkRowBlocks;
   const int64_t chunk = (blocks + chunks - 1) / chunks;
   CodeRow outputs[kPanelOutputs];
   Sixteen sums[kPanelOutputs][kRowsMost];
   for (int64_t o = 0; o < panel.count; ++o) outputs[o] = CodeRow(*job.weight, panel.first + o);
-  for (int64_t o = 0; o < kPanelOutputs; ++o) std::fill_n(sums[o], rows, zero16());
+  // Also behind the last output, up to a whole tile.
+  for (int64_t o = 0; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
+    std::fill_n(sums[o], rows, zero16());
   int64_t places[kRowsMost];
   for (int64_t r = 0; r < rows; ++r) places[r] = job.source_row(row + r);
   for (int64_t begin = 0; begin < blocks; begin += chunk) {

@@ -6,6 +6,9 @@
 #include "hwy/foreach_target.h"
 // clang-format on
 
+#include <vector>
+
+#include "core/cpu/cache_rows-inl.h"
 #include "core/cpu/lanes-inl.h"
 #include "hwy/highway.h"
 
@@ -68,10 +71,34 @@ HWY_INLINE void finish_kv_row(const float* x, Vector norm, const float* angles, 
   if (official) quantize_row<E4m3>(out, plain, 64, out);
 }
 
+// Row `index` of `rows` gets what `fill` writes to a float32 row of `head_dim` columns.
+template <class Fill>
+HWY_INLINE void write_row(const CacheRows& rows, int64_t index, int64_t head_dim, int64_t rope_dim,
+                          bool is_index_key, std::vector<float>& row, const Fill& fill) {
+  if (!rows.packed()) return fill(rows.f32() + index * head_dim);
+  row.resize(static_cast<size_t>(head_dim));
+  fill(row.data());
+  auto* packed = static_cast<uint8_t*>(rows.data);
+  if (is_index_key) {
+    pack_index_key(row.data(), head_dim, packed + index * index_key_bytes(rows.format, head_dim));
+  } else {
+    pack_key_row(row.data(), head_dim, rope_dim, packed + index * key_bytes(rows.format, head_dim, rope_dim));
+  }
+}
+
+// Where packed rows are made before they are packed. Of the thread, so that ops do not allocate.
+std::vector<float>& row_of_thread() {
+  thread_local std::vector<float> row;
+  return row;
+}
+
 void store_kv_rows_target(const StoreKvJob& job, int64_t begin, int64_t end) {
+  const int64_t rope_dim = job.rotations.rope_dim;
   for (int64_t r = begin; r < end; ++r) {
-    finish_kv_row(job.x.row(r), job.norm, angles_of(job.rotations, r), job.rotations.rope_dim, job.eps,
-                  job.official, job.raw + job.dst[r] * job.x.cols);
+    write_row(job.raw, job.dst[r], job.x.cols, rope_dim, false, row_of_thread(), [&](float* out) {
+      finish_kv_row(job.x.row(r), job.norm, angles_of(job.rotations, r), rope_dim, job.eps, job.official,
+                    out);
+    });
   }
 }
 
@@ -100,26 +127,29 @@ HWY_INLINE V pool_channels(const CompressJob& job, const int32_t* sources, int64
   return hn::Div(sum, total);
 }
 
-void compress_entries_target(const CompressJob& job, int64_t begin, int64_t end) {
+HWY_INLINE void compress_entry(const CompressJob& job, int64_t i, float* out) {
   const D d;
   const int count = pooled_blocks(job.ratio) * job.ratio;
+  const int64_t rope_dim = job.rotations.rope_dim;
+  for (int64_t c = 0; c < job.head_dim; c += kLanes) {
+    const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, job.head_dim - c)));
+    hn::BlendedStore(round_if(d, pool_channels(job, job.sources + i * count, c, mask), job.official), mask, d,
+                     out + c);
+  }
+  if (job.is_index_key) {
+    rms_norm_row(out, job.norm.data, job.head_dim, job.eps, job.official, out);
+    rotate_pairs(out + job.head_dim - rope_dim, angles_of(job.rotations, i), rope_dim, 1.0f, job.official);
+    hadamard_row(out, job.head_dim, job.official);
+    if (job.official) quantize_row<E2m1>(out, job.head_dim, 32, out);
+  } else {
+    finish_kv_row(out, job.norm, angles_of(job.rotations, i), rope_dim, job.eps, job.official, out);
+  }
+}
+
+void compress_entries_target(const CompressJob& job, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
-    float* out = job.out + job.dst[i] * job.head_dim;
-    for (int64_t c = 0; c < job.head_dim; c += kLanes) {
-      const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, job.head_dim - c)));
-      hn::BlendedStore(round_if(d, pool_channels(job, job.sources + i * count, c, mask), job.official), mask,
-                       d, out + c);
-    }
-    if (job.is_index_key) {
-      const int64_t rope_dim = job.rotations.rope_dim;
-      rms_norm_row(out, job.norm.data, job.head_dim, job.eps, job.official, out);
-      rotate_pairs(out + job.head_dim - rope_dim, angles_of(job.rotations, i), rope_dim, 1.0f, job.official);
-      hadamard_row(out, job.head_dim, job.official);
-      if (job.official) quantize_row<E2m1>(out, job.head_dim, 32, out);
-    } else {
-      finish_kv_row(out, job.norm, angles_of(job.rotations, i), job.rotations.rope_dim, job.eps, job.official,
-                    out);
-    }
+    write_row(job.out, job.dst[i], job.head_dim, job.rotations.rope_dim, job.is_index_key, row_of_thread(),
+              [&](float* out) { compress_entry(job, i, out); });
   }
 }
 

@@ -21,7 +21,7 @@ struct StoreKvJob {
   Matrix x;
   Vector norm;
   Rotations rotations;
-  float* raw;
+  CacheRows raw;
   const int32_t* dst;
   float eps;
   bool official;
@@ -36,7 +36,7 @@ struct CompressJob {
   Vector norm;
   Rotations rotations;
   bool is_index_key;
-  float* out;
+  CacheRows out;
   const int32_t* dst;
   float eps;
   bool official;

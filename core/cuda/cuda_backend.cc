@@ -273,8 +273,8 @@ void CudaBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotat
   ft::cuda::query_norm_rope(queue_, official(), q, head_dim, rms_norm_eps_, table_of(rotations));
 }
 
-void CudaBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) {
-  ft::cuda::store_kv(queue_, official(), x, norm.data, rms_norm_eps_, table_of(rotations), raw, dst);
+void CudaBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) {
+  ft::cuda::store_kv(queue_, official(), x, norm.data, rms_norm_eps_, table_of(rotations), raw.f32(), dst);
 }
 
 void CudaBackend::do_attend(const AttentionArgs& args) {
@@ -282,10 +282,10 @@ void CudaBackend::do_attend(const AttentionArgs& args) {
   AttendArgs call;
   call.q = args.q;
   call.out = args.out;
-  call.raw = args.raw;
+  call.raw = args.raw.f32();
   call.window = args.window;
   call.window_width = args.window_width;
-  call.compressed = args.compressed;
+  call.compressed = args.compressed.f32();
   call.selected = args.selected;
   call.selected_width = args.selected != nullptr ? args.selected_width : 0;
   call.has_view = args.all_visible != nullptr;
@@ -314,23 +314,23 @@ void CudaBackend::do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const
 
 void CudaBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
                               int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
-                              float* out, const int32_t* dst) {
+                              CacheRows out, const int32_t* dst) {
   ft::cuda::compress(queue_, official(), state, sources, count, ratio, head_dim, norm.data, rms_norm_eps_,
-                     table_of(rotations), is_index_key, out, dst);
+                     table_of(rotations), is_index_key, out.f32(), dst);
 }
 
 void CudaBackend::do_index_query(Matrix q, int64_t head_dim, Rotations rotations) {
   ft::cuda::index_query(queue_, official(), q, head_dim, table_of(rotations));
 }
 
-void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
+void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys,
                                   int64_t head_dim, const CompressedView& view, int top_k, int32_t* selected,
                                   Matrix* scores) {
   IndexSelectArgs args;
   args.q = q;
   args.weights = weights;
   args.weight_scale = weight_scale;
-  args.keys = keys;
+  args.keys = keys.f32();
   args.head_dim = static_cast<int32_t>(head_dim);
   args.view = view_of(view);
   args.visible_max = view.visible_max;

@@ -50,14 +50,14 @@ class CudaBackend final : public Backend {
   void do_linear(const LinearCall& call) override;
   void do_linears(std::span<const LinearCall> calls) override;
   void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw, const int32_t* dst) override;
+  void do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) override;
   void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
                                 float* state, const int32_t* dst) override;
   void do_compress(const float* state, const int32_t* sources, int64_t count, int ratio, int64_t head_dim,
-                   Vector norm, Rotations rotations, bool is_index_key, float* out,
+                   Vector norm, Rotations rotations, bool is_index_key, CacheRows out,
                    const int32_t* dst) override;
   void do_index_query(Matrix q, int64_t head_dim, Rotations rotations) override;
-  void do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys, int64_t head_dim,
+  void do_index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys, int64_t head_dim,
                        const CompressedView& view, int top_k, int32_t* selected, Matrix* scores) override;
   void do_attend(const AttentionArgs& args) override;
   void do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,

@@ -17,15 +17,17 @@ std::vector<const float*> keys_of_row(const AttentionArgs& args, int64_t row) {
   const auto append = [&](const float* rows, int32_t address) {
     if (address >= 0) keys.push_back(rows + address * args.head_dim);
   };
-  for (int32_t i = 0; i < args.window_width; ++i) append(args.raw, args.window[row * args.window_width + i]);
+  for (int32_t i = 0; i < args.window_width; ++i)
+    append(args.raw.f32(), args.window[row * args.window_width + i]);
   if (args.selected != nullptr) {
     for (int32_t i = 0; i < args.selected_width; ++i) {
-      append(args.compressed, args.selected[row * args.selected_width + i]);
+      append(args.compressed.f32(), args.selected[row * args.selected_width + i]);
     }
   }
   if (args.all_visible != nullptr) {
     const int32_t visible = visible_entries(*args.all_visible, row);
-    for (int32_t j = 0; j < visible; ++j) append(args.compressed, entry_address(*args.all_visible, row, j));
+    for (int32_t j = 0; j < visible; ++j)
+      append(args.compressed.f32(), entry_address(*args.all_visible, row, j));
   }
   return keys;
 }
@@ -63,11 +65,11 @@ void ReferenceBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations 
   }
 }
 
-void ReferenceBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, float* raw,
+void ReferenceBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw,
                                    const int32_t* dst) {
   const int64_t plain = x.cols - rotations.rope_dim;
   for (int64_t r = 0; r < x.rows; ++r) {
-    float* key = raw + dst[r] * x.cols;
+    float* key = raw.f32() + dst[r] * x.cols;
     rms_norm_row(x.row(r), norm, key);
     rotate(key + plain, rotations.data + r * rotations.rope_dim, rotations.rope_dim, false);
     if (official()) q8sim(key, plain);

@@ -30,14 +30,14 @@ void ReferenceBackend::hadamard_row(float* x, int64_t count) const {
 
 void ReferenceBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
                                    int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
-                                   float* out, const int32_t* dst) {
+                                   CacheRows out, const int32_t* dst) {
   const int blocks = pooled_blocks(ratio);
   const int64_t width = blocks * head_dim;
   const int source_count = blocks * ratio;
   const int64_t plain = head_dim - rotations.rope_dim;
   for (int64_t entry = 0; entry < count; ++entry) {
     const int32_t* addresses = sources + entry * source_count;
-    float* e = out + dst[entry] * head_dim;
+    float* e = out.f32() + dst[entry] * head_dim;
     for (int64_t i = 0; i < head_dim; ++i) {
       // Of a CSA row the lower half of the columns belongs to the next block,
       // so the first `ratio` sources use it.

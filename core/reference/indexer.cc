@@ -21,7 +21,7 @@ void ReferenceBackend::do_index_query(Matrix q, int64_t head_dim, Rotations rota
   }
 }
 
-void ReferenceBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, const float* keys,
+void ReferenceBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys,
                                        int64_t head_dim, const CompressedView& view, int top_k,
                                        int32_t* selected, Matrix* scores) {
   const int64_t head_count = weights.cols;
@@ -34,7 +34,7 @@ void ReferenceBackend::do_index_select(Matrix q, Matrix weights, float weight_sc
     if (visible > top_k || scores != nullptr) {
       row_scores.resize(static_cast<size_t>(visible));
       for (int32_t j = 0; j < visible; ++j) {
-        const float* key = keys + entry_address(view, r, j) * head_dim;
+        const float* key = keys.f32() + entry_address(view, r, j) * head_dim;
         double sum = 0.0;
         for (int64_t h = 0; h < head_count; ++h) {
           const float product = std::max(rb(dot(q.row(r) + h * head_dim, key, head_dim)), 0.0f);

@@ -78,7 +78,7 @@ TEST(KvFootprint, IsWhatTheCacheAllocates) {
     for (const CacheLimits& limits : {limits_of(1, 8, 100, 0), limits_of(3, 64, 1000, 1000),
                                       limits_of(2, 32, 512, 1024), limits_of(4, 16, 256, 5001)}) {
       const KvCache cache(*backend, *config, ratios, limits);
-      const KvCache::Footprint footprint = KvCache::footprint(*config, ratios, limits);
+      const KvCache::Footprint footprint = KvCache::footprint(*config, ratios, limits, RowFormat::kF32);
       const int64_t tokens = std::max(limits.total_tokens, limits.context);
       EXPECT_EQ(cache.bytes(), footprint.fixed_bytes +
                                    (tokens + kPageTokens - 1) / kPageTokens * footprint.bytes_per_page_tokens)
@@ -91,7 +91,7 @@ TEST(KvFootprint, IsTheSumOfTheTensors) {
   const ModelConfig flash = config_of("flash");
   const std::vector<int> ratios = {0, 4, 128, 4};
   const CacheLimits limits = limits_of(2, 10, 1000, 0);
-  const KvCache::Footprint footprint = KvCache::footprint(flash, ratios, limits);
+  const KvCache::Footprint footprint = KvCache::footprint(flash, ratios, limits, RowFormat::kF32);
   const int64_t csa_page = 32 * (512 + 128) * 4;
   const int64_t hca_page = 512 * 4;
   EXPECT_EQ(footprint.bytes_per_page_tokens, 2 * csa_page + hca_page);
@@ -101,7 +101,8 @@ TEST(KvFootprint, IsTheSumOfTheTensors) {
       (2 * (2 * 4 - 1 + 128) + staged) * 4 * (512 + 128) * 4 + 2 * csa_page + staged * (512 + 128) * 4;
   const int64_t hca = (2 * (128 - 1 + 128) + staged) * 2 * 512 * 4 + 2 * hca_page + staged * 512 * 4;
   EXPECT_EQ(footprint.fixed_bytes, 4 * window + 2 * csa + hca);
-  EXPECT_EQ(KvCache::footprint(flash, std::vector<int>{0, 0}, limits).bytes_per_page_tokens, 0);
+  EXPECT_EQ(KvCache::footprint(flash, std::vector<int>{0, 0}, limits, RowFormat::kF32).bytes_per_page_tokens,
+            0);
 }
 
 TEST(KvFootprint, IsEnoughForRatiosThatDoNotDivideAPage) {
@@ -110,7 +111,7 @@ TEST(KvFootprint, IsEnoughForRatiosThatDoNotDivideAPage) {
   const std::vector<int> ratios = {3, 256};
   for (int64_t tokens : {100, 1000, 1280, 5001}) {
     const CacheLimits limits = limits_of(2, 8, 100, tokens);
-    const KvCache::Footprint footprint = KvCache::footprint(nano, ratios, limits);
+    const KvCache::Footprint footprint = KvCache::footprint(nano, ratios, limits, RowFormat::kF32);
     EXPECT_LE(
         KvCache(*backend, nano, ratios, limits).bytes(),
         footprint.fixed_bytes + (tokens + kPageTokens - 1) / kPageTokens * footprint.bytes_per_page_tokens);

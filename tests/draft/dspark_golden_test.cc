@@ -74,9 +74,9 @@ class DsparkGolden : public ::testing::TestWithParam<const char*> {
       for (int64_t position = std::max<int64_t>(0, length - window); position < length; ++position) {
         const int64_t row = context * ring_rows + position % ring_rows;
         const auto width = static_cast<size_t>(config.head_dim);
-        const std::vector<float> got =
-            downloaded(*loaded_.backend,
-                       Matrix(network_.cache().layer(stage).raw + row * config.head_dim, 1, config.head_dim));
+        const std::vector<float> got = downloaded(
+            *loaded_.backend,
+            Matrix(network_.cache().layer(stage).raw.f32() + row * config.head_dim, 1, config.head_dim));
         EXPECT_LE(
             worst_difference(got, want.subspan(static_cast<size_t>(position % window) * width, width), 1e-5),
             kIntermediate)
