@@ -192,7 +192,8 @@ TEST_P(DrafterSnapshot, SaysHowMuchItHolds) {
       (dspark ? config.auxiliary_cols() : config.hc_mult * config.hidden_size) * 4 + 4;  // and its token
   EXPECT_EQ(save(growing).draft->bytes(), window * feature_row) << "of a draft that was never asked";
   harness_.opinion(growing);
-  const int64_t keys = window * config.head_dim * 4;
+  const RowFormat format = harness_.loaded.backend->cache_format();
+  const int64_t keys = window * key_bytes(format, config.head_dim, config.qk_rope_head_dim);
   EXPECT_EQ(save(growing).draft->bytes(), dspark ? config.dspark.stage_count * keys : keys + feature_row);
 }
 
