@@ -1,4 +1,4 @@
-# Finds CUDA 13 and NCCL, or does without. Sets FT_HAVE_CUDA.
+# Finds CUDA 13, or does without. Sets FT_HAVE_CUDA.
 # include() this from the root after project(): enable_language works at directory scope only.
 set(FT_CUDA AUTO CACHE STRING "AUTO, ON or OFF")
 set(FT_HAVE_CUDA OFF)
@@ -21,13 +21,12 @@ if(NOT FT_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_FLAGS "${CMAKE_CUDA_FLAGS} --expt-relaxed-constexpr -lineinfo")
     find_package(CUDAToolkit 13.0)
-    find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
-    if(CUDAToolkit_FOUND AND NCCL_LIBRARY)
+    if(CUDAToolkit_FOUND)
       set(FT_HAVE_CUDA ON)
     endif()
   endif()
   if(FT_CUDA STREQUAL "ON" AND NOT FT_HAVE_CUDA)
-    message(FATAL_ERROR "FT_CUDA=ON but CUDA 13 or NCCL was not found")
+    message(FATAL_ERROR "FT_CUDA=ON but CUDA 13 was not found")
   endif()
 endif()
 message(STATUS "CUDA backend: ${FT_HAVE_CUDA}")
