@@ -67,6 +67,9 @@ double mean_acceptance_length(const scheduler::RequestReport& report) {
 }
 
 std::string speculation_json(const scheduler::RequestReport& report, int draft_rows) {
+  // Both lists by position are as long, so that a reader can divide one by the other.
+  const std::span<const int64_t> drafted = trimmed(report.drafted_at_depth);
+  const auto accepted = std::span(report.accepted_at_depth).first(drafted.size());
   return fmt::format(
       R"({{"mean_acceptance_length":{:.6g},"draft_acceptance_rate":{:.6g},"acceptance_histogram":[{}],)"
       R"("num_spec_steps":{},"num_accepted_draft_tokens":{},"num_draft_tokens":{},"num_spec_tokens":{},)"
@@ -75,8 +78,8 @@ std::string speculation_json(const scheduler::RequestReport& report, int draft_r
       R"("queue_ms":{:.3f},"prefill_ms":{:.3f},"draft_ms":{:.3f},"verify_ms":{:.3f},"commit_ms":{:.3f}}})",
       mean_acceptance_length(report), ratio(report.accepted, report.drafted),
       fmt::join(trimmed(report.accepted_histogram), ","), report.steps, report.accepted, report.drafted,
-      draft_rows, report.drafter, report.drafted_at_depth[0], report.forced,
-      fmt::join(trimmed(report.drafted_at_depth), ","), fmt::join(trimmed(report.accepted_at_depth), ","),
+      draft_rows, report.drafter, report.drafted_at_depth[0], report.forced, fmt::join(drafted, ","),
+      fmt::join(accepted, ","),
       fallback_list(report, "\""), report.preemptions, report.queue_ms, report.prefill_ms, report.draft_ms,
       report.verify_ms, report.commit_ms);
 }

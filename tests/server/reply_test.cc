@@ -125,7 +125,7 @@ class ReplyTest : public ::testing::Test {
     report.drafted = 12;
     report.accepted = 6;
     report.accepted_histogram = {1, 1, 1, 1};
-    report.drafted_at_depth = {4, 4, 4};
+    report.drafted_at_depth = {4, 4, 4, 1};
     report.accepted_at_depth = {3, 2, 1};
     report.fallbacks = {0, 3, 2, 1};
     report.preemptions = 2;
@@ -255,7 +255,8 @@ TEST_F(ReplyTest, SendsUsageAndSpeculationWhenAsked) {
   EXPECT_EQ(report["num_draft_tokens"], 12);
   EXPECT_EQ(report["num_spec_tokens"], 7);
   EXPECT_EQ(report["num_drafts"], 4);
-  EXPECT_EQ(report["accepted_per_position"], json::parse("[3,2,1]"));
+  EXPECT_EQ(report["drafted_per_position"], json::parse("[4,4,4,1]"));
+  EXPECT_EQ(report["accepted_per_position"], json::parse("[3,2,1,0]"));
   EXPECT_EQ(report["fallbacks"], json::parse(R"({"disabled":0,"not_worth":3,"no_draft":2,"no_room":1})"));
   EXPECT_EQ(report["num_preemptions"], 2);
   EXPECT_EQ(report["drafter"], "dspark");

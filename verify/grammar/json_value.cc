@@ -14,12 +14,12 @@ using Kind = JsonValue::Kind;
 class Reader final : public nlohmann::json_sax<json> {
  public:
   bool null() override { return put({}) != nullptr; }
-  bool boolean(bool value) override { return put({Kind::kBoolean, value, {}, {}, {}}) != nullptr; }
+  bool boolean(bool value) override { return put({Kind::kBoolean, value, {}}) != nullptr; }
   bool number_integer(number_integer_t value) override { return number(fmt::format("{}", value)); }
   bool number_unsigned(number_unsigned_t value) override { return number(fmt::format("{}", value)); }
   bool number_float(number_float_t, const string_t& text) override { return number(text); }
   bool string(string_t& text) override {
-    return put({Kind::kString, false, std::move(text), {}, {}}) != nullptr;
+    return put({Kind::kString, false, std::move(text)}) != nullptr;
   }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(Kind::kObject); }
@@ -50,7 +50,7 @@ class Reader final : public nlohmann::json_sax<json> {
     return false;
   }
 
-  bool number(std::string text) { return put({Kind::kNumber, false, std::move(text), {}, {}}) != nullptr; }
+  bool number(std::string text) { return put({Kind::kNumber, false, std::move(text)}) != nullptr; }
 
   // The place of the value within what is open; null over the bound.
   JsonValue* put(JsonValue value) {
@@ -70,7 +70,7 @@ class Reader final : public nlohmann::json_sax<json> {
   // Nothing is added to a value's parent while it is open, so pointers to open values stay valid.
   bool open(Kind kind) {
     if (open_.size() >= kMaxJsonDepth) return too_large("nesting of JSON values", kMaxJsonDepth);
-    JsonValue* place = put({kind, false, {}, {}, {}});
+    JsonValue* place = put({kind, false, {}});
     if (place == nullptr) return false;
     open_.push_back(place);
     keys_.emplace_back();
@@ -90,6 +90,15 @@ class Reader final : public nlohmann::json_sax<json> {
 };
 
 }  // namespace
+
+JsonValue::JsonValue() = default;
+JsonValue::JsonValue(Kind kind_, bool boolean_, std::string text_)
+    : kind(kind_), boolean(boolean_), text(std::move(text_)) {}
+JsonValue::~JsonValue() = default;
+JsonValue::JsonValue(const JsonValue& other) = default;
+JsonValue::JsonValue(JsonValue&& other) noexcept = default;
+JsonValue& JsonValue::operator=(const JsonValue& other) = default;
+JsonValue& JsonValue::operator=(JsonValue&& other) noexcept = default;
 
 const JsonValue* JsonValue::find(std::string_view name) const {
   for (const Member& member : members)

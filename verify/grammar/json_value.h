@@ -25,6 +25,15 @@ struct JsonValue {
   std::vector<JsonValue> items;
   std::vector<Member> members;
 
+  // Defined where Member is complete: clang refuses members that a compiler makes here, inside the class.
+  JsonValue();
+  JsonValue(Kind kind_, bool boolean_, std::string text_);
+  ~JsonValue();
+  JsonValue(const JsonValue& other);
+  JsonValue(JsonValue&& other) noexcept;
+  JsonValue& operator=(const JsonValue& other);
+  JsonValue& operator=(JsonValue&& other) noexcept;
+
   bool is(Kind wanted) const { return kind == wanted; }
   const JsonValue* find(std::string_view name) const;  // null where there is none
 };
