@@ -86,9 +86,16 @@ void add_simulate(CLI::App& app, Run& run, const std::vector<std::string>& words
   command->add_option(
       "--stated", options->stated,
       "V4-Flash on the hardware of the presets, 8 devices a replica: plain, mtp, dspark or tree");
-  command->add_option(
-      "--recorded", options->recorded,
-      "a result of accept: acceptance is drawn from one of its cells, steps cost what they did in all");
+  command->add_option("--recorded", options->recorded,
+                      "results of accept: acceptance is drawn from one of their cells, steps cost what they "
+                      "did in all; record "
+                      "one request at a time and as many as the server takes");
+  command
+      ->add_option(
+          "--overhead-ms", options->overhead_ms,
+          "a server's time between two steps beyond what was recorded, for handing tokens to clients")
+      ->check(within(0.0, 1000.0))
+      ->capture_default_str();
   command->add_option("--cell", options->cell, "the first cell that drafts whose name contains this");
   command->add_option("--replicas", options->replicas, "that share the requests")
       ->check(within(1, 100'000))

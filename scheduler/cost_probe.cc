@@ -140,7 +140,9 @@ void measure_costs(Model& model, draft::Drafter& drafter, ExpertUsage& experts, 
     }
     if (seconds_since(begin) > kBudgetSeconds) break;
   }
-  const auto [trained, most] = drafter.model_depth();
+  const draft::ModelDepth depths = drafter.model_depth();
+  const int trained = depths.trained;
+  const int most = depths.most;
   if (most == 0) return;
   for (int32_t requests = 1; requests <= std::min(kRequestsMax, limits.sequences); requests *= 2) {
     while (probe.sequences() < static_cast<size_t>(requests))

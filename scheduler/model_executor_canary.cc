@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <ranges>
+#include <vector>
 
 #include "scheduler/model_executor.h"
 
@@ -13,8 +13,12 @@ namespace {
 // Everything that is needed to run the step again.
 std::string mismatch_report(const ExecutorInfo& info, const StepBatch& batch, const StepRequest& request,
                             const verify::Verified& verified, const Canary::Outcome& outcome) {
-  const auto tokens = request.tree->nodes | std::views::transform(&verify::TokenTree::Node::token);
-  const auto parents = request.tree->nodes | std::views::transform(&verify::TokenTree::Node::parent);
+  std::vector<int32_t> tokens;
+  std::vector<int32_t> parents;
+  for (const verify::TokenTree::Node& node : request.tree->nodes) {
+    tokens.push_back(node.token);
+    parents.push_back(node.parent);
+  }
   return fmt::format(
       "canary: request {}: {} of {} rows differ alone from what was verified: {}; machine {}; model {}; "
       "rows of the step {}; committed from {}; seed {}, temperature {}; tokens [{}], emitted [{}]; "

@@ -15,7 +15,8 @@ struct ServerKind {
   bool is_sglang() const { return owned_by == "sglang"; }
 };
 
-// Asks GET /models. `wanted`: the model's name; "" = the first that is listed. kUnavailable, naming the
+// Asks GET /models, for up to a minute while the answer is 503, as that of a server that loads its model.
+// `wanted`: the model's name; "" = the first that is listed. kUnavailable, naming the
 // address, where nothing answers as such a server does; kInvalidArgument, with the names there are, where
 // `wanted` is none of them.
 Result<ServerKind> ask_server(const std::string& address, const std::string& wanted,

@@ -1,6 +1,7 @@
 #include "eval/simulate/command.h"
 
 #include <algorithm>
+#include <iterator>
 #include <random>
 
 #include "eval/load/arrivals.h"
@@ -56,18 +57,29 @@ Result<Deployment> stated_deployment(const SimulateOptions& options) {
 }
 
 Result<Deployment> recorded_deployment(const SimulateOptions& options) {
-  const auto result = read_result(options.recorded);
-  if (!result) return tl::make_unexpected(result.error());
-  const auto runs = recorded_runs(*result, options.recorded);
-  if (!runs) return tl::make_unexpected(runs.error());
-  const auto cell = chosen_cell(*runs, options.cell);
+  std::vector<CellRun> runs;
+  std::string fingerprint;
+  for (const std::string& path : options.recorded) {
+    const auto result = read_result(path);
+    if (!result) return tl::make_unexpected(result.error());
+    auto more = recorded_runs(*result, path);
+    if (!more) return tl::make_unexpected(more.error());
+    const std::string model = result->model.value("fingerprint", "recorded");
+    if (!fingerprint.empty() && model != fingerprint)
+      return fail(ErrorCode::kInvalidArgument, "{}: of the model {}, but {} is of {}", path, model,
+                  options.recorded.front(), fingerprint);
+    fingerprint = model;
+    std::ranges::move(*more, std::back_inserter(runs));
+  }
+  const auto cell = chosen_cell(runs, options.cell);
   if (!cell) return tl::make_unexpected(cell.error());
   auto acceptance = AcceptanceSource::of_run(**cell);
   if (!acceptance) return tl::make_unexpected(acceptance.error());
-  auto costs = StepCosts::of_runs(*runs);
+  auto costs = StepCosts::of_runs(runs);
   if (!costs) return tl::make_unexpected(costs.error());
+  costs->add_overhead(1e-3 * options.overhead_ms);
   VirtualModel model;
-  model.name = result->model.value("fingerprint", "recorded");
+  model.name = fingerprint;
   model.depth = {acceptance->depth_max(), acceptance->depth_max()};
   ReplicaOptions replica;
   replica.requests_max = options.requests_max;
@@ -141,6 +153,7 @@ Json configuration_json(const SimulateOptions& options) {
   return {{"stated", options.stated.empty() ? Json() : inputs_json({})},
           {"stated_arm", options.stated},
           {"recorded", options.recorded},
+          {"overhead_ms", options.overhead_ms},
           {"cell", options.cell},
           {"replicas", options.replicas},
           {"requests_max", options.requests_max},

@@ -15,9 +15,11 @@ struct SimulateOptions {
 
   // V4-Flash on the stated hardware of the presets: "plain", "mtp", "dspark" or "tree". Or, where this is "":
   std::string stated;
-  // A result of `accept` on the machine that is simulated: acceptance is drawn from one of its cells, steps
+  // Results of `accept` on the machine that is simulated: acceptance is drawn from one of their cells, steps
   // cost what they cost in all of them.
-  std::string recorded;
+  std::vector<std::string> recorded;
+  // Time between two steps beyond what was recorded: a server hands tokens to clients, which accept does not.
+  double overhead_ms = 0.0;
   std::string cell;  // the first one whose name contains this
   int32_t replicas = 1;
   int32_t requests_max = 8;               // that a replica decodes at the same time

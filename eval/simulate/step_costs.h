@@ -52,6 +52,7 @@ class StepCosts {
   double draft_seconds(double requests) const;
   // Between two steps: planning, sampling's bookkeeping, handing tokens out.
   double overhead_seconds() const { return overhead_; }
+  void add_overhead(double seconds) { overhead_ += seconds; }
   double expert_seconds() const { return expert_; }
 
  private:

@@ -18,9 +18,13 @@ namespace ft::eval {
 
 class CannedServer {
  public:
-  // After reading a request it sends the pieces, `pause` apart, and closes.
-  CannedServer(std::vector<std::string> pieces, std::chrono::milliseconds pause)
-      : pieces_(std::move(pieces)), pause_(pause), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+  // After reading a request it sends the pieces, `pause` apart, and closes. The first `loading` ones are answered
+  // with 503.
+  CannedServer(std::vector<std::string> pieces, std::chrono::milliseconds pause, int loading = 0)
+      : pieces_(std::move(pieces)),
+        pause_(pause),
+        loading_(loading),
+        listener_(socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -44,22 +48,26 @@ class CannedServer {
  private:
   void serve() {
     for (int connection; (connection = accept(listener_, nullptr, nullptr)) >= 0;) {
-      ++accepted_;
-      connections_.emplace_back([this, connection] { answer(connection); });
+      const bool loads = accepted_++ < loading_;
+      connections_.emplace_back(
+          [this, connection, loads] { answer(connection, loads ? kLoading : pieces_); });
     }
   }
-  void answer(int connection) const {
+  void answer(int connection, const std::vector<std::string>& pieces) const {
     char buffer[8192];
     if (recv(connection, buffer, sizeof buffer, 0) > 0)
-      for (const std::string& piece : pieces_) {
+      for (const std::string& piece : pieces) {
         if (send(connection, piece.data(), piece.size(), MSG_NOSIGNAL) < 0) break;
         std::this_thread::sleep_for(pause_);
       }
     close(connection);
   }
 
+  const std::vector<std::string> kLoading = {
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 7\r\n\r\nloading"};
   std::vector<std::string> pieces_;
   std::chrono::milliseconds pause_;
+  int loading_;
   int listener_;
   int port_ = 0;
   std::atomic<int> accepted_{0};

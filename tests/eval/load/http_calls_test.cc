@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "eval/load/server_kind.h"
 #include "tests/eval/load/canned_server.h"
 
 namespace ft::eval {
@@ -73,6 +74,18 @@ TEST(HttpCalls, NameWhatWentWrong) {
     nobody = gone.url();
   }
   EXPECT_EQ(call(nobody, {0.0})[0].error, CallError::kConnect);
+}
+
+TEST(AskServer, WaitsWhileAModelLoads) {
+  const std::string body = R"({"data":[{"id":"nano","owned_by":"foretoken"}]})";
+  const CannedServer server(
+      {"HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body},
+      milliseconds(0), 2);
+  const auto kind = ask_server(server.url(), "", {});
+  ASSERT_TRUE(kind) << kind.error().message;
+  EXPECT_EQ(kind->model, "nano");
+  EXPECT_TRUE(kind->is_ours());
+  EXPECT_EQ(server.accepted(), 3);
 }
 
 }  // namespace
