@@ -79,9 +79,8 @@ std::string speculation_json(const scheduler::RequestReport& report, int draft_r
       mean_acceptance_length(report), ratio(report.accepted, report.drafted),
       fmt::join(trimmed(report.accepted_histogram), ","), report.steps, report.accepted, report.drafted,
       draft_rows, report.drafter, report.drafted_at_depth[0], report.forced, fmt::join(drafted, ","),
-      fmt::join(accepted, ","),
-      fallback_list(report, "\""), report.preemptions, report.queue_ms, report.prefill_ms, report.draft_ms,
-      report.verify_ms, report.commit_ms);
+      fmt::join(accepted, ","), fallback_list(report, "\""), report.preemptions, report.queue_ms,
+      report.prefill_ms, report.draft_ms, report.verify_ms, report.commit_ms);
 }
 
 std::string speculation_words(const scheduler::RequestReport& report) {
