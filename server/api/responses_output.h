@@ -51,8 +51,10 @@ class ResponsesOutput {
 
  private:
   struct Open {
+    Open(Piece::Kind kind_, int call_) : kind(kind_), call(call_) {}
+
     Piece::Kind kind;  // a call's is kToolArguments
-    int call = -1;     // index of the call
+    int call;          // index of the call
     std::string id;
     std::string text;  // of reasoning, a message or arguments
     std::string logprobs;
