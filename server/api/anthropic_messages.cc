@@ -34,19 +34,6 @@ constexpr RequestField kFields[] = {
      "servers are refused"},
     {"tool_choice", kActs, "auto, any, tool, none; disable_parallel_tool_use"},
     {"stop_sequences", kActs, ""},
-    {"temperature", kActs, ""},
-    {"top_p", kActs, ""},
-    {"top_k", kActs, ""},
-    {"min_p", kActs, ""},
-    {"presence_penalty", kActs, ""},
-    {"frequency_penalty", kActs, ""},
-    {"repetition_penalty", kActs, ""},
-    {"logit_bias", kActs, ""},
-    {"seed", kActs, ""},
-    {"stop_token_ids", kActs, ""},
-    {"ignore_eos", kActs, ""},
-    {"speculation", kActs, "enabled, drafter, max_nodes, tree: never the text, only the time"},
-    {"priority", kActs, "lower ones first, within --max-priority"},
     {"metadata", kNone, ""},
     {"service_tier", kNone, ""},
     {"cache_control", kNone, "prefixes are found without it"},
@@ -97,11 +84,12 @@ void read_output_config(FieldReader& fields, ChatRequest& request) {
 }  // namespace
 
 std::span<const RequestField> anthropic_messages_fields() {
-  return kFields;
+  static const std::vector<RequestField> fields = with_sampling_fields(kFields);
+  return fields;
 }
 
 ApiResult<AnthropicRequest> parse_anthropic_request(const Json& body, const RequestDefaults& defaults) {
-  if (auto known = check_fields(body, kFields); !known) return refuse(known.error());
+  if (auto known = check_fields(body, anthropic_messages_fields()); !known) return refuse(known.error());
   FieldReader fields(body);
   AnthropicRequest request;
   ChatRequest& chat = request.chat;

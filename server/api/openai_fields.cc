@@ -3,6 +3,8 @@
 #include <initializer_list>
 #include <vector>
 
+#include "server/api/request_params.h"
+
 namespace ft::server {
 namespace {
 
@@ -16,22 +18,9 @@ constexpr RequestField kShared[] = {
     {"n", kActs, "choice i samples with seed + i"},
     {"stream", kActs, ""},
     {"stream_options", kActs, "include_usage"},
-    {"seed", kActs, ""},
-    {"temperature", kActs, ""},
-    {"top_p", kActs, ""},
-    {"top_k", kActs, "0 and -1 are off"},
-    {"min_p", kActs, ""},
-    {"presence_penalty", kActs, ""},
-    {"frequency_penalty", kActs, ""},
-    {"repetition_penalty", kActs, ""},
-    {"logit_bias", kActs, ""},
     {"stop", kActs, ""},
-    {"stop_token_ids", kActs, ""},
-    {"ignore_eos", kActs, ""},
-    {"speculation", kActs, "enabled, drafter, max_nodes, tree: never the text, only the time"},
     {"include_speculation", kActs,
      "true adds metrics.speculative_decoding; \"steps\" adds how each token came, too"},
-    {"priority", kActs, "lower ones first, within --max-priority"},
     {"response_format", kActs, "text, json_object, json_schema: docs/structured_output.md"},
     {"structured_outputs", kActs, "json, regex, choice or json_object"},
     {"guided_json", kActs, "a schema or its text"},
@@ -113,7 +102,7 @@ constexpr RequestField kCompletions[] = {
 std::vector<RequestField> joined(std::span<const RequestField> own) {
   std::vector<RequestField> all(own.begin(), own.end());
   all.insert(all.end(), std::begin(kShared), std::end(kShared));
-  return all;
+  return with_sampling_fields(all);
 }
 
 }  // namespace

@@ -34,21 +34,8 @@ constexpr RequestField kFields[] = {
     {"text", kActs, "format text, json_object or json_schema; verbosity has no effect"},
     {"include", kActs, "message.output_text.logprobs, reasoning.encrypted_content; others have no effect"},
     {"top_logprobs", kActs, ""},
-    {"temperature", kActs, ""},
-    {"top_p", kActs, ""},
-    {"top_k", kActs, "0 and -1 are off"},
-    {"min_p", kActs, ""},
-    {"presence_penalty", kActs, ""},
-    {"frequency_penalty", kActs, ""},
-    {"repetition_penalty", kActs, ""},
-    {"logit_bias", kActs, ""},
     {"stop", kActs, ""},
-    {"seed", kActs, ""},
-    {"stop_token_ids", kActs, ""},
-    {"ignore_eos", kActs, ""},
-    {"speculation", kActs, "enabled, drafter, max_nodes, tree: never the text, only the time"},
     {"include_speculation", kActs, "adds metrics.speculative_decoding"},
-    {"priority", kActs, "lower ones first, within --max-priority"},
     {"metadata", kNone, "shown again"},
     {"user", kNone, ""},
     {"safety_identifier", kNone, ""},
@@ -186,12 +173,13 @@ std::string echo_of(const Json& body, const ResponsesRequest& request) {
 }  // namespace
 
 std::span<const RequestField> openai_responses_fields() {
-  return kFields;
+  static const std::vector<RequestField> fields = with_sampling_fields(kFields);
+  return fields;
 }
 
 ApiResult<ResponsesRequest> parse_responses_request(const Json& body, const RequestDefaults& defaults,
                                                     const ResponseStore* store) {
-  if (auto known = check_fields(body, kFields); !known) return refuse(known.error());
+  if (auto known = check_fields(body, openai_responses_fields()); !known) return refuse(known.error());
   FieldReader fields(body);
   ResponsesRequest request;
   ChatRequest& chat = request.chat;

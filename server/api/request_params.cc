@@ -2,12 +2,30 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 namespace ft::server {
 namespace {
 
 using encoding::Json;
+using enum FieldEffect;
+
+constexpr RequestField kSamplingFields[] = {
+    {"temperature", kActs, ""},
+    {"top_p", kActs, ""},
+    {"top_k", kActs, "0 and -1 are off"},
+    {"min_p", kActs, ""},
+    {"presence_penalty", kActs, ""},
+    {"frequency_penalty", kActs, ""},
+    {"repetition_penalty", kActs, ""},
+    {"logit_bias", kActs, ""},
+    {"seed", kActs, ""},
+    {"stop_token_ids", kActs, ""},
+    {"ignore_eos", kActs, ""},
+    {"speculation", kActs, "enabled, drafter, max_nodes, tree: never the text, only the time"},
+    {"priority", kActs, "lower ones first, within --max-priority"},
+};
 
 // The seed is any 64-bit integer; negative ones are taken by their bits.
 std::optional<uint64_t> read_seed(FieldReader& fields) {
@@ -186,6 +204,12 @@ std::optional<std::string> read_prediction(FieldReader& fields) {
 }
 
 }  // namespace
+
+std::vector<RequestField> with_sampling_fields(std::span<const RequestField> own) {
+  std::vector<RequestField> all(own.begin(), own.end());
+  all.insert(all.end(), std::begin(kSamplingFields), std::end(kSamplingFields));
+  return all;
+}
 
 void check_ignore_eos(FieldReader& fields, const RequestParams& params) {
   if (params.format.grammar != nullptr && params.ignore_eos)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "scheduler/request.h"
 #include "server/api/field_reader.h"
 #include "server/api/output_format.h"
+#include "server/api/request_fields.h"
 #include "server/http/api_error.h"
 #include "verify/sampling_params.h"
 
@@ -71,6 +73,8 @@ std::optional<int64_t> read_token_limit(FieldReader& fields, std::string_view na
 void read_sampling(FieldReader& fields, const RequestDefaults& defaults, verify::SamplingParams& sampling);
 void read_stop_strings(FieldReader& fields, std::string_view name, RequestParams& params);
 void read_engine_params(FieldReader& fields, const RequestDefaults& defaults, RequestParams& params);
+// The table of an API: its own members, then those that read_sampling and read_engine_params read.
+std::vector<RequestField> with_sampling_fields(std::span<const RequestField> own);
 
 // Refuses ignore_eos beside a format: at an end token the text is complete, and a grammar allows nothing behind it.
 void check_ignore_eos(FieldReader& fields, const RequestParams& params);
