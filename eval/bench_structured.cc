@@ -1,5 +1,6 @@
 #include "eval/bench_structured.h"
 
+#include "draft/drafter_wrapper.h"
 #include "encoding/text_tokens.h"
 #include "eval/draft_arms.h"
 #include "eval/draft_bench.h"
@@ -9,33 +10,17 @@ namespace ft::eval {
 namespace {
 
 // A drafter that is not told of constraints.
-class Unbound final : public draft::Drafter {
+class Unbound final : public draft::DrafterWrapper {
  public:
-  explicit Unbound(std::unique_ptr<draft::Drafter> inner) : inner_(std::move(inner)) {}
+  using DrafterWrapper::DrafterWrapper;
 
-  std::string_view name() const override { return inner_->name(); }
-  std::string_view model_name() const override { return inner_->model_name(); }
-  bool has_ngram() const override { return inner_->has_ngram(); }
-  int depth_max() const override { return inner_->depth_max(); }
-  draft::ModelDepth model_depth() const override { return inner_->model_depth(); }
-  void open(SequenceId sequence, int64_t length_max, const draft::DraftSnapshot* from = nullptr) override {
-    inner_->open(sequence, length_max, from);
-  }
-  std::unique_ptr<draft::DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override {
-    return inner_->snapshot(sequence, length);
-  }
-  void observe(const ForwardOutput& output, std::span<const draft::ObservedRows> observed) override {
-    inner_->observe(output, observed);
-  }
   void propose(std::span<const draft::ProposeRequest> requests, std::span<draft::DraftTree> trees) override {
     requests_.assign(requests.begin(), requests.end());
     for (draft::ProposeRequest& request : requests_) request.constraint = nullptr;
-    inner_->propose(requests_, trees);
+    DrafterWrapper::propose(requests_, trees);
   }
-  void close(SequenceId sequence) override { inner_->close(sequence); }
 
  private:
-  std::unique_ptr<draft::Drafter> inner_;
   std::vector<draft::ProposeRequest> requests_;
 };
 

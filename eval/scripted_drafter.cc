@@ -9,13 +9,13 @@
 namespace ft::eval {
 
 ScriptedDrafter::ScriptedDrafter(std::unique_ptr<draft::Drafter> inner, double rate)
-    : inner_(std::move(inner)), rate_(rate) {
+    : DrafterWrapper(std::move(inner)), rate_(rate) {
   FT_CHECK(rate_ > 0.0 && rate_ < 1.0, rate_);
 }
 
 void ScriptedDrafter::propose(std::span<const draft::ProposeRequest> requests,
                               std::span<draft::DraftTree> trees) {
-  inner_->propose(requests, trees);
+  DrafterWrapper::propose(requests, trees);
   for (size_t i = 0; i < requests.size(); ++i) {
     FT_CHECK(!requests[i].draw);
     const auto found = known_.find(requests[i].seed);
@@ -29,7 +29,7 @@ void ScriptedDrafter::script(const draft::ProposeRequest& request, const std::ve
   const draft::AcceptanceTable& table = draft::acceptance_of(request);
   const float score = draft::log_odds(static_cast<float>(rate_));
   float path = 1.0f;
-  const draft::ModelDepth inner = inner_->model_depth();
+  const draft::ModelDepth inner = model_depth();
   const int32_t depth_max =
       std::min(request.nodes_max, std::clamp(request.model_depth, inner.trained, inner.most));
   for (int32_t depth = 1; depth <= depth_max; ++depth) {

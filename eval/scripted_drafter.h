@@ -8,11 +8,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "draft/drafter.h"
+#include "draft/drafter_wrapper.h"
 
 namespace ft::eval {
 
-class ScriptedDrafter final : public draft::Drafter {
+class ScriptedDrafter final : public draft::DrafterWrapper {
  public:
   // Every request's drafts are right with probability `rate` at each depth, given that the depths before
   // were.
@@ -23,28 +23,13 @@ class ScriptedDrafter final : public draft::Drafter {
   void learn(uint64_t seed, std::vector<int32_t> tokens) { known_[seed] = std::move(tokens); }
 
   std::string_view name() const override { return "scripted"; }
-  std::string_view model_name() const override { return inner_->model_name(); }
-  bool has_ngram() const override { return inner_->has_ngram(); }
-  int depth_max() const override { return inner_->depth_max(); }
-  draft::ModelDepth model_depth() const override { return inner_->model_depth(); }
-  void open(SequenceId sequence, int64_t length_max, const draft::DraftSnapshot* from = nullptr) override {
-    inner_->open(sequence, length_max, from);
-  }
-  std::unique_ptr<draft::DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override {
-    return inner_->snapshot(sequence, length);
-  }
-  void observe(const ForwardOutput& output, std::span<const draft::ObservedRows> observed) override {
-    inner_->observe(output, observed);
-  }
   // A chain per request, as deep as the inner drafter's. No drawn chains.
   void propose(std::span<const draft::ProposeRequest> requests, std::span<draft::DraftTree> trees) override;
-  void close(SequenceId sequence) override { inner_->close(sequence); }
 
  private:
   void script(const draft::ProposeRequest& request, const std::vector<int32_t>& tokens,
               draft::DraftTree& tree) const;
 
-  std::unique_ptr<draft::Drafter> inner_;
   double rate_;
   std::unordered_map<uint64_t, std::vector<int32_t>> known_;
 };

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "draft/drafter_registry.h"
+#include "eval/known_target.h"
 
 namespace ft::eval {
 
@@ -102,7 +103,11 @@ double SyntheticExecutor::propose(const scheduler::DraftBatch& batch) {
 const scheduler::StepOutcome& SyntheticExecutor::step(const scheduler::StepBatch& batch) {
   FT_CHECK(batch.requests.size() <= outcomes_.size(), batch.requests.size());
   for (size_t i = 0; i < batch.requests.size(); ++i) {
-    verify(batch.requests[i], outcomes_[i]);
+    const SequenceId sequence = batch.requests[i].sequence;
+    const auto target = [&](int32_t token, int depth) {
+      return drafts_.target(steps_, sequence, token, depth);
+    };
+    verify_known(batch.requests[i], kOverlap, target, outcomes_[i]);
     const auto accepted = std::max<int64_t>(0, outcomes_[i].verified.accepted());
     if (!outcomes_[i].ends())
       sequences_.append(batch.requests[i].sequence, batch.requests[i].known + accepted);
@@ -113,24 +118,6 @@ const scheduler::StepOutcome& SyntheticExecutor::step(const scheduler::StepBatch
   outcome_.distinct_experts = static_cast<int64_t>(experts);
   outcome_.verify_seconds = step_seconds(rows, experts);
   return outcome_;
-}
-
-void SyntheticExecutor::verify(const scheduler::StepRequest& request,
-                               scheduler::RequestOutcome& outcome) const {
-  verify::Verified& verified = outcome.verified;
-  verified.clear();
-  outcome.expert_overlaps.clear();
-  if (!request.samples()) return;
-  const verify::TokenTree& tree = *request.tree;
-  int32_t token = tree[0].token;
-  for (int32_t node = 0; node >= 0 && std::ssize(verified.emitted) < request.tokens_left;
-       node = tree.child(node, token)) {
-    verified.path.push_back(node);
-    token = drafts_.target(steps_, request.sequence, token, tree[node].depth);
-    verified.emitted.push_back(token);
-  }
-  if (std::ssize(verified.emitted) == request.tokens_left) verified.finish = verify::FinishReason::kLength;
-  outcome.expert_overlaps.assign(verified.path.size() - 1, kOverlap);
 }
 
 }  // namespace ft::eval

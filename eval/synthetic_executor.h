@@ -56,8 +56,6 @@ class SyntheticExecutor final : public scheduler::Executor {
   double build_us() const { return build_us_; }
 
  private:
-  void verify(const scheduler::StepRequest& request, scheduler::RequestOutcome& outcome) const;
-
   SyntheticDrafts drafts_;
   SyntheticSequences sequences_;
   std::vector<std::vector<int32_t>> hash_tables_;

@@ -24,7 +24,7 @@ void cut(draft::DraftTree& tree, int32_t depth) {
 }  // namespace
 
 void DepthLimit::propose(std::span<const draft::ProposeRequest> requests, std::span<draft::DraftTree> trees) {
-  inner_->propose(requests, trees);
+  DrafterWrapper::propose(requests, trees);
   for (size_t i = 0; i < requests.size(); ++i) cut(trees[i], depth_);
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "draft/drafter_registry.h"
+#include "eval/known_target.h"
 
 namespace ft::eval {
 
@@ -169,7 +170,10 @@ const scheduler::StepOutcome& VirtualExecutor::step(const scheduler::StepBatch& 
   double sampling = 0.0;
   for (size_t i = 0; i < batch.requests.size(); ++i) {
     const scheduler::StepRequest& request = batch.requests[i];
-    verify(request, outcomes_[i]);
+    const auto target = [&](int32_t token, int depth) {
+      return target_token(request.params->seed, token, depth);
+    };
+    verify_known(request, static_cast<float>(model_.experts.overlap), target, outcomes_[i]);
     sampling += request.samples() ? 1.0 : 0.0;
     if (request.known > 0 && !outcomes_[i].ends())
       sequences_.append(request.sequence,
@@ -184,25 +188,6 @@ const scheduler::StepOutcome& VirtualExecutor::step(const scheduler::StepBatch& 
   outcome_.distinct_experts = static_cast<int64_t>(shape.experts);
   outcome_.verify_seconds = costs_.step_seconds(shape);
   return outcome_;
-}
-
-void VirtualExecutor::verify(const scheduler::StepRequest& request,
-                             scheduler::RequestOutcome& outcome) const {
-  verify::Verified& verified = outcome.verified;
-  verified.clear();
-  outcome.expert_overlaps.clear();
-  if (!request.samples()) return;
-  const verify::TokenTree& tree = *request.tree;
-  int32_t token = tree[0].token;
-  for (int32_t node = 0; node >= 0 && std::ssize(verified.emitted) < request.tokens_left;
-       node = tree.child(node, token)) {
-    verified.path.push_back(node);
-    token = target_token(request.params->seed, token, tree[node].depth);
-    verified.emitted.push_back(token);
-  }
-  if (std::ssize(verified.emitted) == request.tokens_left) verified.finish = verify::FinishReason::kLength;
-  if (tree.size() > 1)
-    outcome.expert_overlaps.assign(verified.path.size() - 1, static_cast<float>(model_.experts.overlap));
 }
 
 }  // namespace ft::eval

@@ -84,7 +84,6 @@ class VirtualExecutor final : public scheduler::Executor {
   static int32_t child_token(const Node& node, int rank);
   // The child that the target takes behind a node.
   int32_t target_token(uint64_t seed, int32_t token, int depth) const;
-  void verify(const scheduler::StepRequest& request, scheduler::RequestOutcome& outcome) const;
 
   VirtualModel model_;
   const StepCosts& costs_;

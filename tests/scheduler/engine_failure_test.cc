@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/allocations.h"
+#include "draft/drafter_wrapper.h"
 #include "scheduler/engine.h"
 #include "tests/scheduler/engine_harness.h"
 #include "tests/support/drafter_choice.h"
@@ -36,31 +37,16 @@ class FailingExecutor final : public Executor {
 };
 
 // A drafter whose observe() throws at its n-th call, when the target has already committed.
-class FailingDrafter final : public draft::Drafter {
+class FailingDrafter final : public draft::DrafterWrapper {
  public:
-  FailingDrafter(std::unique_ptr<draft::Drafter> inner, int call) : inner_(std::move(inner)), call_(call) {}
-  std::string_view name() const override { return inner_->name(); }
-  std::string_view model_name() const override { return inner_->model_name(); }
-  bool has_ngram() const override { return inner_->has_ngram(); }
-  int depth_max() const override { return inner_->depth_max(); }
-  draft::ModelDepth model_depth() const override { return inner_->model_depth(); }
-  void open(SequenceId sequence, int64_t length_max, const draft::DraftSnapshot* from) override {
-    inner_->open(sequence, length_max, from);
-  }
-  std::unique_ptr<draft::DraftSnapshot> snapshot(SequenceId sequence, int64_t length) override {
-    return inner_->snapshot(sequence, length);
-  }
+  FailingDrafter(std::unique_ptr<draft::Drafter> inner, int call)
+      : DrafterWrapper(std::move(inner)), call_(call) {}
   void observe(const ForwardOutput& output, std::span<const draft::ObservedRows> observed) override {
     if (call_-- == 0) throw std::bad_alloc();
-    inner_->observe(output, observed);
+    DrafterWrapper::observe(output, observed);
   }
-  void propose(std::span<const draft::ProposeRequest> requests, std::span<draft::DraftTree> trees) override {
-    inner_->propose(requests, trees);
-  }
-  void close(SequenceId sequence) override { inner_->close(sequence); }
 
  private:
-  std::unique_ptr<draft::Drafter> inner_;
   int call_;
 };
 
