@@ -125,8 +125,7 @@ std::string ResponsesOutput::add_logprobs(std::span<const ShownToken> tokens) {
 }
 
 void ResponsesOutput::open(std::string& out, ResponsesEvents& events, const Piece& piece) {
-  Open& item =
-      open_.emplace(piece.kind == Kind::kToolBegin ? Kind::kToolArguments : piece.kind, piece.index);
+  Open& item = open_.emplace(piece.kind == Kind::kToolBegin ? Kind::kToolArguments : piece.kind, piece.index);
   std::string json;
   if (item.kind == Kind::kReasoning) {
     item.id = "rs_" + random_hex(32);

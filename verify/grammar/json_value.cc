@@ -18,9 +18,7 @@ class Reader final : public nlohmann::json_sax<json> {
   bool number_integer(number_integer_t value) override { return number(fmt::format("{}", value)); }
   bool number_unsigned(number_unsigned_t value) override { return number(fmt::format("{}", value)); }
   bool number_float(number_float_t, const string_t& text) override { return number(text); }
-  bool string(string_t& text) override {
-    return put({Kind::kString, false, std::move(text)}) != nullptr;
-  }
+  bool string(string_t& text) override { return put({Kind::kString, false, std::move(text)}) != nullptr; }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(Kind::kObject); }
   bool start_array(std::size_t) override { return open(Kind::kArray); }
