@@ -110,6 +110,19 @@ std::string refused_by_ctest(const std::vector<std::string>& words) {
   return "";
 }
 
+// "" or why `./foretoken fuzz` does not take the words.
+std::string refused_by_fuzz(const std::vector<std::string>& words) {
+  const std::string presets = read_file(fs::path(FT_SOURCE) / "CMakePresets.json");
+  for (size_t i = 0; i < words.size(); ++i)
+    if (words[i] == "--seconds") {
+      if (++i == words.size() || words[i].find_first_not_of("0123456789") != std::string::npos)
+        return "--seconds needs a number";
+    } else if (presets.find("\"fuzz_" + words[i] + "\"") == std::string::npos) {
+      return "no fuzz target " + words[i];
+    }
+  return "";
+}
+
 std::string refused(const std::vector<std::string>& words) {
   if (words.empty()) return "no command";
   const std::vector<std::string> rest(words.begin() + 1, words.end());
@@ -117,6 +130,7 @@ std::string refused(const std::vector<std::string>& words) {
   if (words[0] == "chat") return refused_by_server(words);
   if (words[0] == "eval") return refused_by_eval(rest);
   if (words[0] == "test" || words[0] == "build") return refused_by_ctest(rest);
+  if (words[0] == "fuzz") return refused_by_fuzz(rest);
   return words[0] == "help" ? "" : "no command " + words[0];
 }
 
@@ -137,7 +151,8 @@ TEST(Commands, ThatCannotWorkAreRefused) {
                                                 {"eval", "bench", "decode", "..."},
                                                 {"test", "--preset", "no_such"},
                                                 {"test", "-R", "NoSuchTest"},
-                                                {"test", "--fast"}})
+                                                {"test", "--fast"},
+                                                {"fuzz", "no_such"}})
     EXPECT_NE(refused(words), "") << joined(words);
 }
 
