@@ -18,7 +18,8 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   backend.linears(down);
   backend.rms_norm(a.query_low, w.q_norm, a.query_low);
   backend.linear(a.query_low, w.wq_b, a.query, LinearInput::kQ8, LinearOutput::kBF16);
-  backend.query_norm_rope(a.query, config.head_dim, rotations);
+  const auto head_unit = static_cast<int>(attention_unit_heads(config));
+  backend.query_norm_rope(a.query, config.head_dim, head_unit, rotations);
   backend.store_kv(a.kv, w.kv_norm, rotations, cache.raw, scope.plan.raw_dst);
 
   AttentionArgs args;
@@ -41,6 +42,7 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   args.window_width = scope.plan.window_width;
   args.sink = w.sink;
   args.head_count = config.num_attention_heads;
+  args.head_unit = head_unit;
   args.head_dim = config.head_dim;
   args.inverse = rotations;
   args.out = a.attended;
@@ -48,7 +50,8 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
 
   // wo_a takes bf16 activations although it is stored as fp8 (docs/spec/model.md 3.8).
   backend.linear(a.attended, w.wo_a, a.projected, LinearInput::kAsIs, LinearOutput::kBF16, config.o_groups);
-  backend.linear(a.projected, w.wo_b, a.output, LinearInput::kQ8, LinearOutput::kBF16);
+  backend.shard_linear(a.projected, w.wo_b, projected_axis(config).unit, a.output, LinearInput::kQ8,
+                       LinearOutput::kBF16);
 }
 
 }  // namespace ft

@@ -11,12 +11,12 @@ bool is_power_of_two(int64_t value) {
   return value > 0 && (value & (value - 1)) == 0;
 }
 
-// Whether the address ranges of two matrices touch.
 // Packed rows are for backends that keep caches so.
 void check_format(const DeviceMemory& memory, RowFormat format) {
   FT_CHECK(format == RowFormat::kF32 || format == memory.cache_format());
 }
 
+// Whether the address ranges of two matrices touch.
 bool overlap(const Matrix& a, const Matrix& b) {
   if (a.rows == 0 || b.rows == 0) return false;
   const float* a_end = a.row(a.rows - 1) + a.cols;
@@ -52,10 +52,21 @@ void check_hc_post(const Matrix& streams, const SublayerOutput& before, int64_t 
 
 void check_linear(const LinearCall& call) {
   const Weight& weight = *call.weight;
-  FT_CHECK(call.groups > 0 && call.x.cols == call.groups * weight.cols && call.y.cols == weight.rows &&
-               weight.rows % call.groups == 0 && call.x.rows == call.y.rows,
-           call.x.rows, call.x.cols, call.y.rows, call.y.cols, weight.rows, weight.cols, call.groups);
+  FT_CHECK(
+      call.groups > 0 && call.x.cols == call.groups * weight.all_cols() && call.y.cols == weight.all_rows() &&
+          weight.all_rows() % call.groups == 0 && call.x.rows == call.y.rows,
+      call.x.rows, call.x.cols, call.y.rows, call.y.cols, weight.all_rows(), weight.all_cols(), call.groups);
   FT_CHECK(weight.format != WeightFormat::kFp4Row || weight.cols % 32 == 0, weight.cols);
+}
+
+// Ranks hold rows of the weight of a linear, whole groups of them.
+void check_rows_of_linear(const LinearCall& call) {
+  check_linear(call);
+  const Weight& weight = *call.weight;
+  const int64_t group_rows = weight.all_rows() / call.groups;
+  FT_CHECK(weight.cols == weight.all_cols(), weight.cols, weight.all_cols());
+  FT_CHECK(call.groups == 1 || (weight.first_row % group_rows == 0 && weight.rows % group_rows == 0),
+           weight.first_row, weight.rows, group_rows);
 }
 
 void check_heads(const Matrix& q, int64_t head_dim, const Rotations& rotations) {
@@ -139,13 +150,31 @@ void Backend::rms_norm(Matrix x, Vector weight, Matrix y) {
 void Backend::linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
                      int groups) {
   const LinearCall call{x, &weight, y, input, output, groups};
-  check_linear(call);
+  check_rows_of_linear(call);
   if (x.rows > 0) do_linear(call);
+}
+
+void Backend::shard_linear(Matrix x, const Weight& weight, int64_t unit, Matrix y, LinearInput input,
+                           LinearOutput output) {
+  const LinearCall call{x, &weight, y, input, output, 1};
+  check_linear(call);
+  const ShardedAxis axis{weight.all_cols(), unit};
+  FT_CHECK(unit > 0 && (unit % kShardTile == 0 || unit >= weight.all_cols()), unit, weight.all_cols());
+  const ShardRange own = axis.of(ranks_);
+  FT_CHECK(weight.rows == weight.all_rows() && weight.first_col == own.begin && weight.cols == own.size(),
+           weight.rows, weight.all_rows(), weight.first_col, weight.cols, own.begin, own.end);
+  FT_CHECK(!overlap(x, y));
+  if (x.rows > 0) do_shard_linear(call, unit);
+}
+
+void Backend::gather_columns(Matrix y, int64_t unit) {
+  FT_CHECK(unit > 0, unit);
+  if (y.rows > 0 && ranks_.size > 1) do_gather_columns(y, unit);
 }
 
 void Backend::linears(std::span<const LinearCall> calls) {
   for (size_t i = 0; i < calls.size(); ++i) {
-    check_linear(calls[i]);
+    check_rows_of_linear(calls[i]);
     FT_CHECK(calls[i].x.rows == calls[0].x.rows, i, calls[i].x.rows, calls[0].x.rows);
     for (size_t j = 0; j < calls.size(); ++j)
       FT_CHECK(!overlap(calls[i].y, calls[j].x) && (i == j || !overlap(calls[i].y, calls[j].y)), i, j);
@@ -157,9 +186,10 @@ void Backend::do_linears(std::span<const LinearCall> calls) {
   for (const LinearCall& call : calls) do_linear(call);
 }
 
-void Backend::query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
+void Backend::query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations) {
   check_heads(q, head_dim, rotations);
-  if (q.rows > 0) do_query_norm_rope(q, head_dim, rotations);
+  FT_CHECK(head_unit > 0, head_unit);
+  if (q.rows > 0) do_query_norm_rope(q, head_dim, head_unit, rotations);
 }
 
 void Backend::store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) {
@@ -205,7 +235,8 @@ void Backend::attend(const AttentionArgs& args) {
            args.head_count, args.head_dim, args.sink.size);
   FT_CHECK(args.out.cols == args.q.cols && args.out.rows == args.q.rows, args.q.cols, args.out.cols,
            args.q.rows, args.out.rows);
-  FT_CHECK(args.inverse.rope_dim <= args.head_dim, args.inverse.rope_dim, args.head_dim);
+  FT_CHECK(args.inverse.rope_dim <= args.head_dim && args.head_unit > 0, args.inverse.rope_dim, args.head_dim,
+           args.head_unit);
   FT_CHECK(args.selected == nullptr || args.all_visible == nullptr);
   FT_CHECK(static_cast<bool>(args.compressed) == (args.selected != nullptr || args.all_visible != nullptr));
   check_format(*this, args.raw.format);
@@ -223,7 +254,9 @@ void Backend::route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int 
 void Backend::moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
                   float swiglu_limit, Matrix y) {
   FT_CHECK(y.rows == x.rows && y.cols == x.cols && k > 0, y.rows, x.rows, y.cols, x.cols, k);
-  const int64_t inner = moe.shared.w1.rows;
+  const ShardRange own = expert_axis(moe.shared.w1.all_rows()).of(ranks_);
+  const int64_t inner = own.size();
+  FT_CHECK(moe.shared.w1.first_row == own.begin, moe.shared.w1.first_row, own.begin);
   const auto check_expert = [&](const ExpertWeights& e) {
     FT_CHECK(e.w1.cols == x.cols && e.w3.cols == x.cols && e.w2.rows == x.cols && e.w1.rows == inner &&
                  e.w3.rows == inner && e.w2.cols == inner,

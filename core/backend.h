@@ -23,6 +23,13 @@
 // Shapes and formats are checked here, once for all backends: a public op checks and calls the private
 // virtual of the same name. A contradiction is a bug of the caller and ends the program with the values.
 // What only the device can see (ids, addresses) is checked where the device is the host.
+//
+// Ranks. Several backends, each with a part of the weights, compute one forward pass: all call the same ops with the
+// same arguments in the same order (core/ranks/comm.h). Activations have their whole shape on every rank. Ops that read
+// weights or heads which ranks own (linear with rows of a weight, query_norm_rope, attend) read and write the columns
+// of these alone, and leave the others as they are; shard_linear and moe add up what all ranks own of a sum, and
+// gather_columns fetches their columns. The order of sums over shards is that of core/shards.h, also on one rank, so
+// that bits do not depend on the number of ranks. Ops that exchange something may throw RankError.
 #pragma once
 
 #include <cstddef>
@@ -37,6 +44,7 @@
 #include "core/error.h"
 #include "core/machine_memory.h"
 #include "core/model_config.h"
+#include "core/shards.h"
 #include "core/tensor.h"
 #include "core/weights.h"
 
@@ -85,6 +93,7 @@ struct AttentionArgs {
   const CompressedView* all_visible = nullptr;  // HCA: every visible entry in order of j
   Vector sink;                                  // [H]
   int head_count = 0;
+  int head_unit = 1;  // neighbouring heads that shards do not divide (core/shards.h)
   int64_t head_dim = 0;
   Rotations inverse;  // of the query positions; applied conjugated to the output
   Matrix out;         // [rows, H*c]
@@ -123,6 +132,7 @@ class Backend : public DeviceMemory, public WeightPlacer {
   virtual std::string_view name() const = 0;    // "reference", "cpu", "cuda"
   virtual std::string description() const = 0;  // for people: instruction set and threads, or device name
   Numerics numerics() const { return numerics_; }
+  RankGroup ranks() const final { return ranks_; }
 
   // What allocate() may take in all.
   virtual MemoryLimit memory_limit() const { return host_memory_limit(); }
@@ -178,7 +188,8 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   // y = x W^T. x [m, k], W [n, k], y [m, n]. Products and sums in float32; for kQ8 with an
   // fp8 or fp4 weight the input is q8()-ed first. With groups g > 1 (wo_a) x is [m, g*k] and W is [g*n, k]:
-  // y[r, G*n+i] = W[G*n+i, :] . x[r, G*k:(G+1)*k].
+  // y[r, G*n+i] = W[G*n+i, :] . x[r, G*k:(G+1)*k]. Of a weight that is some rows of a whole, x and y are those of the
+  // whole, and the columns of y of these rows are written; with groups these are whole groups.
   void linear(Matrix x, const Weight& weight, Matrix y, LinearInput input, LinearOutput output,
               int groups = 1);
 
@@ -186,12 +197,24 @@ class Backend : public DeviceMemory, public WeightPlacer {
   // another y or any x.
   void linears(std::span<const LinearCall> calls);
 
+  // y = x W^T, as linear, but summed over the shards of the input columns, which are cut by `unit`: the partial sum of
+  // a shard is the product over its columns, in float32 and in the order of `linear`; they are added as a tree and
+  // rounded once. q8() is as in linear: units are a multiple of its groups, or the whole. Each rank holds the columns
+  // of its own shards; x and y are whole, and all ranks get y.
+  void shard_linear(Matrix x, const Weight& weight, int64_t unit, Matrix y, LinearInput input,
+                    LinearOutput output);
+
+  // Every rank gets the columns of y that others own, where shards cut these by `unit`. With one rank nothing is left
+  // to do.
+  void gather_columns(Matrix y, int64_t unit);
+
   // --- attention inputs (docs/spec/model.md 3.3) ---
 
   // In place per head of `head_dim`: q *= rsqrt(mean(q^2) + rms_norm_eps) without weight,
   // then rotate the last rope_dim columns and round to bf16. q [m, H*c]. In kOfficial square,
   // mean, + eps, rsqrt and product are each rounded to bf16; the mean is summed in float32.
-  void query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations);
+  // Of the heads that this rank owns, which are cut by `head_unit` heads.
+  void query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations);
 
   // raw[dst[r], :] = the KV row of x[r, :] (output of wkv): rms_norm, rotate, round to bf16, q8sim() of the
   // columns before the rotated ones. x [m, c]; raw rows have c columns.
@@ -233,7 +256,7 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   // One softmax over [window | compressed] in list order: l = c^-1/2 (q . K), M = max l over all keys,
   // w = exp(l - M), Z = sum of the unrounded w + exp(sink - M), o = rb((sum rb(w) K) / Z), then the inverse
-  // rotation and rb. A row always has at least one key.
+  // rotation and rb. A row always has at least one key. Of the heads that this rank owns.
   void attend(const AttentionArgs& args);
 
   // --- mixture of experts (docs/spec/model.md 3.9) ---
@@ -244,14 +267,16 @@ class Backend : public DeviceMemory, public WeightPlacer {
   void route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale, int32_t* ids,
              float* weights);
 
-  // y = rb(sum over ids ascending of expert(x), float32, + shared(x)). x, y [m, d]. An expert:
-  // G = rb(w1 q8(x)), U = rb(w3 q8(x)), U clamped to +-limit, G to <= limit, h = rb(weight * silu(G) * U),
-  // then rb(w2 q8(h)). The shared expert is the same without the route weight.
+  // y = rb(sum over shards s of p_s), as a tree, with p_s = (sum over ids ascending of expert_s(x)) + shared_s(x); all
+  // in float32. x, y [m, d]. An expert: G = rb(w1 q8(x)), U = rb(w3 q8(x)), U clamped to +-limit, G to <= limit,
+  // h = rb(weight * silu(G) * U), then expert_s = w2[:, columns of s] q8(h)[columns of s]. The shared expert is the
+  // same without the route weight. Shards cut the intermediate columns by 128; a rank holds those rows of w1 and w3
+  // and columns of w2 that its shards have, and all ranks get y.
   void moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
            float swiglu_limit, Matrix y);
 
  protected:
-  explicit Backend(Numerics numerics) : numerics_(numerics) {}
+  explicit Backend(Numerics numerics, RankGroup ranks = {}) : numerics_(numerics), ranks_(ranks) {}
   // Constants of the model, from the config of the last reserve().
   float rms_norm_eps_ = 1e-6f;
   float hc_eps_ = 1e-6f;
@@ -274,7 +299,9 @@ class Backend : public DeviceMemory, public WeightPlacer {
   virtual void do_rms_norm(Matrix x, Vector weight, Matrix y) = 0;
   virtual void do_linear(const LinearCall& call) = 0;
   virtual void do_linears(std::span<const LinearCall> calls);
-  virtual void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) = 0;
+  virtual void do_shard_linear(const LinearCall& call, int64_t unit) = 0;
+  virtual void do_gather_columns(Matrix y, int64_t unit) = 0;
+  virtual void do_query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations) = 0;
   virtual void do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) = 0;
   virtual void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
                                         float* state, const int32_t* dst) = 0;
@@ -291,13 +318,14 @@ class Backend : public DeviceMemory, public WeightPlacer {
                       float swiglu_limit, Matrix y) = 0;
 
   Numerics numerics_;
+  RankGroup ranks_;
 };
 
 // Scalar loops with float64 accumulation: the specification that the others are tested against.
-std::unique_ptr<Backend> make_reference_backend(Numerics numerics);
+std::unique_ptr<Backend> make_reference_backend(Numerics numerics, RankGroup ranks = {});
 
 // Highway SIMD on `threads` threads (0 = all cores); weights are read as stored.
-std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads);
+std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads, RankGroup ranks = {});
 
 // The first CUDA device. kUnavailable with the reason when this build or machine has none.
 Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics);

@@ -24,11 +24,11 @@ Backend& reserved(Backend& backend, const ModelConfig& config, int64_t rows) {
 LogitsHead::LogitsHead(Backend& backend, const ModelConfig& config, const Weight& head, int64_t rows_max)
     : backend_(backend), head_(head), rows_max_(rows_max) {
   const int64_t d = config.hidden_size;
-  memory_ = backend.allocate(static_cast<size_t>(rows_max * (2 * d + head.rows)) * sizeof(float));
+  memory_ = backend.allocate(static_cast<size_t>(rows_max * (2 * d + head.all_rows())) * sizeof(float));
   collapsed_ = Matrix(memory_.f32(), 0, d);
   normed_ = Matrix(collapsed_.data + rows_max * d, 0, d);
-  logits_ = Matrix(normed_.data + rows_max * d, 0, head.rows);
-  host_.resize(static_cast<size_t>(rows_max * head.rows));
+  logits_ = Matrix(normed_.data + rows_max * d, 0, head.all_rows());
+  host_.resize(static_cast<size_t>(rows_max * head.all_rows()));
 }
 
 void LogitsHead::set_rows(int64_t rows) {
@@ -41,6 +41,7 @@ void LogitsHead::run(Matrix streams, const HeadCollapseWeights& collapse, Vector
   backend_.hc_head(streams, collapse, collapsed_);
   backend_.rms_norm(collapsed_, norm, normed_);
   backend_.linear(normed_, head_, logits_, LinearInput::kAsIs, LinearOutput::kF32);
+  backend_.gather_columns(logits_, vocabulary_axis(logits_.cols).unit);
 }
 
 std::span<const float> LogitsHead::fetch() {

@@ -1,5 +1,5 @@
-// Eight virtual shards, which define every sum that several ranks can share (docs/spec/model.md 3.13). They are there on
-// one rank too: a rank owns 8, 4, 2 or 1 neighbouring shards, and the sums are the same.
+// Eight virtual shards, which define every sum that several ranks can share (docs/spec/model.md 3.13). They are
+// there on one rank too: a rank owns 8, 4, 2 or 1 neighbouring shards, and the sums are the same.
 //
 // A sum over shards is ((p0+p1)+(p2+p3))+((p4+p5)+(p6+p7)) of float32 partial sums; that of an empty shard is +0. The
 // shards of a rank are a complete subtree of it.

@@ -32,14 +32,22 @@ enum class WeightFormat : uint8_t {
 };
 
 // A linear weight [rows = outputs, cols = inputs], contiguous,
-// as stored in the checkpoint (docs/spec/model.md 2.1).
+// as stored in the checkpoint (docs/spec/model.md 2.1), or the rows or columns of it that a rank owns.
 struct Weight {
   WeightFormat format = WeightFormat::kF32;
   const void* data = nullptr;
   const uint8_t* scale = nullptr;  // null unless the format has scales
   int64_t rows = 0;
   int64_t cols = 0;
+  // Where these rows and columns lie in the stored matrix, and its size; 0 where nothing is missing. A part begins at
+  // a multiple of 128 and ends at one or with the matrix, so that it has scales of its own (core/shards.h).
+  int64_t first_row = 0;
+  int64_t first_col = 0;
+  int64_t whole_rows = 0;
+  int64_t whole_cols = 0;
 
+  int64_t all_rows() const { return whole_rows > 0 ? whole_rows : rows; }
+  int64_t all_cols() const { return whole_cols > 0 ? whole_cols : cols; }
   explicit operator bool() const { return data != nullptr; }
   int64_t data_bytes() const {
     const int64_t count = rows * cols;

@@ -13,6 +13,7 @@
 #include "core/layer_kind.h"
 #include "core/mapped_file.h"
 #include "core/model_config.h"
+#include "core/ranks/comm.h"
 #include "core/tensor.h"
 
 namespace ft {
@@ -25,6 +26,8 @@ class WeightPlacer {
   // a device. Valid as long as the placer lives; the caller keeps `host` alive and unchanged as long as that.
   // Null where the memory of the device does not suffice. `host` is aligned to its element size.
   virtual const void* place(const void* host, size_t bytes) = 0;
+  // Which of the ranks that share the weights this one is.
+  virtual RankGroup ranks() const { return {}; }
 };
 
 // Hyper-connection mix of one sub-layer (docs/spec/model.md 3.2).

@@ -6,8 +6,11 @@
 #include "core/cpu/attention.h"
 #include "core/cpu/indexer.h"
 #include "core/cpu/projections.h"
+#include "core/cpu/shard_sum.h"
 #include "core/cpu/streams.h"
+#include "core/host_exchange.h"
 #include "core/layer_kind.h"
+#include "core/ranks/own_part.h"
 
 namespace ft::cpu {
 namespace {
@@ -25,10 +28,13 @@ void CpuBackend::do_reserve(const ModelConfig& config, int64_t rows) {
   const int64_t moe = config.moe_intermediate_size;
   const int64_t linear =
       hc_mult_ * rows *
-      (padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
-                                config.num_attention_heads * config.head_dim})) +
-       config.o_groups * kBlockColumns);
-  const int64_t experts = 3 * rows * padded_columns(d) + (pairs + rows) * (4 * padded_columns(moe) + d);
+          (padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
+                                    config.num_attention_heads * config.head_dim})) +
+           config.o_groups * kBlockColumns) +
+      shard_sum_floats(rows, d);
+  const int64_t experts =
+      3 * rows * padded_columns(d) + (pairs + rows) * 4 * padded_columns(moe) + shard_sum_floats(rows, d);
+  const int64_t columns = gather_scratch_floats(ranks(), rows, vocabulary_axis(config.vocab_size));
   int64_t compressed_max = config.index_topk;
   for (const int ratio : config.compress_ratios) {
     if (layer_kind(ratio) == LayerKind::kHca)
@@ -40,7 +46,8 @@ void CpuBackend::do_reserve(const ModelConfig& config, int64_t rows) {
       std::max(kScoreFloatsMax, config.max_position_embeddings / 4) + rows * config.index_topk +
       parallel_.threads() * score_scratch_floats(config.index_n_heads, config.index_head_dim);
   // Each op rounds what it takes to cache lines; 4 KiB is more than all of that.
-  scratch_.plan(static_cast<size_t>(std::max({linear, experts, attention, index})) * sizeof(float) + 4096);
+  scratch_.plan(static_cast<size_t>(std::max({linear, experts, attention, index, columns})) * sizeof(float) +
+                4096);
   groups_.reserve(config.n_routed_experts, pairs);
   jobs_.reserve(static_cast<size_t>(2 * config.n_routed_experts + 2));
 }
@@ -172,6 +179,12 @@ void CpuBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
   });
 }
 
+bool CpuBackend::quantizes(const LinearCall& call) const {
+  const WeightFormat format = call.weight->format;
+  return official_ && call.input == LinearInput::kQ8 &&
+         (format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row);
+}
+
 void CpuBackend::do_linear(const LinearCall& call) {
   do_linears(std::span(&call, 1));
 }
@@ -179,20 +192,19 @@ void CpuBackend::do_linear(const LinearCall& call) {
 // All products are one start of the team, and calls that read the same rows in the same form share them.
 void CpuBackend::do_linears(std::span<const LinearCall> calls) {
   scratch_.reset();
-  const auto quantizes = [&](const LinearCall& call) {
-    const WeightFormat format = call.weight->format;
-    return official_ && call.input == LinearInput::kQ8 &&
-           (format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row);
-  };
   jobs_.clear();
   for (size_t i = 0; i < calls.size(); ++i) {
-    const LinearCall& call = calls[i];
+    const LinearCall call = own_part(calls[i]);
     const Weight& weight = *call.weight;
     const auto same_rows = [&](const LinearCall& other) {
       return other.x.data == call.x.data && other.x.stride == call.x.stride && other.groups == call.groups &&
              other.weight->cols == weight.cols && quantizes(other) == quantizes(call) &&
              same_form(other.weight->format, weight.format);
     };
+    if (weight.rows == 0) {
+      jobs_.push_back({&weight, 1, {}, nullptr, 0, nullptr, 0, false});
+      continue;
+    }
     const auto before = calls.first(i);
     const auto found = std::ranges::find_if(before, same_rows);
     const Prepared in = found != before.end()
@@ -204,7 +216,55 @@ void CpuBackend::do_linears(std::span<const LinearCall> calls) {
   run_jobs(jobs_);
 }
 
-void CpuBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
+int64_t CpuBackend::shard_sum_floats(int64_t rows, int64_t outputs) const {
+  return shard_sum_scratch_floats(rows, own_shards(ranks()).count, parallel_.threads()) +
+         (ranks().size > 1 ? ranks().size * rows * outputs : 0);
+}
+
+void CpuBackend::sum_shards(const ShardEdges& edges, Matrix y, bool round) {
+  const RankGroup group = ranks();
+  ShardSumJob job{jobs_, edges, y, round, shard_sum_panel(y.rows, edges.count, y.cols, parallel_.threads()),
+                  {}};
+  job.sums = scratch_.take<float>(parallel_.threads() * y.rows * edges.count * job.panel);
+  float* partials = nullptr;
+  const int64_t each = y.rows * y.cols;
+  if (group.size > 1) {
+    partials = scratch_.take<float>(group.size * each);
+    job.y = Matrix(partials + group.rank * each, y.rows, y.cols);
+    job.round = false;
+  }
+  int64_t cost = 0;
+  for (const LinearJob& product : jobs_) cost += product.cost();
+  parallel_.run(job.units(), cost,
+                [&](int64_t begin, int64_t end, int thread) { shard_sum_units(job, begin, end, thread); });
+  if (group.size == 1) return;
+  gather_partials(group, partials, each);
+  for (int64_t r = 0; r < y.rows; ++r)
+    add_shards(partials + r * y.cols, each, group.size, y.cols, y.row(r), round);
+}
+
+void CpuBackend::do_shard_linear(const LinearCall& whole, int64_t unit) {
+  scratch_.reset();
+  const LinearCall call = own_columns(whole);
+  const Weight& weight = *call.weight;
+  jobs_.clear();
+  if (weight.cols > 0) {
+    const Prepared in = prepare(call.x, weight.cols, 1, weight.format, quantizes(call));
+    jobs_.push_back({&weight, 1, in, nullptr, call.x.rows, nullptr, 0, false});
+  }
+  sum_shards(own_edges({weight.all_cols(), unit}, ranks()), call.y,
+             official_ && call.output == LinearOutput::kBF16);
+}
+
+void CpuBackend::do_gather_columns(Matrix y, int64_t unit) {
+  scratch_.reset();
+  const ShardedAxis columns{y.cols, unit};
+  ft::gather_columns(ranks(), y, columns,
+                     scratch_.take<float>(gather_scratch_floats(ranks(), y.rows, columns)));
+}
+
+void CpuBackend::do_query_norm_rope(Matrix queries, int64_t head_dim, int head_unit, Rotations rotations) {
+  const Matrix q = own_queries(queries, head_dim, head_unit, ranks());
   parallel_.run(q.rows * (q.cols / head_dim), q.rows * q.cols / 4, [&](int64_t begin, int64_t end, int) {
     query_heads(q, head_dim, rotations, rms_norm_eps_, official_, begin, end);
   });
@@ -294,7 +354,9 @@ void CpuBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, K
   }
 }
 
-void CpuBackend::do_attend(const AttentionArgs& args) {
+void CpuBackend::do_attend(const AttentionArgs& all) {
+  const AttentionArgs args = own_part(all, ranks());
+  if (args.head_count == 0) return;
   scratch_.reset();
   AttentionJob job{&args, attention_key_max(args), attention_head_block(args, parallel_.threads()), nullptr,
                    official_};
@@ -321,7 +383,12 @@ void CpuBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, con
   scratch_.reset();
   const int64_t expert_count = static_cast<int64_t>(moe.experts.size());
   const int64_t rows = x.rows, pairs = rows * k, all = pairs + rows;
-  const int64_t d = x.cols, width = moe.shared.w1.rows;
+  const int64_t d = x.cols, width = moe.shared.w1.rows;  // of the intermediate columns that are there
+  const ShardEdges edges = own_edges(expert_axis(moe.shared.w1.all_rows()), ranks());
+  if (width == 0) {
+    jobs_.clear();
+    return sum_shards(edges, y, official_);
+  }
   groups_.build(ids, weights, rows, k, expert_count);
 
   // Routed and shared experts may differ in what their weights want of the rows.
@@ -355,29 +422,25 @@ void CpuBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, con
     if (end > pairs) prepare_rows(shared, std::max<int64_t>(begin - pairs, 0), end - pairs);
   });
 
-  float* down = scratch_.take<float>(all * d);
   jobs_.clear();
   for (int64_t e = 0; e < expert_count; ++e) {
     const int32_t first = groups_.first[e], count = groups_.first[e + 1] - first;
     if (count == 0) continue;
-    jobs_.push_back({&moe.experts[e].w2, 1, routed.prepared().from_row(first), nullptr, count,
-                     down + first * d, d, official_});
+    jobs_.push_back(
+        {&moe.experts[e].w2, 1, routed.prepared().from_row(first), nullptr, count, nullptr, 0, false});
+    jobs_.back().y_rows = groups_.row.data() + first;
   }
-  jobs_.push_back({&moe.shared.w2, 1, shared.prepared(), nullptr, rows, down + pairs * d, d, official_});
-  run_jobs(jobs_);
-
-  const ExpertSumJob sum{down, groups_.pair_of.data(), pairs, k, y, official_};
-  parallel_.run(rows, rows * (k + 1) * d / 8,
-                [&](int64_t begin, int64_t end, int) { expert_sum_rows(sum, begin, end); });
+  jobs_.push_back({&moe.shared.w2, 1, shared.prepared(), nullptr, rows, nullptr, 0, false});
+  sum_shards(edges, y, official_);
 }
 
 }  // namespace ft::cpu
 
 namespace ft {
 
-std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads) {
+std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads, RankGroup ranks) {
   FT_CHECK(threads >= 0, threads);
-  return std::make_unique<cpu::CpuBackend>(numerics, threads);
+  return std::make_unique<cpu::CpuBackend>(numerics, threads, ranks);
 }
 
 }  // namespace ft

@@ -17,8 +17,8 @@ namespace ft::cpu {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(Numerics numerics, int threads)
-      : Backend(numerics), official_(numerics == Numerics::kOfficial), parallel_(threads) {}
+  CpuBackend(Numerics numerics, int threads, RankGroup ranks)
+      : Backend(numerics, ranks), official_(numerics == Numerics::kOfficial), parallel_(threads) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
@@ -59,7 +59,9 @@ class CpuBackend final : public Backend {
   void do_rms_norm(Matrix x, Vector weight, Matrix y) override;
   void do_linear(const LinearCall& call) override;
   void do_linears(std::span<const LinearCall> calls) override;
-  void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void do_shard_linear(const LinearCall& call, int64_t unit) override;
+  void do_gather_columns(Matrix y, int64_t unit) override;
+  void do_query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations) override;
   void do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) override;
   void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
                                 float* state, const int32_t* dst) override;
@@ -87,6 +89,10 @@ class CpuBackend final : public Backend {
   Prepared prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize);
   void run_linear(const LinearJob& job);
   void run_jobs(const std::vector<LinearJob>& jobs);
+  bool quantizes(const LinearCall& call) const;
+  // y = the sum over all shards of the products `jobs_`, whose columns have these edges.
+  void sum_shards(const ShardEdges& edges, Matrix y, bool round);
+  int64_t shard_sum_floats(int64_t rows, int64_t outputs) const;
   // fn . streams, unscaled, in scratch.
   const float* mixes(Matrix streams, const Weight& fn);
 

@@ -7,7 +7,6 @@ void ExpertGroups::reserve(int64_t expert_count, int64_t pairs) {
   first.reserve(static_cast<size_t>(expert_count + 2));
   row.reserve(static_cast<size_t>(pairs));
   weight.reserve(static_cast<size_t>(pairs));
-  pair_of.reserve(static_cast<size_t>(pairs));
 }
 
 void ExpertGroups::build(const int32_t* ids, const float* weights, int64_t rows, int k,
@@ -15,7 +14,6 @@ void ExpertGroups::build(const int32_t* ids, const float* weights, int64_t rows,
   const int64_t pairs = rows * k;
   row.resize(static_cast<size_t>(pairs));
   weight.resize(static_cast<size_t>(pairs));
-  pair_of.resize(static_cast<size_t>(pairs));
   // Counting sort: first[e+2] counts expert e, then holds where its next pair goes at first[e+1].
   first.assign(static_cast<size_t>(expert_count + 2), 0);
   for (int64_t i = 0; i < pairs; ++i) {
@@ -27,7 +25,6 @@ void ExpertGroups::build(const int32_t* ids, const float* weights, int64_t rows,
     const int32_t pair = first[static_cast<size_t>(ids[i]) + 1]++;
     row[static_cast<size_t>(pair)] = static_cast<int32_t>(i / k);
     weight[static_cast<size_t>(pair)] = weights[i];
-    pair_of[static_cast<size_t>(i)] = pair;
   }
   first.pop_back();
 }

@@ -77,24 +77,6 @@ void gated_unit_rows_target(const GatedUnitJob& job, int64_t begin, int64_t end)
   }
 }
 
-void expert_sum_rows_target(const ExpertSumJob& job, int64_t begin, int64_t end) {
-  const D d;
-  const int64_t width = job.y.cols;
-  for (int64_t r = begin; r < end; ++r) {
-    const float* shared = job.down + (job.pairs + r) * width;
-    float* y = job.y.row(r);
-    for (int64_t c = 0; c < width; c += kLanes) {
-      const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, width - c)));
-      V sum = hn::Zero(d);
-      for (int slot = 0; slot < job.k; ++slot) {
-        sum = hn::Add(sum, hn::MaskedLoad(mask, d, job.down + job.pair_of[r * job.k + slot] * width + c));
-      }
-      sum = hn::Add(sum, hn::MaskedLoad(mask, d, shared + c));
-      hn::BlendedStore(round_if(d, sum, job.official), mask, d, y + c);
-    }
-  }
-}
-
 }  // namespace ft::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -103,16 +85,12 @@ namespace ft::cpu {
 
 HWY_EXPORT(route_rows_target);
 HWY_EXPORT(gated_unit_rows_target);
-HWY_EXPORT(expert_sum_rows_target);
 
 void route_rows(const RouteJob& job, int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(route_rows_target)(job, begin, end);
 }
 void gated_unit_rows(const GatedUnitJob& job, int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(gated_unit_rows_target)(job, begin, end);
-}
-void expert_sum_rows(const ExpertSumJob& job, int64_t begin, int64_t end) {
-  HWY_DYNAMIC_DISPATCH(expert_sum_rows_target)(job, begin, end);
 }
 
 }  // namespace ft::cpu

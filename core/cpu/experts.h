@@ -1,4 +1,4 @@
-// Row kernels of the mixture of experts: routing, the gated unit, the weighted sum (docs/spec/model.md 3.9).
+// Row kernels of the mixture of experts: routing and the gated unit (docs/spec/model.md 3.9).
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,9 @@ void route_rows(const RouteJob& job, int64_t begin, int64_t end);
 // (row, slot) pairs of a batch ordered by expert, so that each activated expert's weights are read once.
 // Pair p of expert e lies in [first[e], first[e+1]); the pairs of an expert are in row order.
 struct ExpertGroups {
-  std::vector<int32_t> first;    // [E+1]
-  std::vector<int32_t> row;      // [pairs] the row that a pair reads
-  std::vector<float> weight;     // [pairs] its route weight
-  std::vector<int32_t> pair_of;  // [m, k] where each (row, slot) went
+  std::vector<int32_t> first;  // [E+1]
+  std::vector<int32_t> row;    // [pairs] the row that a pair reads
+  std::vector<float> weight;   // [pairs] its route weight
 
   // Makes room, so that build() does not allocate.
   void reserve(int64_t expert_count, int64_t pairs);
@@ -44,16 +43,5 @@ struct GatedUnitJob {
   bool official;
 };
 void gated_unit_rows(const GatedUnitJob& job, int64_t begin, int64_t end);
-
-// y[r, :] = rb(sum over slots of down[pair_of[r, slot], :], in slot order, + down[pairs + r, :]).
-struct ExpertSumJob {
-  const float* down;  // [pairs + m, d]
-  const int32_t* pair_of;
-  int64_t pairs;
-  int k;
-  Matrix y;
-  bool official;
-};
-void expert_sum_rows(const ExpertSumJob& job, int64_t begin, int64_t end);
 
 }  // namespace ft::cpu

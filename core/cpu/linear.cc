@@ -122,10 +122,8 @@ FT_INNERMOST void add_chunk(const LinearJob& job, const WeightRow<Decode>& row, 
 
 template <class Decode, int kRows>
 void run_few(const LinearJob& job, int64_t begin, int64_t end) {
+  constexpr int kPartsAtOnce = kShards / kRows;
   const int64_t blocks = blocks_of(job.weight->cols);
-  // In equal chunks.
-  const int64_t chunks = (blocks * kRows + kChunkRowBlocks - 1) / kChunkRowBlocks;
-  const int64_t chunk = (blocks + chunks - 1) / chunks;
   while (begin < end) {
     const Tile panel(job, begin, std::min(kPanelOutputs / kTileOutputs, end - begin));
     const float* x[kRows];
@@ -133,19 +131,30 @@ void run_few(const LinearJob& job, int64_t begin, int64_t end) {
       x[r] = job.x.floats.from_row(job.source_row(r)).data + panel.group * blocks * job.x.floats.block_stride;
     }
     WeightRow<Decode> outputs[kPanelOutputs];
-    Sixteen sums[kPanelOutputs][kRows];
+    Sixteen sums[kPanelOutputs][kPartsAtOnce][kRows];
     for (int64_t o = 0; o < panel.count; ++o) outputs[o].open(*job.weight, panel.first + o);
-    // Also behind the last output, up to a whole tile.
-    for (int64_t o = 0; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
-      std::fill_n(sums[o], kRows, zero16());
-    for (int64_t first = 0; first < blocks; first += chunk) {
-      for (int64_t o = 0; o < panel.count; ++o)
-        add_chunk<Decode, kRows>(job, outputs[o], x, first, std::min(blocks, first + chunk), sums[o]);
+    const int64_t tiles = (panel.count + kTileOutputs - 1) / kTileOutputs;
+    for (int part = 0; part < job.parts(); part += kPartsAtOnce) {
+      const int last = std::min(job.parts(), part + kPartsAtOnce);
+      // Also behind the last output, up to a whole tile.
+      for (int64_t o = 0; o < tiles * kTileOutputs; ++o)
+        for (int p = 0; p < last - part; ++p) std::fill_n(sums[o][p], kRows, zero16());
+      const int64_t count = job.edge(last) - job.edge(part);
+      const int64_t chunk = equal_chunk(count, (count * kRows + kChunkRowBlocks - 1) / kChunkRowBlocks);
+      for_pieces(job, part, last, chunk, panel.count,
+                 [&](int64_t o, int p, int64_t from, int64_t to)
+                     HWY_ATTR { add_chunk<Decode, kRows>(job, outputs[o], x, from, to, sums[o][p - part]); });
+      for (int64_t t = 0; t < tiles; ++t) {
+        const Tile tile(job, begin + t);
+        const auto* of_tile = sums + t * kTileOutputs;
+        for (int p = 0; p < last - part; ++p) {
+          for (int r = 0; r < kRows; ++r)
+            store_tile(job, tile, r, part + p,
+                       {of_tile[0][p][r], of_tile[1][p][r], of_tile[2][p][r], of_tile[3][p][r]});
+        }
+      }
     }
-    for (int64_t o = 0; o < panel.count; o += kTileOutputs, ++begin) {
-      for (int r = 0; r < kRows; ++r)
-        store_tile(job, Tile(job, begin), r, {sums[o][r], sums[o + 1][r], sums[o + 2][r], sums[o + 3][r]});
-    }
+    begin += tiles;
   }
 }
 
@@ -228,7 +237,7 @@ constexpr std::array<MultiplyTile, sizeof...(kRows)> multipliers(std::integer_se
 }
 
 template <class Decode>
-void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t rows, Sixteen* sums) {
+void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t rows, int part, Sixteen* sums) {
   static constexpr auto kMultiply =
       multipliers<Decode::kScaled>(std::make_integer_sequence<int, kRowsMost>());
   const D d;
@@ -243,11 +252,11 @@ void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t row
   const float* x[kPanelRows];
   for (int64_t r = 0; r < rows; ++r) {
     x[r] = job.x.floats.from_row(job.source_row(row + r)).data +
-           panel.group * blocks_of(job.weight->cols) * job.x.floats.block_stride;
+           (panel.group * blocks_of(job.weight->cols) + job.edge(part)) * job.x.floats.block_stride;
   }
   HWY_ALIGN float decoded[kTileOutputs][kBlockColumns];
   const float* w[kTileOutputs] = {decoded[0], decoded[1], decoded[2], decoded[3]};
-  for (int64_t block = 0; block < blocks_of(job.weight->cols); ++block) {
+  for (int64_t block = job.edge(part); block < job.edge(part + 1); ++block) {
     const int64_t groups = groups_in_block(*job.weight, block);
     for (int64_t tile = 0; tile < panel.count; tile += kTileOutputs) {
       float factor[kTileOutputs] = {};
@@ -281,15 +290,20 @@ void run_panels(const LinearJob& job, int64_t begin, int64_t end) {
     const int64_t rows = std::min<int64_t>(kPanelRows, job.rows - row);
     for (int64_t t = begin; t < end;) {
       const Tile panel(job, t, std::min<int64_t>(kPanelOutputs / kTileOutputs, end - t));
-      run_panel<Decode>(job, panel, row, rows, sums);
-      for (int64_t first = 0; first < panel.count; first += kTileOutputs, ++t) {
-        const Tile tile(job, t);
-        for (int64_t r = 0; r < rows; ++r) {
-          Sixteen outputs[kTileOutputs];
-          for (int64_t o = 0; o < kTileOutputs; ++o) outputs[o] = sums[(first + o) * kPanelRows + r];
-          store_tile(job, tile, row + r, outputs);
+      const int64_t tiles = (panel.count + kTileOutputs - 1) / kTileOutputs;
+      for (int part = 0; part < job.parts(); ++part) {
+        run_panel<Decode>(job, panel, row, rows, part, sums);
+        for (int64_t i = 0; i < tiles; ++i) {
+          const Tile tile(job, t + i);
+          for (int64_t r = 0; r < rows; ++r) {
+            Sixteen outputs[kTileOutputs];
+            for (int64_t o = 0; o < kTileOutputs; ++o)
+              outputs[o] = sums[(i * kTileOutputs + o) * kPanelRows + r];
+            store_tile(job, tile, row + r, part, outputs);
+          }
         }
       }
+      t += tiles;
     }
   }
 }

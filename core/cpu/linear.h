@@ -5,6 +5,7 @@
 //   - each of sixteen lanes sums its eight columns of a block, from zero;
 //   - block after block, these sums, times the block's scale, are added to the sixteen lanes of the output;
 //   - the lanes are folded in halves (lanes-inl.h).
+// A sum over shards (core/shards.h) does this for the columns of each shard, from zero.
 // In the float kernels (linear.cc) a lane's sum of a block is a chain of fused multiply-adds in column order.
 // Where fp4 weights meet q8 activations it is exact, an integer that is rounded once (linear_codes.cc).
 #pragma once
@@ -13,12 +14,19 @@
 
 #include "core/cpu/parallel.h"
 #include "core/cpu/prepare.h"
+#include "core/shards.h"
 #include "core/tensor.h"
 
 namespace ft::cpu {
 
 // Outputs computed together; the unit in which a linear is split over threads.
 inline constexpr int64_t kTileOutputs = 4;
+
+// What a product adds to sums over shards: of each shard a sum for each output of a panel.
+struct PartialSums {
+  ShardEdges blocks;         // edges of the shards in blocks of columns
+  int64_t first_output = 0;  // of the panel
+};
 
 // One product over prepared rows. Outputs are numbered over all groups: output o belongs to group o / n.
 struct LinearJob {
@@ -30,7 +38,17 @@ struct LinearJob {
   float* y;  // row r writes y + r*y_stride
   int64_t y_stride;
   bool round;  // to bf16
+  // Where set, the product is added to sums [rows, shards, y_stride]: output o of row r and shard s to
+  // y[(y_rows[r] * shards + s) * y_stride + o - first_output]. y_rows null = r.
+  const PartialSums* partial = nullptr;
+  const int32_t* y_rows = nullptr;
 
+  int parts() const { return partial != nullptr ? partial->blocks.count : 1; }
+  // Where a part of the columns begins, in blocks; edge(parts()) is their number.
+  int64_t edge(int part) const {
+    return partial != nullptr ? partial->blocks.at[static_cast<size_t>(part)]
+                              : part * blocks_of(weight->cols);
+  }
   int64_t outputs_per_group() const { return weight->rows / groups; }
   int64_t tiles_per_group() const { return (outputs_per_group() + kTileOutputs - 1) / kTileOutputs; }
   int64_t tiles() const { return groups * tiles_per_group(); }

@@ -258,34 +258,39 @@ constexpr std::array<AddChunk, sizeof...(kRows)> adders(std::integer_sequence<in
 
 void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t rows) {
   static constexpr auto kAdd = adders(std::make_integer_sequence<int, kRowsMost>());
-  const int64_t blocks = blocks_of(job.weight->cols);
-  // In equal chunks.
-  const int64_t row_blocks = blocks * rows;
-  const int64_t chunks = rows == job.rows && row_blocks <= kWholeRowBlocks
-                             ? 1
-                             : (row_blocks + kChunkRowBlocks - 1) / kChunkRowBlocks;
-  const int64_t chunk = (blocks + chunks - 1) / chunks;
   CodeRow outputs[kPanelOutputs];
+  // Of as many parts of the columns at once as there is room for.
+  const int parts_at_once = std::max<int>(1, static_cast<int>(kRowsMost / rows));
   Sixteen sums[kPanelOutputs][kRowsMost];
+  const auto sums_of = [&](int64_t output, int64_t part) { return sums[output] + part * rows; };
   for (int64_t o = 0; o < panel.count; ++o) outputs[o] = CodeRow(*job.weight, panel.first + o);
-  // Also behind the last output, up to a whole tile.
-  for (int64_t o = 0; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
-    std::fill_n(sums[o], rows, zero16());
   int64_t places[kRowsMost];
   for (int64_t r = 0; r < rows; ++r) places[r] = job.source_row(row + r);
-  for (int64_t begin = 0; begin < blocks; begin += chunk) {
-    for (int64_t o = 0; o < panel.count; ++o) {
-      kAdd[static_cast<size_t>(rows - 1)](outputs[o], job.weight->cols / kGroup, job.x.codes, places, begin,
-                                          std::min(blocks, begin + chunk), sums[o]);
-    }
-  }
-  for (int64_t o = 0; o < panel.count; o += kTileOutputs) {
-    Tile tile = panel;
-    tile.first += o;
-    tile.count = std::min(kTileOutputs, panel.count - o);
-    for (int64_t r = 0; r < rows; ++r) {
-      const Sixteen of_row[kTileOutputs] = {sums[o][r], sums[o + 1][r], sums[o + 2][r], sums[o + 3][r]};
-      store_tile(job, tile, row + r, of_row);
+  for (int part = 0; part < job.parts(); part += parts_at_once) {
+    const int last = std::min(job.parts(), part + parts_at_once);
+    // Also behind the last output, up to a whole tile.
+    for (int64_t o = 0; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
+      std::fill_n(sums[o], (last - part) * rows, zero16());
+    const int64_t count = job.edge(last) - job.edge(part), row_blocks = count * rows;
+    const int64_t chunks = rows == job.rows && row_blocks <= kWholeRowBlocks
+                               ? 1
+                               : (row_blocks + kChunkRowBlocks - 1) / kChunkRowBlocks;
+    for_pieces(job, part, last, equal_chunk(count, chunks), panel.count,
+               [&](int64_t o, int p, int64_t from, int64_t to) HWY_ATTR {
+                 kAdd[static_cast<size_t>(rows - 1)](outputs[o], job.weight->cols / kGroup, job.x.codes,
+                                                     places, from, to, sums_of(o, p - part));
+               });
+    for (int64_t o = 0; o < panel.count; o += kTileOutputs) {
+      Tile tile = panel;
+      tile.first += o;
+      tile.count = std::min(kTileOutputs, panel.count - o);
+      for (int p = 0; p < last - part; ++p) {
+        for (int64_t r = 0; r < rows; ++r) {
+          const Sixteen of_row[kTileOutputs] = {sums_of(o, p)[r], sums_of(o + 1, p)[r], sums_of(o + 2, p)[r],
+                                                sums_of(o + 3, p)[r]};
+          store_tile(job, tile, row + r, part + p, of_row);
+        }
+      }
     }
   }
 }

@@ -37,11 +37,19 @@ struct Tile {
   int64_t count;
 };
 
-// Outputs of a tile for a row, from the sums of the first tile.count of four.
-HWY_INLINE void store_tile(const LinearJob& job, const Tile& tile, int64_t row,
+// Outputs of a tile for a row and a part of the columns, from the sums of the first tile.count of four.
+HWY_INLINE void store_tile(const LinearJob& job, const Tile& tile, int64_t row, int part,
                            const Sixteen (&sums)[kTileOutputs]) {
   const D4 d4;
-  const V4 value = round_if(d4, sum_lanes4(sums[0], sums[1], sums[2], sums[3]), job.round);
+  const V4 dots = sum_lanes4(sums[0], sums[1], sums[2], sums[3]);
+  if (job.partial != nullptr) {
+    // A panel has room for whole tiles.
+    const int64_t y_row = job.y_rows != nullptr ? job.y_rows[row] : row;
+    float* y = job.y + (y_row * job.parts() + part) * job.y_stride + tile.first - job.partial->first_output;
+    hn::StoreU(hn::Add(hn::LoadU(d4, y), dots), d4, y);
+    return;
+  }
+  const V4 value = round_if(d4, dots, job.round);
   float* y = job.y + row * job.y_stride + tile.first;
   if (tile.count == kTileOutputs) {
     hn::StoreU(value, d4, y);
@@ -50,6 +58,28 @@ HWY_INLINE void store_tile(const LinearJob& job, const Tile& tile, int64_t row,
     hn::Store(value, d4, lanes);
     for (int64_t i = 0; i < tile.count; ++i) y[i] = lanes[i];
   }
+}
+
+// Calls add(output, part, begin, end) so that all blocks of the parts [first, last) are covered once for each of
+// `outputs` outputs: `chunk` blocks of all outputs after the other, and part by part in order.
+template <class Add>
+HWY_INLINE void for_pieces(const LinearJob& job, int first, int last, int64_t chunk, int64_t outputs,
+                           const Add& add) {
+  const int64_t end = job.edge(last);
+  for (int64_t begin = job.edge(first); begin < end; begin += chunk) {
+    const int64_t chunk_end = std::min(end, begin + chunk);
+    for (int64_t o = 0; o < outputs; ++o) {
+      for (int part = first; part < last; ++part) {
+        const int64_t from = std::max(begin, job.edge(part)), to = std::min(chunk_end, job.edge(part + 1));
+        if (from < to) add(o, part, from, to);
+      }
+    }
+  }
+}
+
+// `count` blocks in `chunks` equal chunks.
+HWY_INLINE int64_t equal_chunk(int64_t count, int64_t chunks) {
+  return std::max<int64_t>(1, (count + chunks - 1) / std::max<int64_t>(chunks, 1));
 }
 
 }  // namespace ft::cpu::HWY_NAMESPACE

@@ -268,7 +268,16 @@ void CudaBackend::do_linears(std::span<const LinearCall> calls) {
   launch_together();
 }
 
-void CudaBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
+// On one rank; in the order of a linear, not of the shards.
+void CudaBackend::do_shard_linear(const LinearCall& call, int64_t) {
+  do_linear(call);
+}
+
+void CudaBackend::do_gather_columns(Matrix, int64_t) {
+  FT_CHECK(false, "the CUDA backend has one rank");
+}
+
+void CudaBackend::do_query_norm_rope(Matrix q, int64_t head_dim, int, Rotations rotations) {
   FT_CHECK(head_dim % 2 == 0 && q.stride % 2 == 0, head_dim, q.stride);
   ft::cuda::query_norm_rope(queue_, official(), q, head_dim, rms_norm_eps_, table_of(rotations));
 }

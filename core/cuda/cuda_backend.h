@@ -49,7 +49,9 @@ class CudaBackend final : public Backend {
   void do_rms_norm(Matrix x, Vector weight, Matrix y) override;
   void do_linear(const LinearCall& call) override;
   void do_linears(std::span<const LinearCall> calls) override;
-  void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void do_shard_linear(const LinearCall& call, int64_t unit) override;
+  void do_gather_columns(Matrix y, int64_t unit) override;
+  void do_query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations) override;
   void do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) override;
   void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
                                 float* state, const int32_t* dst) override;

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/quantize.h"
+#include "core/ranks/own_part.h"
 #include "core/reference/reference_backend.h"
 #include "core/reference/row_math.h"
 
@@ -45,7 +46,9 @@ void ReferenceBackend::rotate(float* x, const float* rotation, int64_t rope_dim,
   }
 }
 
-void ReferenceBackend::do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) {
+void ReferenceBackend::do_query_norm_rope(Matrix queries, int64_t head_dim, int head_unit,
+                                          Rotations rotations) {
+  const Matrix q = own_queries(queries, head_dim, head_unit, ranks());
   for (int64_t r = 0; r < q.rows; ++r) {
     for (int64_t column = 0; column < q.cols; column += head_dim) {
       float* head = q.row(r) + column;
@@ -76,7 +79,8 @@ void ReferenceBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, C
   }
 }
 
-void ReferenceBackend::do_attend(const AttentionArgs& args) {
+void ReferenceBackend::do_attend(const AttentionArgs& all) {
+  const AttentionArgs args = own_part(all, ranks());
   const int64_t c = args.head_dim;
   const int64_t rope_dim = args.inverse.rope_dim;
   const double scale = 1.0 / std::sqrt(static_cast<double>(c));

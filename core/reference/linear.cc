@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/host_exchange.h"
 #include "core/quantize.h"
+#include "core/ranks/own_part.h"
 #include "core/reference/reference_backend.h"
 #include "core/reference/row_math.h"
 
@@ -34,7 +36,9 @@ std::vector<float> ReferenceBackend::quantized_rows(Matrix x, WeightFormat forma
   return rows;
 }
 
-void ReferenceBackend::do_linear(const LinearCall& call) {
+void ReferenceBackend::do_linear(const LinearCall& whole) {
+  if (whole.weight->rows == 0) return;
+  const LinearCall call = own_part(whole);
   const Weight& weight = *call.weight;
   const Matrix x = call.x, y = call.y;
   const WeightFormat seen_as = call.input == LinearInput::kQ8 ? weight.format : WeightFormat::kF32;
@@ -54,6 +58,48 @@ void ReferenceBackend::do_linear(const LinearCall& call) {
       for (int64_t i = 0; i < y.cols; ++i) y.row(r)[i] = rb(y.row(r)[i]);
     }
   }
+}
+
+void ReferenceBackend::sum_shards(const std::vector<std::vector<double>>& partials, Matrix y, bool round) {
+  const int64_t each = y.rows * y.cols;
+  const RankGroup group = ranks();
+  std::vector<float> sums(static_cast<size_t>(group.size * each));
+  float* own = sums.data() + group.rank * each;
+  for (int64_t i = 0; i < each; ++i) {
+    own[i] = shard_sum<float>(0, static_cast<int>(partials.size()), [&](int shard) {
+      return static_cast<float>(partials[static_cast<size_t>(shard)][static_cast<size_t>(i)]);
+    });
+  }
+  gather_partials(group, sums.data(), each);
+  for (int64_t i = 0; i < each; ++i) {
+    const float sum =
+        shard_sum<float>(0, group.size, [&](int rank) { return sums[static_cast<size_t>(rank * each + i)]; });
+    y.row(i / y.cols)[i % y.cols] = round ? rb(sum) : sum;
+  }
+}
+
+void ReferenceBackend::do_shard_linear(const LinearCall& whole, int64_t unit) {
+  const LinearCall call = own_columns(whole);
+  const Weight& weight = *call.weight;
+  const ShardEdges edges = own_edges({weight.all_cols(), unit}, ranks());
+  const WeightFormat seen_as = call.input == LinearInput::kQ8 ? weight.format : WeightFormat::kF32;
+  const std::vector<float> rows = quantized_rows(call.x, seen_as);
+  std::vector<std::vector<double>> partials(static_cast<size_t>(edges.count));
+  for (auto& partial : partials) partial.resize(static_cast<size_t>(call.y.rows * call.y.cols));
+  std::vector<const float*> inputs;
+  std::vector<int64_t> numbers;
+  for (int64_t r = 0; r < call.x.rows; ++r) {
+    inputs.push_back(rows.data() + r * weight.cols);
+    numbers.push_back(r);
+  }
+  add_products(weight, inputs, edges, numbers, partials);
+  sum_shards(partials, call.y, call.output == LinearOutput::kBF16);
+}
+
+void ReferenceBackend::do_gather_columns(Matrix y, int64_t unit) {
+  const ShardedAxis columns{y.cols, unit};
+  std::vector<float> scratch(static_cast<size_t>(gather_scratch_floats(ranks(), y.rows, columns)));
+  ft::gather_columns(ranks(), y, columns, scratch.data());
 }
 
 }  // namespace ft::reference

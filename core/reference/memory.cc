@@ -7,8 +7,8 @@
 
 namespace ft {
 
-std::unique_ptr<Backend> make_reference_backend(Numerics numerics) {
-  return std::make_unique<reference::ReferenceBackend>(numerics);
+std::unique_ptr<Backend> make_reference_backend(Numerics numerics, RankGroup ranks) {
+  return std::make_unique<reference::ReferenceBackend>(numerics, ranks);
 }
 
 namespace reference {

@@ -57,13 +57,12 @@ void ReferenceBackend::do_route(Matrix x, const MoeWeights& moe, const int32_t* 
   }
 }
 
-std::vector<float> ReferenceBackend::run_expert(const ExpertWeights& expert,
-                                                const std::vector<const float*>& rows,
-                                                const std::vector<float>& route_weights,
-                                                float swiglu_limit) const {
+std::vector<float> ReferenceBackend::expert_hidden(const ExpertWeights& expert,
+                                                   const std::vector<const float*>& rows,
+                                                   const std::vector<float>& route_weights,
+                                                   float swiglu_limit) const {
   const size_t count = rows.size();
   const int64_t inner = expert.w1.rows;
-  const int64_t width = expert.w2.rows;
   std::vector<float> gate(count * static_cast<size_t>(inner));
   std::vector<float> up(count * static_cast<size_t>(inner));
   multiply(expert.w1, 0, inner, rows, row_pointers(gate.data(), count, inner));
@@ -74,25 +73,21 @@ std::vector<float> ReferenceBackend::run_expert(const ExpertWeights& expert,
     const double route_weight = route_weights[i / static_cast<size_t>(inner)];
     gate[i] = rb(route_weight * silu(g) * u);
   }
-  const std::vector<float> hidden =
-      quantized_rows(Matrix(gate.data(), static_cast<int64_t>(count), inner), expert.w2.format);
-  std::vector<float> out(count * static_cast<size_t>(width));
-  multiply(expert.w2, 0, width, row_pointers(hidden.data(), count, inner),
-           row_pointers(out.data(), count, width));
-  for (float& value : out) value = rb(value);
-  return out;
+  return quantized_rows(Matrix(gate.data(), static_cast<int64_t>(count), inner), expert.w2.format);
 }
 
 void ReferenceBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights,
                               int k, float swiglu_limit, Matrix y) {
   const int64_t width = x.cols;
-  std::vector<double> sums(static_cast<size_t>(x.rows * width));
-  const auto add = [&](const std::vector<float>& out, const std::vector<int64_t>& rows) {
-    for (size_t i = 0; i < rows.size(); ++i) {
-      for (int64_t c = 0; c < width; ++c) {
-        sums[rows[i] * width + c] += out[static_cast<int64_t>(i) * width + c];
-      }
-    }
+  const ShardEdges edges = own_edges(expert_axis(moe.shared.w1.all_rows()), ranks());
+  std::vector<std::vector<double>> partials(static_cast<size_t>(edges.count));
+  for (auto& partial : partials) partial.resize(static_cast<size_t>(x.rows * width));
+  const auto add = [&](const ExpertWeights& expert, const std::vector<float>& inputs,
+                       const std::vector<int64_t>& rows, const std::vector<float>& route_weights) {
+    std::vector<const float*> pointers;
+    for (const int64_t row : rows) pointers.push_back(inputs.data() + row * width);
+    const std::vector<float> hidden = expert_hidden(expert, pointers, route_weights, swiglu_limit);
+    add_products(expert.w2, row_pointers(hidden.data(), rows.size(), expert.w1.rows), edges, rows, partials);
   };
   const std::vector<float> routed = quantized_rows(x, moe.experts.front().w1.format);
   // Visiting experts in ascending id adds up every row in that order.
@@ -104,19 +99,12 @@ void ReferenceBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* id
       rows.push_back(i / k);
       route_weights.push_back(weights[i]);
     }
-    if (rows.empty()) continue;
-    std::vector<const float*> inputs;
-    for (const int64_t row : rows) inputs.push_back(routed.data() + row * width);
-    add(run_expert(moe.experts[e], inputs, route_weights, swiglu_limit), rows);
+    if (!rows.empty()) add(moe.experts[e], routed, rows, route_weights);
   }
-  const std::vector<float> shared = quantized_rows(x, moe.shared.w1.format);
   std::vector<int64_t> rows(static_cast<size_t>(x.rows));
   for (int64_t r = 0; r < x.rows; ++r) rows[r] = r;
-  const std::vector<float> ones(rows.size(), 1.0f);
-  add(run_expert(moe.shared, row_pointers(shared.data(), rows.size(), width), ones, swiglu_limit), rows);
-  for (int64_t r = 0; r < x.rows; ++r) {
-    for (int64_t c = 0; c < width; ++c) y.row(r)[c] = rb(sums[r * width + c]);
-  }
+  add(moe.shared, quantized_rows(x, moe.shared.w1.format), rows, std::vector<float>(rows.size(), 1.0f));
+  sum_shards(partials, y, true);
 }
 
 }  // namespace ft::reference

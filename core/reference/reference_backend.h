@@ -17,7 +17,7 @@ namespace ft::reference {
 
 class ReferenceBackend final : public Backend {
  public:
-  explicit ReferenceBackend(Numerics numerics) : Backend(numerics) {}
+  explicit ReferenceBackend(Numerics numerics, RankGroup ranks) : Backend(numerics, ranks) {}
 
   std::string_view name() const override { return "reference"; }
   std::string description() const override { return "scalar float64, one thread"; }
@@ -41,7 +41,9 @@ class ReferenceBackend final : public Backend {
   void do_combine_streams(Matrix e, Matrix h, Matrix streams) override;
   void do_rms_norm(Matrix x, Vector weight, Matrix y) override;
   void do_linear(const LinearCall& call) override;
-  void do_query_norm_rope(Matrix q, int64_t head_dim, Rotations rotations) override;
+  void do_shard_linear(const LinearCall& call, int64_t unit) override;
+  void do_gather_columns(Matrix y, int64_t unit) override;
+  void do_query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations) override;
   void do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) override;
   void do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions, int ratio,
                                 float* state, const int32_t* dst) override;
@@ -77,10 +79,12 @@ class ReferenceBackend final : public Backend {
   void collapse(const float* streams, const std::vector<double>& weights, int64_t width, float* y) const;
   // Contiguous rows of x as a linear with a weight of `format` sees them: q8() in kOfficial for fp8 and fp4.
   std::vector<float> quantized_rows(Matrix x, WeightFormat format) const;
-  // One expert on `count` contiguous rows (already quantized_rows): out [count, d].
-  // `route_weights` [count] or null for 1.
-  std::vector<float> run_expert(const ExpertWeights& expert, const std::vector<const float*>& rows,
-                                const std::vector<float>& route_weights, float swiglu_limit) const;
+  // One expert on rows that are already quantized_rows: what goes into w2, [rows, own columns].
+  std::vector<float> expert_hidden(const ExpertWeights& expert, const std::vector<const float*>& rows,
+                                   const std::vector<float>& route_weights, float swiglu_limit) const;
+  // y = the sum over all shards of `partials` ([own shards][rows of y, columns of y]), each rounded to float32; then
+  // rb() if `round`.
+  void sum_shards(const std::vector<std::vector<double>>& partials, Matrix y, bool round);
 };
 
 }  // namespace ft::reference

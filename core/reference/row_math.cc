@@ -88,6 +88,19 @@ void multiply(const Weight& weight, int64_t first, int64_t count, const std::vec
   }
 }
 
+void add_products(const Weight& weight, const std::vector<const float*>& inputs, const ShardEdges& shards,
+                  const std::vector<int64_t>& rows, std::vector<std::vector<double>>& partials) {
+  std::vector<float> decoded(static_cast<size_t>(weight.cols));
+  for (int64_t i = 0; i < weight.rows; ++i) {
+    decode_row(weight, i, decoded.data());
+    for (int s = 0; s < shards.count; ++s) {
+      const int64_t begin = shards.at[s], end = shards.at[s + 1];
+      for (size_t r = 0; r < inputs.size(); ++r)
+        partials[s][rows[r] * weight.rows + i] += dot(decoded.data() + begin, inputs[r] + begin, end - begin);
+    }
+  }
+}
+
 int32_t visible_entries(const CompressedView& view, int64_t row) {
   return view.committed[row] + view.private_offset[row + 1] - view.private_offset[row];
 }

@@ -25,6 +25,11 @@ void decode_row(const Weight& weight, int64_t row, float* out);
 void multiply(const Weight& weight, int64_t first, int64_t count, const std::vector<const float*>& inputs,
               const std::vector<float*>& outputs);
 
+// partials[s][rows[r] * W.rows + i] += W[i, columns of shard s] . inputs[r][columns of shard s], for every shard s and
+// output i.
+void add_products(const Weight& weight, const std::vector<const float*>& inputs, const ShardEdges& shards,
+                  const std::vector<int64_t>& rows, std::vector<std::vector<double>>& partials);
+
 // Number of compressed entries that row `row` sees,
 // and the address of entry `j` of them (backend.h, CompressedView).
 int32_t visible_entries(const CompressedView& view, int64_t row);

@@ -91,7 +91,7 @@ TEST(BackendDeathTest, ShapesThatContradictEachOtherEndTheProgram) {
        }},
       {"query_norm_rope", "head_dim",
        [&](Arguments& a) {
-         b.query_norm_rope(a.matrix(8), 3, {a.next, 2});
+         b.query_norm_rope(a.matrix(8), 3, 1, {a.next, 2});
        }},
       {"store_kv: more columns to turn than there are", "rope_dim",
        [&](Arguments& a) {

@@ -457,7 +457,7 @@ TEST_F(OpGoldens, NormsAreTheReferences) {
     memory.backend().rms_norm(x, tiny().vector(memory, "layers.2.attn_norm.weight"), x);
     EXPECT_TRUE(matches(mode, memory.read(x), goldens().floats("rmsnorm." + mode + ".attn_norm")));
     const Matrix heads = memory.matrix(values, 256);
-    memory.backend().query_norm_rope(heads, 128, memory.no_rotation(64, heads.rows));
+    memory.backend().query_norm_rope(heads, 128, 1, memory.no_rotation(64, heads.rows));
     const auto golden = goldens().floats("qheadnorm." + mode + ".out");
     // The goldens' CPU run summed the bf16 squares in bf16: the factor of a head may be a step or two away.
     EXPECT_TRUE(mode == "exact" ? near_golden(memory.read(heads), golden, kAbsolute, kRelative)

@@ -91,7 +91,7 @@ TEST(Rounding, HeadNormIsBf16AtEveryStep) {
     backend->reserve(nano_config(), kRows);
     BackendMemory memory(*backend);
     const Matrix heads = memory.matrix(q, kHeadDim);
-    backend->query_norm_rope(heads, kHeadDim, memory.no_rotation(64, kRows));
+    backend->query_norm_rope(heads, kHeadDim, 1, memory.no_rotation(64, kRows));
     EXPECT_EQ(memory.read(heads), expected);
   }
 }

@@ -28,12 +28,12 @@ using support::LoadedModel;
 constexpr size_t kTokensMost = 160;
 
 // Both numerics, all golden checkpoints, the logits of every row.
-constexpr uint64_t kReferenceLogits = 0x62eb0383ffac35a5;
+constexpr uint64_t kReferenceLogits = 0x007e5ee61fa4b838;
 
 // The same on the CPU backend.
-constexpr uint64_t kCpuLogits = 0x6848796023785450;
+constexpr uint64_t kCpuLogits = 0x1ca473f772b64c04;
 // Tokens and log probabilities of the engine's cells on the CPU backend.
-constexpr uint64_t kGrid = 0x8b8be1ac7d4929c5;
+constexpr uint64_t kGrid = 0xbc651dc2347ee06d;
 
 uint64_t add(std::span<const float> values, uint64_t digest) {
   return fnv1a(values | std::views::transform([](float value) { return std::bit_cast<uint32_t>(value); }),

@@ -22,7 +22,7 @@ OpCase query_norm_rope_case(const ModelConfig& config) {
           [=](BackendMemory& memory, const RowList& rows) {
             const Matrix x = memory.activation(pick(q, width, rows), width);
             memory.backend().query_norm_rope(
-                x, config.head_dim, memory.rotations(RopeTable::plain(config), pick(positions, rows)));
+                x, config.head_dim, 1, memory.rotations(RopeTable::plain(config), pick(positions, rows)));
             std::vector<RowOutput> outputs(rows.size());
             append(outputs, memory.read(x));
             return outputs;

@@ -36,6 +36,7 @@ struct LinearShape {
   LinearInput input;
   LinearOutput output;
   int groups = 1;
+  int64_t shard_unit = 0;  // of shard_linear; 0: linear
 };
 
 OpCase linear_case(const LinearShape& shape) {
@@ -50,8 +51,13 @@ OpCase linear_case(const LinearShape& shape) {
   const Tolerance official = shape.output == LinearOutput::kBF16 ? bf16_tolerance(shape.cols) : f32;
   return {shape.name, config, {f32}, {official}, [=](BackendMemory& memory, const RowList& rows) {
             const Matrix y = memory.output(static_cast<int64_t>(rows.size()), shape.rows);
-            memory.backend().linear(memory.activation(pick(x, width, rows), width), memory.weight(weight), y,
-                                    shape.input, shape.output, shape.groups);
+            const Matrix in = memory.activation(pick(x, width, rows), width);
+            const Weight placed = memory.weight(weight);
+            if (shape.shard_unit > 0) {
+              memory.backend().shard_linear(in, placed, shape.shard_unit, y, shape.input, shape.output);
+            } else {
+              memory.backend().linear(in, placed, y, shape.input, shape.output, shape.groups);
+            }
             std::vector<RowOutput> outputs(rows.size());
             append(outputs, memory.read(y));
             return outputs;
@@ -103,7 +109,6 @@ std::vector<OpCase> linear_cases() {
       {"nano wq_b fp8 64->512", kFp8, 64, 512, kQ8, kToBF16},
       {"nano wkv fp8 256->128", kFp8, 256, 128, kQ8, kToBF16},
       {"nano wo_a fp8 2 groups of 256->64", kFp8, 256, 128, kAsIs, kToBF16, 2},
-      {"nano wo_b fp8 128->256", kFp8, 128, 256, kQ8, kToBF16},
       {"nano indexer wq_b fp8 64->128", kFp8, 64, 128, kQ8, kToBF16},
       {"nano weights_proj bf16 256->2", kBF16, 256, 2, kAsIs, kToBF16},
       {"nano compressor bf16 256->256", kBF16, 256, 256, kAsIs, kToF32},
@@ -127,6 +132,22 @@ std::vector<OpCase> linear_cases() {
   return cases;
 }
 
+std::vector<OpCase> shard_linear_cases() {
+  constexpr auto kFp8 = WeightFormat::kFp8Block;
+  constexpr auto kQ8 = LinearInput::kQ8;
+  constexpr auto kToBF16 = LinearOutput::kBF16;
+  const LinearShape shapes[] = {
+      {"nano wo_b fp8 128->256", kFp8, 128, 256, kQ8, kToBF16, 1, 128},
+      {"wo_b of 8 groups fp8 1024->256", kFp8, 1024, 256, kQ8, kToBF16, 1, 128},
+      {"wo_b of 10 groups fp8 2560->64", kFp8, 2560, 64, kQ8, kToBF16, 1, 256},
+      {"ragged fp8 320->33", kFp8, 320, 33, kQ8, kToBF16, 1, 128},
+      {"bf16 1100->24", WeightFormat::kBF16, 1100, 24, kQ8, kToBF16, 1, 128},
+  };
+  std::vector<OpCase> cases;
+  for (const LinearShape& shape : shapes) cases.push_back(linear_case(shape));
+  return cases;
+}
+
 }  // namespace
 
 std::vector<OpCases> linear_ops() {
@@ -136,6 +157,7 @@ std::vector<OpCases> linear_ops() {
          return std::vector{rms_norm_case(256, false), rms_norm_case(64, true), rms_norm_case(4096, false)};
        }},
       {"linear", linear_cases},
+      {"shard_linear", shard_linear_cases},
       {"linears",
        [] {
          return std::vector{linears_case(1), linears_case(6)};

@@ -178,7 +178,7 @@ AttentionRun run_attention(BackendMemory& memory, const ModelConfig& config, con
   backend.rms_norm(low, w.q_norm, low);
   const Matrix q = memory.output(rows, heads * c);
   backend.linear(low, w.wq_b, q, LinearInput::kQ8, LinearOutput::kBF16);
-  backend.query_norm_rope(q, c, rotations);
+  backend.query_norm_rope(q, c, 1, rotations);
   const Matrix kv = memory.output(rows, c);
   backend.linear(x, w.wkv, kv, LinearInput::kQ8, LinearOutput::kBF16);
   float* raw = memory.output_floats(rows * c);
@@ -226,7 +226,8 @@ AttentionRun run_attention(BackendMemory& memory, const ModelConfig& config, con
   const Matrix projected = memory.output(rows, w.wo_a.rows);
   backend.linear(args.out, w.wo_a, projected, LinearInput::kAsIs, LinearOutput::kBF16, config.o_groups);
   const Matrix out = memory.output(rows, config.hidden_size);
-  backend.linear(projected, w.wo_b, out, LinearInput::kQ8, LinearOutput::kBF16);
+  backend.shard_linear(projected, w.wo_b, projected_axis(config).unit, out, LinearInput::kQ8,
+                       LinearOutput::kBF16);
   run.out = memory.read(out);
   return run;
 }
