@@ -109,9 +109,21 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
 }
 
-void MappedFile::prefetch() const {
-  // Advice only: where it is refused, pages are read on first use.
-  static_cast<void>(madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED));
+// Both are advice only: where prefetching is refused, pages are read on first use.
+void MappedFile::prefetch(std::span<const std::byte> part) const {
+  if (part.empty()) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
+  const size_t bytes = reinterpret_cast<uintptr_t>(part.data()) + part.size() - begin;
+  static_cast<void>(madvise(reinterpret_cast<void*>(begin), bytes, MADV_WILLNEED));
+}
+
+void MappedFile::release(std::span<const std::byte> part) const {
+  // Whole pages alone: what lies beside the part may be in use.
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(part.data()) + part.size()) / page * page;
+  if (begin < end) static_cast<void>(madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
 }
 
 FileChange MappedFile::change() const {

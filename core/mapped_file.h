@@ -34,8 +34,11 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  // Asks the system to read the whole file ahead.
-  void prefetch() const;
+  // Asks the system to read the whole file, or these bytes of it, ahead.
+  void prefetch() const { prefetch(bytes()); }
+  void prefetch(std::span<const std::byte> part) const;
+  // Says that these bytes, which have been copied, are not needed soon: they no longer count as memory of the process.
+  void release(std::span<const std::byte> part) const;
   // Looks at the path: one system call. Any thread.
   FileChange change() const;
 

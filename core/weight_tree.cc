@@ -1,4 +1,5 @@
 // The one place that names the tensors of a checkpoint.
+#include "core/shards.h"
 #include "core/weights.h"
 
 namespace ft {
@@ -87,11 +88,14 @@ class TreeWalk {
     visitor_.vector(prefix + "attn_sink", attn.sink, {config_.num_attention_heads}, DType::kF32);
     visitor_.linear(prefix + "wq_a", attn.wq_a, config_.q_lora_rank, width, kFp8);
     norm(prefix + "q_norm", attn.q_norm, config_.q_lora_rank);
-    visitor_.linear(prefix + "wq_b", attn.wq_b, queries, config_.q_lora_rank, kFp8);
+    visitor_.sharded_linear(prefix + "wq_b", attn.wq_b, queries, config_.q_lora_rank, kFp8, ShardSide::kRows,
+                            query_axis(config_).unit);
     visitor_.linear(prefix + "wkv", attn.wkv, head_dim, width, kFp8);
     norm(prefix + "kv_norm", attn.kv_norm, head_dim);
-    visitor_.linear(prefix + "wo_a", attn.wo_a, latent, queries / config_.o_groups, kFp8);
-    visitor_.linear(prefix + "wo_b", attn.wo_b, width, latent, kFp8);
+    const int64_t latent_unit = projected_axis(config_).unit;
+    visitor_.sharded_linear(prefix + "wo_a", attn.wo_a, latent, queries / config_.o_groups, kFp8,
+                            ShardSide::kRows, latent_unit);
+    visitor_.sharded_linear(prefix + "wo_b", attn.wo_b, width, latent, kFp8, ShardSide::kCols, latent_unit);
     if (layer_kind(ratio) == LayerKind::kSwa) return;
     compressor(prefix + "compressor.", attn.compressor, ratio, head_dim);
     if (layer_kind(ratio) != LayerKind::kCsa) return;
@@ -105,9 +109,10 @@ class TreeWalk {
   void expert(const std::string& prefix, ExpertWeights& expert, WeightFormat format) {
     const int64_t width = config_.hidden_size;
     const int64_t inner = config_.moe_intermediate_size;
-    visitor_.linear(prefix + "w1", expert.w1, inner, width, format);
-    visitor_.linear(prefix + "w2", expert.w2, width, inner, format);
-    visitor_.linear(prefix + "w3", expert.w3, inner, width, format);
+    const int64_t unit = expert_axis(inner).unit;
+    visitor_.sharded_linear(prefix + "w1", expert.w1, inner, width, format, ShardSide::kRows, unit);
+    visitor_.sharded_linear(prefix + "w2", expert.w2, width, inner, format, ShardSide::kCols, unit);
+    visitor_.sharded_linear(prefix + "w3", expert.w3, inner, width, format, ShardSide::kRows, unit);
   }
 
   void moe(const std::string& prefix, MoeWeights& moe, bool hash_routed) {
@@ -129,7 +134,7 @@ class TreeWalk {
   WeightVisitor& visitor_;
 };
 
-class SizeCount final : public WeightVisitor {
+class SizeCount : public WeightVisitor {
  public:
   void linear(const std::string&, Weight& weight, int64_t rows, int64_t cols, WeightFormat format) override {
     weight.format = format;
@@ -160,7 +165,42 @@ class SizeCount final : public WeightVisitor {
   }
 };
 
+// Of one rank: what it shares counts as `share`, the rest as `size`.
+class ShareCount final : public SizeCount {
+ public:
+  explicit ShareCount(const RankGroup& ranks) : ranks_(ranks) {}
+
+  void sharded_linear(const std::string&, Weight& weight, int64_t rows, int64_t cols, WeightFormat format,
+                      ShardSide side, int64_t unit) override {
+    weight = own_shape(rows, cols, format, side, unit, ranks_);
+    const int64_t bytes = weight.data_bytes() + weight.scale_bytes();
+    share.sharded += bytes;
+    if (weight.cols < cols) share.copied += bytes;
+  }
+
+  RankShare share;
+
+ private:
+  RankGroup ranks_;
+};
+
 }  // namespace
+
+Weight own_shape(int64_t rows, int64_t cols, WeightFormat format, ShardSide side, int64_t unit,
+                 const RankGroup& ranks) {
+  Weight own;
+  own.format = format;
+  own.rows = rows;
+  own.cols = cols;
+  if (ranks.size == 1) return own;
+  const bool by_rows = side == ShardSide::kRows;
+  const ShardRange range = ShardedAxis{by_rows ? rows : cols, unit}.of(ranks);
+  (by_rows ? own.rows : own.cols) = range.size();
+  (by_rows ? own.first_row : own.first_col) = range.begin;
+  own.whole_rows = rows;
+  own.whole_cols = cols;
+  return own;
+}
 
 void visit_model(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor) {
   TreeWalk walk(config, visitor);
@@ -172,7 +212,8 @@ void visit_model(const ModelConfig& config, ModelWeights& weights, WeightVisitor
   }
   walk.norm("norm", weights.norm, config.hidden_size);
   walk.head_collapse("", weights.head_collapse);
-  visitor.linear("head", weights.head, config.vocab_size, config.hidden_size, WeightFormat::kBF16);
+  visitor.sharded_linear("head", weights.head, config.vocab_size, config.hidden_size, WeightFormat::kBF16,
+                         ShardSide::kRows, vocabulary_axis(config.vocab_size).unit);
 }
 
 void visit_drafts(const ModelConfig& config, ModelWeights& weights, WeightVisitor& visitor) {
@@ -195,6 +236,14 @@ CheckpointSize checkpoint_size(const ModelConfig& config) {
   SizeCount count;
   visit_weights(config, tree, count);
   return count.size;
+}
+
+RankShare rank_share(const ModelConfig& config, const RankGroup& ranks) {
+  ModelWeights tree;
+  ShareCount count(ranks);
+  visit_weights(config, tree, count);
+  count.share.replicated = count.size.bytes;
+  return count.share;
 }
 
 }  // namespace ft

@@ -164,17 +164,27 @@ Result<void> Checkpoint::fill(WeightPlacer& placer, const std::function<void(int
   if (auto checked = check_leftovers(files, config_, loader, has_draft, warnings_); !checked) return checked;
 
   loader.set_checking(false);
-  if (fits_in_half_of_memory(files.total_bytes())) files.prefetch();
+  const RankGroup ranks = placer.ranks();
+  if (ranks.size == 1) {
+    if (fits_in_half_of_memory(files.total_bytes())) files.prefetch();
+  } else {
+    const int64_t own_bytes = rank_share(config_, ranks).total();
+    loader.set_total_bytes(own_bytes);
+    // Ranks may share the machine.
+    loader.set_reading_ahead(fits_in_half_of_memory(own_bytes * ranks.size));
+  }
   visit_model(config_, weights_, loader);
+  loader.finish();
   if (!loader.error() && has_draft) {
     visit_drafts(config_, weights_, loader);
+    loader.finish();
     if (loader.error() && loader.error()->code == ErrorCode::kInvalidFile) leave_out_draft();
   }
   if (loader.error()) return tl::make_unexpected(*loader.error());
   if (loader.reads_files()) mapped_files_ = files.mappings();
-  weight_bytes_ = loader.done_bytes();
+  share_ = loader.share();
   parts_ = loader.parts();
-  if (progress) progress(weight_bytes_, weight_bytes_);
+  if (progress) progress(weight_bytes(), weight_bytes());
   return {};
 }
 

@@ -23,7 +23,8 @@ class WeightPlacer {
  public:
   virtual ~WeightPlacer() = default;
   // An address of `bytes` at `host` which the ops of the backend may read: `host` itself on a CPU, a copy on
-  // a device. Valid as long as the placer lives; the caller keeps `host` alive and unchanged as long as that.
+  // a device. Valid as long as the placer lives. Where it is `host` itself, the caller keeps that alive and
+  // unchanged as long; otherwise `host` is no longer read.
   // Null where the memory of the device does not suffice. `host` is aligned to its element size.
   virtual const void* place(const void* host, size_t bytes) = 0;
   // Which of the ranks that share the weights this one is.
@@ -137,6 +138,13 @@ struct ModelWeights {
   std::unique_ptr<DsparkWeights> dspark;  // null when the checkpoint has none
 };
 
+// Which side of a linear weight shards divide (core/shards.h).
+enum class ShardSide : uint8_t { kRows, kCols };
+
+// The shape of what a rank owns of a [rows, cols] weight; without data.
+Weight own_shape(int64_t rows, int64_t cols, WeightFormat format, ShardSide side, int64_t unit,
+                 const RankGroup& ranks);
+
 // Receives every tensor of the tree once, in checkpoint order. `name` is the official one without a suffix
 // for its scale.
 class WeightVisitor {
@@ -146,6 +154,14 @@ class WeightVisitor {
   // demands.
   virtual void linear(const std::string& name, Weight& weight, int64_t rows, int64_t cols,
                       WeightFormat format) = 0;
+  // The same, of which each rank owns the rows or columns of its shards, which are cut by `unit` of them. `rows` and
+  // `cols` are those of the whole.
+  virtual void sharded_linear(const std::string& name, Weight& weight, int64_t rows, int64_t cols,
+                              WeightFormat format, ShardSide side, int64_t unit) {
+    static_cast<void>(side);
+    static_cast<void>(unit);
+    linear(name, weight, rows, cols, format);
+  }
   // A plain tensor stored as F32 or BF16 under exactly `name`, widened to float32.
   virtual void vector(const std::string& name, Vector& vector, std::vector<int64_t> shape, DType stored) = 0;
   // A plain float32 matrix under exactly `name` (hyper-connection fn).
@@ -169,6 +185,18 @@ struct CheckpointSize {
 };
 CheckpointSize checkpoint_size(const ModelConfig& config);
 
+// Bytes of a checkpoint's files that one rank reads.
+struct RankShare {
+  int64_t replicated = 0;  // of tensors that every rank reads whole
+  int64_t sharded = 0;     // its rows and columns of the others
+  int64_t copied = 0;      // of these, what is held in memory of its own instead of the mapped files: columns
+
+  int64_t total() const { return replicated + sharded; }
+  bool operator==(const RankShare&) const = default;
+};
+// What the rank is to read, by the config alone.
+RankShare rank_share(const ModelConfig& config, const RankGroup& ranks);
+
 // The tensors of one part of a model ("routed experts") as they are stored.
 struct WeightPart {
   std::string name;
@@ -181,22 +209,25 @@ struct WeightPart {
 class Checkpoint {
  public:
   // Loads the directory `path` (config.json, and the shards of model.safetensors.index.json or
-  // model.safetensors). Linear weights stay where they are mapped on the CPU; `placer.place` (the backend)
-  // copies them where it needs that. Every tensor is checked for presence, dtype and shape before anything is
-  // placed; the error names file, tensor, value seen and value expected. Block scales are F8_E8M0, or F32 where
-  // every one is a power of two. A tensor of layers.* that the config has no place for is an error (the two
-  // contradict each other). What a draft lacks only costs the draft: the checkpoint is then loaded without it.
-  // Names may carry the Hugging Face prefix "model.". `progress(done_bytes, total_bytes)` is called now and
-  // then and once at the end; may be empty. `placer` outlives the checkpoint. Call on any thread.
+  // model.safetensors), as far as the rank of the placer needs it. Linear weights stay where they are mapped
+  // on the CPU; `placer.place` (the backend) copies them where it needs that. Every tensor is checked for
+  // presence, dtype and shape before anything is placed; the error names file, tensor, value seen and value
+  // expected. Block scales are F8_E8M0, or F32 where every one is a power of two. A tensor of layers.* that
+  // the config has no place for is an error (the two contradict each other). What a draft lacks only costs
+  // the draft: the checkpoint is then loaded without it. Names may carry the Hugging Face prefix "model.".
+  // `progress(done_bytes, total_bytes)` is called now and then and once at the end; may be empty. `placer`
+  // outlives the checkpoint. Call on any thread.
   static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, WeightPlacer& placer,
                                                   const std::function<void(int64_t, int64_t)>& progress = {});
   ~Checkpoint();
 
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
-  // Bytes of the weights as stored in the files.
-  int64_t weight_bytes() const { return weight_bytes_; }
-  // What was found, by part of the model.
+  // Bytes of the weights of this rank as stored in the files.
+  int64_t weight_bytes() const { return share_.total(); }
+  // The same by kind: what was read.
+  const RankShare& share() const { return share_; }
+  // What was found, by part of the model, as far as this rank reads it.
   const std::vector<WeightPart>& parts() const { return parts_; }
   // A line for each thing that was assumed or left out.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -212,7 +243,7 @@ class Checkpoint {
 
   ModelConfig config_;
   ModelWeights weights_;
-  int64_t weight_bytes_ = 0;
+  RankShare share_;
   std::vector<WeightPart> parts_;
   std::vector<std::string> warnings_;
   std::string draft_problem_;
