@@ -76,14 +76,11 @@ constexpr int64_t kChunkRowBlocks = 64;
 // Bytes from what is read to what is fetched: memory answers in time, and what comes next is next in memory.
 constexpr int64_t kAhead = 2048;
 
-// Adds to the sums of one output what blocks [begin, end) give for kRows rows.
+// Adds to the sums of one output what each of the pieces gives for kRows rows.
 template <class Decode, int kRows>
 FT_INNERMOST void add_chunk(const LinearJob& job, const WeightRow<Decode>& row, const float* const* x,
-                            int64_t begin, int64_t end, Sixteen* out) {
+                            const Pieces& pieces, Sixteen (*out)[kRows]) {
   const D d;
-  Sixteen sum[kRows];
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) sum[r] = out[r];
   const auto add_group = [&](int64_t group, int64_t column, Sixteen(&part)[kRows]) HWY_ATTR {
     V w[kVectors];
     row.decode(group, w);
@@ -96,28 +93,33 @@ FT_INNERMOST void add_chunk(const LinearJob& job, const WeightRow<Decode>& row, 
       }
     }
   };
-  for (int64_t block = begin; block < end; ++block) {
-    Sixteen part[kRows];
+  for (int piece = 0; piece < pieces.count; ++piece) {
+    Sixteen sum[kRows];
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) part[r] = zero16();
-    const uint8_t* bytes = row.group(block * kBlockGroups);
+    for (int r = 0; r < kRows; ++r) sum[r] = pieces.first ? zero16() : out[piece][r];
+    for (int64_t block = pieces.at[piece]; block < pieces.at[piece + 1]; ++block) {
+      Sixteen part[kRows];
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) part[r] = zero16();
+      const uint8_t* bytes = row.group(block * kBlockGroups);
 #pragma GCC unroll 8
-    for (int line = 0; line < kBlockGroups * Decode::kGroupBytes; line += 64)
-      hwy::Prefetch(bytes + kAhead + line);
-    const int64_t column = block * job.x.floats.block_stride;
-    const int64_t groups = groups_in_block(*job.weight, block);
-    if (HWY_LIKELY(groups == kBlockGroups)) {
+      for (int line = 0; line < kBlockGroups * Decode::kGroupBytes; line += 64)
+        hwy::Prefetch(bytes + kAhead + line);
+      const int64_t column = block * job.x.floats.block_stride;
+      const int64_t groups = groups_in_block(*job.weight, block);
+      if (HWY_LIKELY(groups == kBlockGroups)) {
 #pragma GCC unroll 4
-      for (int g = 0; g < kBlockGroups; ++g) add_group(block * kBlockGroups + g, column + g * kGroup, part);
-    } else {
-      for (int64_t g = 0; g < groups; ++g) add_group(block * kBlockGroups + g, column + g * kGroup, part);
+        for (int g = 0; g < kBlockGroups; ++g) add_group(block * kBlockGroups + g, column + g * kGroup, part);
+      } else {
+        for (int64_t g = 0; g < groups; ++g) add_group(block * kBlockGroups + g, column + g * kGroup, part);
+      }
+      const V factor = hn::Set(d, row.factor(block));
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) add_block<Decode::kScaled>(part[r], factor, sum[r]);
     }
-    const V factor = hn::Set(d, row.factor(block));
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) add_block<Decode::kScaled>(part[r], factor, sum[r]);
+    for (int r = 0; r < kRows; ++r) out[piece][r] = sum[r];
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) out[r] = sum[r];
 }
 
 template <class Decode, int kRows>
@@ -136,22 +138,17 @@ void run_few(const LinearJob& job, int64_t begin, int64_t end) {
     const int64_t tiles = (panel.count + kTileOutputs - 1) / kTileOutputs;
     for (int part = 0; part < job.parts(); part += kPartsAtOnce) {
       const int last = std::min(job.parts(), part + kPartsAtOnce);
-      // Also behind the last output, up to a whole tile.
-      for (int64_t o = 0; o < tiles * kTileOutputs; ++o)
+      // Behind the last output, up to a whole tile.
+      for (int64_t o = panel.count; o < tiles * kTileOutputs; ++o)
         for (int p = 0; p < last - part; ++p) std::fill_n(sums[o][p], kRows, zero16());
       const int64_t count = job.edge(last) - job.edge(part);
       const int64_t chunk = equal_chunk(count, (count * kRows + kChunkRowBlocks - 1) / kChunkRowBlocks);
-      for_pieces(job, part, last, chunk, panel.count,
-                 [&](int64_t o, int p, int64_t from, int64_t to)
-                     HWY_ATTR { add_chunk<Decode, kRows>(job, outputs[o], x, from, to, sums[o][p - part]); });
-      for (int64_t t = 0; t < tiles; ++t) {
-        const Tile tile(job, begin + t);
-        const auto* of_tile = sums + t * kTileOutputs;
-        for (int p = 0; p < last - part; ++p) {
-          for (int r = 0; r < kRows; ++r)
-            store_tile(job, tile, r, part + p,
-                       {of_tile[0][p][r], of_tile[1][p][r], of_tile[2][p][r], of_tile[3][p][r]});
-        }
+      for_pieces(job, part, last, chunk, panel.count, [&](int64_t o, const Pieces& pieces) HWY_ATTR {
+        add_chunk<Decode, kRows>(job, outputs[o], x, pieces, sums[o]);
+      });
+      for (int p = 0; p < last - part; ++p) {
+        for (int r = 0; r < kRows; ++r)
+          store_panel(job, panel, r, part + p, [&](int64_t o) HWY_ATTR { return sums[o][p][r]; });
       }
     }
     begin += tiles;
@@ -293,15 +290,9 @@ void run_panels(const LinearJob& job, int64_t begin, int64_t end) {
       const int64_t tiles = (panel.count + kTileOutputs - 1) / kTileOutputs;
       for (int part = 0; part < job.parts(); ++part) {
         run_panel<Decode>(job, panel, row, rows, part, sums);
-        for (int64_t i = 0; i < tiles; ++i) {
-          const Tile tile(job, t + i);
-          for (int64_t r = 0; r < rows; ++r) {
-            Sixteen outputs[kTileOutputs];
-            for (int64_t o = 0; o < kTileOutputs; ++o)
-              outputs[o] = sums[(i * kTileOutputs + o) * kPanelRows + r];
-            store_tile(job, tile, row + r, part, outputs);
-          }
-        }
+        for (int64_t r = 0; r < rows; ++r)
+          store_panel(job, panel, row + r, part,
+                      [&](int64_t o) HWY_ATTR { return sums[o * kPanelRows + r]; });
       }
       t += tiles;
     }

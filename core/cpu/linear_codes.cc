@@ -227,30 +227,32 @@ constexpr int64_t kWholeRowBlocks = 128;
 // Bytes from what is read to what is fetched: memory answers in time, and what comes next is next in memory.
 constexpr int64_t kAhead = 2048;
 
-// Adds to the sums of one output what blocks [begin, end) give for kRows rows.
+// Adds to the sums of one output what each of the pieces gives for kRows rows.
 template <int kRows>
 FT_INNERMOST void add_chunk(const CodeRow& row, int64_t groups, const CodeRows& x, const int64_t* places,
-                            int64_t begin, int64_t end, Sixteen* out) {
-  const int64_t whole = row.even() ? std::min(end, groups / kBlockGroups) : begin;
-  Sixteen sums[kRows];
+                            const Pieces& pieces, Sixteen* out) {
+  for (int piece = 0; piece < pieces.count; ++piece, out += kRows) {
+    const int64_t begin = pieces.at[piece], end = pieces.at[piece + 1];
+    const int64_t whole = row.even() ? std::min(end, groups / kBlockGroups) : begin;
+    Sixteen sums[kRows];
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) sums[r] = out[r];
-  for (int64_t block = begin; block < whole; ++block) {
-    Codes weights[kBlockGroups];
-    hwy::Prefetch(row.bytes(block) + kAhead);
-    decode_block(row, block, weights);
-    add_block<kRows>(row, x, places, block, weights, sums);
-  }
-  for (int64_t block = whole; block < end; ++block) {
-    add_odd_block(row, x, places, kRows, block,
-                  std::min<int64_t>(kBlockGroups, groups - block * kBlockGroups), sums);
-  }
+    for (int r = 0; r < kRows; ++r) sums[r] = pieces.first ? zero16() : out[r];
+    for (int64_t block = begin; block < whole; ++block) {
+      Codes weights[kBlockGroups];
+      hwy::Prefetch(row.bytes(block) + kAhead);
+      decode_block(row, block, weights);
+      add_block<kRows>(row, x, places, block, weights, sums);
+    }
+    for (int64_t block = std::max(begin, whole); block < end; ++block) {
+      add_odd_block(row, x, places, kRows, block,
+                    std::min<int64_t>(kBlockGroups, groups - block * kBlockGroups), sums);
+    }
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) out[r] = sums[r];
+    for (int r = 0; r < kRows; ++r) out[r] = sums[r];
+  }
 }
 
-using AddChunk = void (*)(const CodeRow&, int64_t, const CodeRows&, const int64_t*, int64_t, int64_t,
-                          Sixteen*);
+using AddChunk = void (*)(const CodeRow&, int64_t, const CodeRows&, const int64_t*, const Pieces&, Sixteen*);
 template <int... kRows>
 constexpr std::array<AddChunk, sizeof...(kRows)> adders(std::integer_sequence<int, kRows...>) {
   return {add_chunk<kRows + 1>...};
@@ -262,35 +264,26 @@ void run_panel(const LinearJob& job, const Tile& panel, int64_t row, int64_t row
   // Of as many parts of the columns at once as there is room for.
   const int parts_at_once = std::max<int>(1, static_cast<int>(kRowsMost / rows));
   Sixteen sums[kPanelOutputs][kRowsMost];
-  const auto sums_of = [&](int64_t output, int64_t part) { return sums[output] + part * rows; };
   for (int64_t o = 0; o < panel.count; ++o) outputs[o] = CodeRow(*job.weight, panel.first + o);
   int64_t places[kRowsMost];
   for (int64_t r = 0; r < rows; ++r) places[r] = job.source_row(row + r);
   for (int part = 0; part < job.parts(); part += parts_at_once) {
     const int last = std::min(job.parts(), part + parts_at_once);
-    // Also behind the last output, up to a whole tile.
-    for (int64_t o = 0; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
+    // Behind the last output, up to a whole tile.
+    for (int64_t o = panel.count; o < (panel.count + kTileOutputs - 1) / kTileOutputs * kTileOutputs; ++o)
       std::fill_n(sums[o], (last - part) * rows, zero16());
     const int64_t count = job.edge(last) - job.edge(part), row_blocks = count * rows;
     const int64_t chunks = rows == job.rows && row_blocks <= kWholeRowBlocks
                                ? 1
                                : (row_blocks + kChunkRowBlocks - 1) / kChunkRowBlocks;
     for_pieces(job, part, last, equal_chunk(count, chunks), panel.count,
-               [&](int64_t o, int p, int64_t from, int64_t to) HWY_ATTR {
+               [&](int64_t o, const Pieces& pieces) HWY_ATTR {
                  kAdd[static_cast<size_t>(rows - 1)](outputs[o], job.weight->cols / kGroup, job.x.codes,
-                                                     places, from, to, sums_of(o, p - part));
+                                                     places, pieces, sums[o]);
                });
-    for (int64_t o = 0; o < panel.count; o += kTileOutputs) {
-      Tile tile = panel;
-      tile.first += o;
-      tile.count = std::min(kTileOutputs, panel.count - o);
-      for (int p = 0; p < last - part; ++p) {
-        for (int64_t r = 0; r < rows; ++r) {
-          const Sixteen of_row[kTileOutputs] = {sums_of(o, p)[r], sums_of(o + 1, p)[r], sums_of(o + 2, p)[r],
-                                                sums_of(o + 3, p)[r]};
-          store_tile(job, tile, row + r, part + p, of_row);
-        }
-      }
+    for (int p = 0; p < last - part; ++p) {
+      for (int64_t r = 0; r < rows; ++r)
+        store_panel(job, panel, row + r, part + p, [&](int64_t o) HWY_ATTR { return sums[o][p * rows + r]; });
     }
   }
 }

@@ -50,7 +50,7 @@ int64_t shard_sum_panel(int64_t rows, int shards, int64_t outputs, int threads) 
   constexpr int64_t kPanelsPerThread = 4;
   const int64_t fits = kCacheFloats / std::max<int64_t>(rows * shards, 1);
   const int64_t shared = outputs / (kPanelsPerThread * threads);
-  return std::clamp<int64_t>(std::min(fits, shared), kPanel, 8 * kPanel) / kPanel * kPanel;
+  return std::clamp<int64_t>(std::min(fits, shared), kPanel, 64 * kPanel) / kPanel * kPanel;
 }
 
 void shard_sum_units(const ShardSumJob& job, int64_t begin, int64_t end, int thread) {

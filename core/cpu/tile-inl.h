@@ -37,15 +37,19 @@ struct Tile {
   int64_t count;
 };
 
+// Where a partial sum of output 0 would be.
+HWY_INLINE float* partial_sums(const LinearJob& job, int64_t row, int part) {
+  const int64_t y_row = job.y_rows != nullptr ? job.y_rows[row] : row;
+  return job.y + ((y_row * job.parts() + part) * job.y_stride - job.partial->first_output);
+}
+
 // Outputs of a tile for a row and a part of the columns, from the sums of the first tile.count of four.
 HWY_INLINE void store_tile(const LinearJob& job, const Tile& tile, int64_t row, int part,
                            const Sixteen (&sums)[kTileOutputs]) {
   const D4 d4;
   const V4 dots = sum_lanes4(sums[0], sums[1], sums[2], sums[3]);
   if (job.partial != nullptr) {
-    // A panel has room for whole tiles.
-    const int64_t y_row = job.y_rows != nullptr ? job.y_rows[row] : row;
-    float* y = job.y + (y_row * job.parts() + part) * job.y_stride + tile.first - job.partial->first_output;
+    float* y = partial_sums(job, row, part) + tile.first;  // a panel has room for whole tiles
     hn::StoreU(hn::Add(hn::LoadU(d4, y), dots), d4, y);
     return;
   }
@@ -60,21 +64,69 @@ HWY_INLINE void store_tile(const LinearJob& job, const Tile& tile, int64_t row, 
   }
 }
 
-// Calls add(output, part, begin, end) so that all blocks of the parts [first, last) are covered once for each of
-// `outputs` outputs: `chunk` blocks of all outputs after the other, and part by part in order.
+#if HWY_TARGET <= HWY_AVX3
+// What sum_lanes gives for each of sixteen sums, in three instructions each: pairs are folded together.
+template <class Get>
+HWY_INLINE V sum_lanes16(const Get& get) {
+  V four[4];  // of sums i, i+4, i+8 and i+12, four lanes of each
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m512 a = get(i).part[0].raw, b = get(i + 4).part[0].raw;
+    const __m512 c = get(i + 8).part[0].raw, d = get(i + 12).part[0].raw;
+    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+    four[i] = V{_mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd))};
+  }
+  const auto fold = [](V a, V b) HWY_ATTR {
+    return _mm512_add_ps(_mm512_unpacklo_ps(a.raw, b.raw), _mm512_unpackhi_ps(a.raw, b.raw));
+  };
+  const __m512 low = fold(four[0], four[1]), high = fold(four[2], four[3]);
+  return V{_mm512_add_ps(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee))};
+}
+#endif
+
+// The same for a panel of up to sixteen outputs: get(o) is the sum of its output o, also behind the last up to a
+// whole tile.
+template <class Get>
+HWY_INLINE void store_panel(const LinearJob& job, const Tile& panel, int64_t row, int part, const Get& get) {
+#if HWY_TARGET <= HWY_AVX3
+  if (job.partial != nullptr && panel.count == 16) {
+    const D d;
+    float* y = partial_sums(job, row, part) + panel.first;
+    return hn::StoreU(hn::Add(hn::LoadU(d, y), sum_lanes16(get)), d, y);
+  }
+#endif
+  for (int64_t o = 0; o < panel.count; o += kTileOutputs) {
+    Tile tile = panel;
+    tile.first += o;
+    tile.count = std::min(kTileOutputs, panel.count - o);
+    store_tile(job, tile, row, part, {get(o), get(o + 1), get(o + 2), get(o + 3)});
+  }
+}
+
+// Blocks of columns of neighbouring parts: those of part i are [at[i], at[i+1]).
+struct Pieces {
+  int count;
+  bool first;  // nothing of these parts was summed before
+  int64_t at[kShards + 1];
+};
+
+// Calls add(output, pieces) so that all blocks of the parts [first, last) are covered once for each of `outputs`
+// outputs: `chunk` blocks of all outputs after the other. Also where there are no blocks.
 template <class Add>
 HWY_INLINE void for_pieces(const LinearJob& job, int first, int last, int64_t chunk, int64_t outputs,
                            const Add& add) {
   const int64_t end = job.edge(last);
-  for (int64_t begin = job.edge(first); begin < end; begin += chunk) {
-    const int64_t chunk_end = std::min(end, begin + chunk);
-    for (int64_t o = 0; o < outputs; ++o) {
-      for (int part = first; part < last; ++part) {
-        const int64_t from = std::max(begin, job.edge(part)), to = std::min(chunk_end, job.edge(part + 1));
-        if (from < to) add(o, part, from, to);
-      }
-    }
-  }
+  int64_t begin = job.edge(first);
+  do {
+    Pieces pieces;
+    pieces.count = last - first;
+    pieces.first = begin == job.edge(first);
+    for (int part = first; part <= last; ++part)
+      pieces.at[part - first] = std::clamp(job.edge(part), begin, std::min(end, begin + chunk));
+    for (int64_t o = 0; o < outputs; ++o) add(o, pieces);
+    begin += chunk;
+  } while (begin < end);
 }
 
 // `count` blocks in `chunks` equal chunks.
