@@ -239,8 +239,11 @@ void CpuBackend::sum_shards(const ShardEdges& edges, Matrix y, bool round) {
                 [&](int64_t begin, int64_t end, int thread) { shard_sum_units(job, begin, end, thread); });
   if (group.size == 1) return;
   gather_partials(group, partials, each);
-  for (int64_t r = 0; r < y.rows; ++r)
-    add_shards(partials + r * y.cols, each, group.size, y.cols, y.row(r), round);
+  const float* of_rank[kShards];
+  for (int64_t r = 0; r < y.rows; ++r) {
+    for (int rank = 0; rank < group.size; ++rank) of_rank[rank] = partials + rank * each + r * y.cols;
+    add_shards(of_rank, group.size, y.cols, y.row(r), round);
+  }
 }
 
 void CpuBackend::do_shard_linear(const LinearCall& whole, int64_t unit) {

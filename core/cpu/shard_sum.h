@@ -31,7 +31,7 @@ int64_t shard_sum_scratch_floats(int64_t rows, int shards, int threads);
 // Computes the panels [begin, end).
 void shard_sum_units(const ShardSumJob& job, int64_t begin, int64_t end, int thread);
 
-// y[i] = the sum over `shards` partial sums, part s of them at sums[s * stride + i].
-void add_shards(const float* sums, int64_t stride, int shards, int64_t count, float* y, bool round);
+// y[i] = the sum of `shards` partial sums sums[s][i]; null is zeros.
+void add_shards(const float* const* sums, int shards, int64_t count, float* y, bool round);
 
 }  // namespace ft::cpu
