@@ -134,14 +134,9 @@ class CodeRow {
       farthest = hn::Max(farthest, hn::Or(hn::SaturatedSub(scales, first), hn::SaturatedSub(first, scales)));
     };
     for (; g + 16 <= groups; g += 16) far_from_first(hn::LoadU(d8, scales_ + g));
-    if (g < groups) {
-      // Blocks that are missing, and what is missing of one, are zeros: at worst one more block counts as
-      // uneven.
-      alignas(16) uint8_t rest[16] = {};
-      std::copy(scales_ + g, scales_ + groups, rest);
-      far_from_first(hn::Load(d8, rest));
-    }
     even_ = hn::AllTrue(d8, hn::Eq(hn::Min(farthest, hn::Set(d8, kScaleReach)), farthest));
+    for (; g < groups; g += kBlockGroups)
+      even_ = even_ && in_reach(scales_ + g, std::min<int64_t>(kBlockGroups, groups - g));
   }
 
   const uint8_t* bytes(int64_t block) const { return bytes_ + block * kBlockBytes; }

@@ -90,10 +90,13 @@ HWY_INLINE V sum_lanes16(const Get& get) {
 template <class Get>
 HWY_INLINE void store_panel(const LinearJob& job, const Tile& panel, int64_t row, int part, const Get& get) {
 #if HWY_TARGET <= HWY_AVX3
-  if (job.partial != nullptr && panel.count == 16) {
+  if (panel.count == 16) {
     const D d;
+    const V dots = sum_lanes16(get);
+    if (job.partial == nullptr)
+      return hn::StoreU(round_if(d, dots, job.round), d, job.y + row * job.y_stride + panel.first);
     float* y = partial_sums(job, row, part) + panel.first;
-    return hn::StoreU(hn::Add(hn::LoadU(d, y), sum_lanes16(get)), d, y);
+    return hn::StoreU(hn::Add(hn::LoadU(d, y), dots), d, y);
   }
 #endif
   for (int64_t o = 0; o < panel.count; o += kTileOutputs) {
