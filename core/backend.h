@@ -328,6 +328,6 @@ std::unique_ptr<Backend> make_reference_backend(Numerics numerics, RankGroup ran
 std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads, RankGroup ranks = {});
 
 // The first CUDA device. kUnavailable with the reason when this build or machine has none.
-Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics);
+Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks = {});
 
 }  // namespace ft

@@ -5,14 +5,11 @@
 #include <cstdlib>
 
 #include "core/check.h"
+#include "core/ranks/own_part.h"
 
 namespace ft::cuda {
 
 namespace {
-
-// Scratch of attention and of index scores:
-// rows of a call share it, more rows than fit go one group after the other.
-constexpr size_t kListScratchBytes = size_t{512} << 20;
 
 RotationTable table_of(const Rotations& rotations) {
   return {rotations.data, static_cast<int32_t>(rotations.rope_dim)};
@@ -32,8 +29,9 @@ void check_cuda(cudaError_t status, const char* what) {
   std::abort();
 }
 
-CudaBackend::CudaBackend(Numerics numerics, int device, std::string description)
-    : Backend(numerics), description_(std::move(description)) {
+CudaBackend::CudaBackend(Numerics numerics, int device, std::string description, RankGroup ranks,
+                         std::unique_ptr<Exchange> exchange)
+    : Backend(numerics, ranks), description_(std::move(description)), exchange_(std::move(exchange)) {
   check_cuda(cudaSetDevice(device), "cudaSetDevice");
   check_cuda(cudaStreamCreateWithFlags(&queue_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
 }
@@ -129,6 +127,7 @@ class CudaBackend::Graph final : public StepGraph {
 };
 
 std::unique_ptr<StepGraph> CudaBackend::make_graph() {
+  if (exchange_ != nullptr && !exchange_->recordable()) return std::make_unique<StepGraph>();
   return std::make_unique<Graph>(*this);
 }
 
@@ -143,10 +142,15 @@ void CudaBackend::do_reserve(const ModelConfig& config, int64_t rows) {
   const int64_t widest = std::max({int64_t{config.hc_mult} * d, heads, config.auxiliary_cols(),
                                    int64_t{config.o_groups} * config.o_lora_rank});
   const int64_t element = official() ? 2 : 4;
-  const int64_t experts = (config.num_experts_per_tok + 1) * (2 * config.moe_intermediate_size + d) + 2 * d;
-  const auto bytes = static_cast<size_t>(rows) * static_cast<size_t>(std::max(widest * 4, experts * element));
+  const int64_t expert_rows = config.num_experts_per_tok + 1;
+  const int64_t shards = own_shards(ranks()).count;
+  const auto bytes = static_cast<size_t>(rows * widest * 4);
+  const auto experts = static_cast<size_t>(
+      rows * (expert_rows * (2 * config.moe_intermediate_size * element + shards * d * 4) + 2 * d * element));
   const size_t lists = static_cast<size_t>(rows) * size_t{1} << 20;
-  (void)scratch(std::max(bytes, std::min(lists, kListScratchBytes)) + (size_t{1} << 20));
+  const size_t sums = rank_sum_bytes(Matrix(nullptr, rows, d));
+  (void)scratch(std::max(bytes, std::min(std::max(lists, experts), kListScratchBytes)) + sums +
+                (size_t{1} << 20));
 }
 
 void* CudaBackend::scratch(size_t bytes) {
@@ -220,12 +224,20 @@ void CudaBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
   ft::cuda::rms_norm(queue_, official(), x, weight.data, rms_norm_eps_, y);
 }
 
-void CudaBackend::run_linear(const LinearTask& task) {
-  if (official() && tensor_core_shape(task)) {
-    linear_many(queue_, task, scratch(static_cast<size_t>(task.x.rows * task.x.cols) * 2));
+size_t CudaBackend::linear_scratch_bytes(const LinearTask& task) const {
+  const auto values = static_cast<size_t>(task.x.rows * task.x.cols);
+  if (takes_few(task)) return 0;
+  if (official() && tensor_core_shape(task)) return values * 2;
+  return task.quantize ? values * sizeof(float) : 0;
+}
+
+void CudaBackend::run_linear(const LinearTask& task, void* memory) {
+  if (takes_few(task)) {
+    linear_few(queue_, &task, 1);
+  } else if (official() && tensor_core_shape(task)) {
+    linear_many(queue_, task, memory);
   } else {
-    const size_t bytes = task.quantize ? static_cast<size_t>(task.x.rows * task.x.cols) * sizeof(float) : 0;
-    linear_exact(queue_, task, static_cast<float*>(scratch(bytes)));
+    linear_exact(queue_, task, static_cast<float*>(memory));
   }
 }
 
@@ -237,7 +249,9 @@ LinearTask CudaBackend::task_of(const LinearCall& call) const {
           call.y,
           official() && scaled && call.input == LinearInput::kQ8,
           official() && call.output == LinearOutput::kBF16,
-          call.groups};
+          call.groups,
+          false,
+          {}};
 }
 
 bool CudaBackend::takes_few(const LinearTask& task) const {
@@ -257,9 +271,11 @@ void CudaBackend::do_linears(std::span<const LinearCall> calls) {
     count = 0;
   };
   for (const LinearCall& call : calls) {
-    const LinearTask task = task_of(call);
+    if (call.weight->rows == 0) continue;  // others own them all
+    LinearTask task = task_of(own_part(call));
+    task.grouped = call.groups > 1;
     if (!takes_few(task)) {
-      run_linear(task);
+      run_linear(task, scratch(linear_scratch_bytes(task)));
       continue;
     }
     together[count++] = task;
@@ -268,26 +284,21 @@ void CudaBackend::do_linears(std::span<const LinearCall> calls) {
   launch_together();
 }
 
-// On one rank; in the order of a linear, not of the shards.
-void CudaBackend::do_shard_linear(const LinearCall& call, int64_t) {
-  do_linear(call);
-}
-
-void CudaBackend::do_gather_columns(Matrix, int64_t) {
-  FT_CHECK(false, "the CUDA backend has one rank");
-}
-
-void CudaBackend::do_query_norm_rope(Matrix q, int64_t head_dim, int, Rotations rotations) {
+void CudaBackend::do_query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations) {
   FT_CHECK(head_dim % 2 == 0 && q.stride % 2 == 0, head_dim, q.stride);
-  ft::cuda::query_norm_rope(queue_, official(), q, head_dim, rms_norm_eps_, table_of(rotations));
+  const Matrix own = own_queries(q, head_dim, head_unit, ranks());
+  if (own.cols > 0)
+    ft::cuda::query_norm_rope(queue_, official(), own, head_dim, rms_norm_eps_, table_of(rotations));
 }
 
 void CudaBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) {
   ft::cuda::store_kv(queue_, official(), x, norm.data, rms_norm_eps_, table_of(rotations), raw.f32(), dst);
 }
 
-void CudaBackend::do_attend(const AttentionArgs& args) {
-  FT_CHECK(args.head_dim % 2 == 0 && args.out.stride % 2 == 0, args.head_dim, args.out.stride);
+void CudaBackend::do_attend(const AttentionArgs& whole) {
+  FT_CHECK(whole.head_dim % 2 == 0 && whole.out.stride % 2 == 0, whole.head_dim, whole.out.stride);
+  const AttentionArgs args = own_part(whole, ranks());
+  if (args.head_count == 0) return;
   AttendArgs call;
   call.q = args.q;
   call.out = args.out;
@@ -369,7 +380,7 @@ void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, 
 
 namespace ft {
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics) {
+Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks) {
   const auto unavailable = [](const char* what, cudaError_t status) {
     return fail(ErrorCode::kUnavailable, "{}: {}", what, cudaGetErrorString(status));
   };
@@ -393,7 +404,13 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics) {
       fmt::format("{}, compute capability {}.{}, {:.1f} GiB, {} multiprocessors", properties.name,
                   properties.major, properties.minor,
                   static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.multiProcessorCount);
-  return std::make_unique<cuda::CudaBackend>(numerics, 0, std::move(description));
+  std::unique_ptr<cuda::Exchange> exchange;
+  if (ranks.size > 1) {
+    exchange = cuda::make_staged_exchange(*ranks.comm);
+    description +=
+        fmt::format(", rank {} of {}, which exchange {}", ranks.rank, ranks.size, exchange->name());
+  }
+  return std::make_unique<cuda::CudaBackend>(numerics, 0, std::move(description), ranks, std::move(exchange));
 }
 
 }  // namespace ft

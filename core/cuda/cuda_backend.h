@@ -7,15 +7,24 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/cuda/exchange.h"
 #include "core/cuda/kernels.h"
 #include "core/cuda/memory.h"
 
 namespace ft::cuda {
 
+// Scratch of attention, index scores and experts:
+// rows of a call share it, more rows than fit go one group after the other.
+inline constexpr size_t kListScratchBytes = size_t{512} << 20;
+
+// The shards of the ranks' own part of an axis.
+ColumnParts parts_of(const ShardedAxis& axis, const RankGroup& ranks);
+
 class CudaBackend final : public Backend {
  public:
-  // `device` has been checked to run this build's kernels.
-  CudaBackend(Numerics numerics, int device, std::string description);
+  // `device` has been checked to run this build's kernels. `exchange` is there where there are several ranks.
+  CudaBackend(Numerics numerics, int device, std::string description, RankGroup ranks,
+              std::unique_ptr<Exchange> exchange);
   ~CudaBackend() override;
 
   std::string_view name() const override { return "cuda"; }
@@ -28,7 +37,8 @@ class CudaBackend final : public Backend {
   void upload(void* destination, const void* host, size_t bytes) override;
   void download(void* host, const void* source, size_t bytes) override;
   // Its first run executes the ops, the second records them as a graph, later ones replay it. A recording is
-  // dropped, and made anew, when scratch has grown or reserve() was called since.
+  // dropped, and made anew, when scratch has grown or reserve() was called since. Where ranks exchange through the
+  // host, nothing is recorded.
   std::unique_ptr<StepGraph> make_graph() override;
   bool fixed_shapes() const override { return true; }
   void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
@@ -79,15 +89,25 @@ class CudaBackend final : public Backend {
   LinearTask task_of(const LinearCall& call) const;
   // Whether linear_few computes it.
   bool takes_few(const LinearTask& task) const;
-  void run_linear(const LinearTask& task);
+  // `memory` holds linear_scratch_bytes(task).
+  void run_linear(const LinearTask& task, void* memory);
+  size_t linear_scratch_bytes(const LinearTask& task) const;
   void* scratch(size_t bytes);
   const ExpertTable& expert_table(const MoeWeights& moe);
+
+  // A sum of all ranks: each writes its own share, which is y itself on one rank and else lies in memory of
+  // rank_sum_bytes(y); then the shares are exchanged and added up to y.
+  size_t rank_sum_bytes(const Matrix& y) const;
+  Matrix own_sum(const Matrix& y, void* memory) const;
+  void add_ranks(const Matrix& own, bool round, Matrix y);
+  void clear(const Matrix& own);
 
   std::string description_;
   Queue queue_;
   WeightSlabs weights_;
   Scratch scratch_;
   Staging staging_;
+  std::unique_ptr<Exchange> exchange_;
   bool recording_ = false;
   uint64_t addresses_ = 0;  // counts the changes of addresses that recordings hold
   std::unordered_map<const void*, PlacedExperts> expert_tables_;  // by the first expert's weights

@@ -1,4 +1,5 @@
 // The mixture of experts on the device: routing, and the table by which kernels find a layer's experts.
+#include <algorithm>
 #include <utility>
 
 #include "core/check.h"
@@ -20,17 +21,11 @@ void CudaBackend::do_route(Matrix x, const MoeWeights& moe, const int32_t* token
   FT_CHECK(k <= 32 && experts <= 4096, k, experts);
   // Behind the logits comes what run_linear may use.
   const size_t logits_bytes = (static_cast<size_t>(x.rows * experts) * sizeof(float) + 255) / 256 * 256;
-  const size_t input_bytes = static_cast<size_t>(x.rows * x.cols) * sizeof(float);
-  uint8_t* memory = static_cast<uint8_t*>(scratch(logits_bytes + input_bytes));
+  LinearTask task = {x, moe.gate, Matrix(nullptr, x.rows, experts), false, false, 1, false, {}};
+  uint8_t* memory = static_cast<uint8_t*>(scratch(logits_bytes + linear_scratch_bytes(task)));
   const Matrix logits(reinterpret_cast<float*>(memory), x.rows, experts);
-  const LinearTask task = {x, moe.gate, logits, false, false, 1};
-  if (!official() || !tensor_core_shape(task)) {
-    linear_exact(queue_, task, nullptr);
-  } else if (few_rows(task)) {
-    linear_few(queue_, &task, 1);
-  } else {
-    linear_many(queue_, task, memory + logits_bytes);
-  }
+  task.y = logits;
+  run_linear(task, memory + logits_bytes);
   route_select(queue_, logits.data, x.rows, static_cast<int>(experts),
                moe.tid2eid == nullptr ? moe.bias.data : nullptr, moe.tid2eid, tokens, k, route_scale, ids,
                weights);
@@ -59,6 +54,8 @@ const ExpertTable& CudaBackend::expert_table(const MoeWeights& moe) {
   placed.table.shared_format = moe.shared.w1.format;
   placed.table.width = static_cast<int32_t>(first.w1.cols);
   placed.table.inner = static_cast<int32_t>(first.w1.rows);
+  placed.table.whole_inner = static_cast<int32_t>(first.w1.all_rows());
+  placed.table.parts = parts_of(expert_axis(first.w1.all_rows()), ranks());
   placed.experts = std::move(experts);
   return placed.table;
 }
@@ -66,10 +63,28 @@ const ExpertTable& CudaBackend::expert_table(const MoeWeights& moe) {
 void CudaBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
                          float swiglu_limit, Matrix y) {
   FT_CHECK(k <= 32, k);
+  const size_t sum_bytes = rank_sum_bytes(y);
+  if (moe.shared.w1.rows == 0) {
+    const Matrix own = own_sum(y, scratch(sum_bytes));
+    clear(own);
+    add_ranks(own, official(), y);
+    return;
+  }
   const ExpertTable& table = expert_table(moe);
   FT_CHECK(table.width == x.cols, table.width, x.cols);
-  void* memory = scratch(moe_scratch_bytes(table, x.rows, k, official()));
-  ft::cuda::moe(queue_, official(), x, table, ids, weights, k, swiglu_limit, memory, y);
+  const auto bytes = [&](int64_t rows) { return moe_scratch_bytes(table, rows, k, official()); };
+  int64_t group = x.rows;
+  while (group > 1 && bytes(group) > kListScratchBytes) group = (group + 1) / 2;
+  uint8_t* memory = static_cast<uint8_t*>(scratch(sum_bytes + bytes(group)));
+  const Matrix own = own_sum(y, memory);
+  const bool round = official() && ranks().size == 1;
+  for (int64_t first = 0; first < x.rows; first += group) {
+    const int64_t rows = std::min(group, x.rows - first);
+    ft::cuda::moe(queue_, official(), Matrix(x.row(first), rows, x.cols, x.stride), table, ids + first * k,
+                  weights + first * k, k, swiglu_limit, memory + sum_bytes, round,
+                  Matrix(own.row(first), rows, own.cols, own.stride));
+  }
+  add_ranks(own, official(), y);
 }
 
 }  // namespace ft::cuda

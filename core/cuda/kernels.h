@@ -11,6 +11,15 @@
 
 namespace ft::cuda {
 
+// Columns cut into parts, part i is [at[i], at[i+1]), whose sums are added as a tree: the shards of this rank
+// (core/shards.h). No parts: the sums go by the chunks of the weight (weight_tiles.cuh).
+inline constexpr int kParts = 8;
+struct ColumnParts {
+  int32_t count = 0;
+  int32_t at[kParts + 1] = {};
+  int32_t widest = 0;  // part of any rank
+};
+
 // Rotations of core/backend.h.
 struct RotationTable {
   const float* data = nullptr;
@@ -84,9 +93,11 @@ struct LinearTask {
   bool quantize = false;  // q8() of the input
   bool round = false;     // rb() of the output
   int groups = 1;
+  bool grouped = false;  // the weight has groups, of which this may be one
+  ColumnParts parts;
 };
 inline constexpr int kLinearTasks = 10;
-// Whether the tensor-core kernels take this task (K a multiple of 128, groups of whole tiles).
+// Whether the tensor-core kernels take this task (K a multiple of 128, groups of whole tiles). All ranks say the same.
 bool tensor_core_shape(const LinearTask& task);
 // Whether linear_few takes a task of tensor_core_shape:
 // at most kFewRows rows, one tile column of the tensor core.
@@ -155,15 +166,25 @@ struct ExpertTable {
   int32_t count = 0;                // routed experts
   WeightFormat routed_format = WeightFormat::kFp4Row;
   WeightFormat shared_format = WeightFormat::kFp8Block;
-  int32_t width = 0;  // d
-  int32_t inner = 0;  // moe intermediate size
+  int32_t width = 0;        // d
+  int32_t inner = 0;        // intermediate columns that are there
+  int32_t whole_inner = 0;  // moe intermediate size
+  ColumnParts parts;        // of the columns that are there
 };
 void route_select(Queue queue, const float* logits, int64_t rows, int experts, const float* bias,
                   const int32_t* tid2eid, const int32_t* tokens, int k, float route_scale, int32_t* ids,
                   float* weights);
 size_t moe_scratch_bytes(const ExpertTable& table, int64_t rows, int k, bool official);
-// `official` takes the tensor-core kernels where the shapes allow.
+// The sum over the shards that are there. `official` takes the tensor-core kernels where the shapes allow; `round`: rb().
 void moe(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
-         const float* weights, int k, float swiglu_limit, void* scratch, Matrix y);
+         const float* weights, int k, float swiglu_limit, void* scratch, bool round, Matrix y);
+
+// --- shards.cu: between ranks ---
+// y[r, c] = the sum over `ranks` ranks of sums[rank, r, c], as a tree; `round`: rb().
+void add_ranks(Queue queue, const float* sums, int ranks, bool round, Matrix y);
+// packed[r, i] = y[r, first + i], rows of packed have `width` columns, of which `count` are used.
+void pack_columns(Queue queue, Matrix y, int64_t first, int64_t count, int64_t width, float* packed);
+// y[r, c] = packed[rank, r, c - of.at[rank]] for the rank that owns column c, unless it is `own`.
+void unpack_columns(Queue queue, const float* packed, const ColumnParts& of, int own, Matrix y);
 
 }  // namespace ft::cuda

@@ -10,6 +10,7 @@
 
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
+#include "core/cuda/shard_tree.cuh"
 #include "core/cuda/weight_tiles.cuh"
 
 namespace ft::cuda {
@@ -40,6 +41,8 @@ struct Product {
   WeightFormat format;
   bool quantize;
   bool round;
+  bool tree;        // parts are shards
+  ColumnParts cut;  // chunks or shards: a chain of sums each
   int32_t first_block;
 };
 
@@ -48,6 +51,15 @@ struct Products {
   int32_t count;
   int32_t m;
 };
+
+ColumnParts chunks_of(int64_t columns) {
+  ColumnParts cut;
+  cut.count = chunk_count(columns);
+  cut.widest = static_cast<int32_t>(chunk_columns(columns));
+  for (int i = 0; i <= cut.count; ++i)
+    cut.at[i] = static_cast<int32_t>(std::min<int64_t>(int64_t{i} * cut.widest, columns));
+  return cut;
+}
 
 Product describe(const LinearTask& task) {
   Product p = {};
@@ -63,19 +75,30 @@ Product describe(const LinearTask& task) {
   p.format = task.weight.format;
   p.quantize = task.quantize;
   p.round = task.round;
+  p.tree = task.parts.count > 0;
+  p.cut = p.tree ? task.parts : chunks_of(task.weight.cols);
   return p;
+}
+
+// What the chains of one output make together.
+template <WeightFormat kFormat, class Get>
+__device__ __forceinline__ float add_chains(const Product& p, Get get) {
+  if (p.tree) return tree_sum(p.cut.count, [&](int c) { return get(c) * out_factor<kFormat>(); });
+  float sum = get(0);
+  for (int c = 1; c < p.cut.count; ++c) sum += get(c);
+  return sum * out_factor<kFormat>();
 }
 
 template <WeightFormat kFormat>
 __device__ void few_block(const Product& p, int block, int m, uint4* units, float* partial) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int chunks = chunk_count(p.columns);
+  const int chunks = p.cut.count;
   const int tiles = kFewWarps / chunks;
   const int chunk = warp % chunks;
   const int64_t first_row = static_cast<int64_t>(block) * tiles * kTileRows;
-  const int64_t begin = min(chunk * chunk_columns(p.columns), static_cast<int64_t>(p.columns));
-  const int64_t end = min(begin + chunk_columns(p.columns), static_cast<int64_t>(p.columns));
+  const int64_t begin = p.cut.at[chunk];
+  const int64_t end = p.cut.at[chunk + 1];
 
   WeightStream<kFormat, 1, 8> stream;
   stream.start(p.weight, p.scale, p.rows, p.columns, first_row + warp / chunks * kTileRows, begin, end);
@@ -115,9 +138,7 @@ __device__ void few_block(const Product& p, int block, int m, uint4* units, floa
     if (first_row + row >= p.rows) continue;
     const float* tile =
         partial + row / kTileRows * chunks * kTileRows * kTileColumns + r * kTileRows + row % kTileRows;
-    float sum = tile[0];
-    for (int c = 1; c < chunks; ++c) sum += tile[c * kTileRows * kTileColumns];
-    sum *= out_factor<kFormat>();
+    const float sum = add_chains<kFormat>(p, [&](int c) { return tile[c * kTileRows * kTileColumns]; });
     p.y[r * p.y_stride + first_row + row] = p.round ? rb(sum) : sum;
   }
 }
@@ -170,21 +191,20 @@ __global__ void __launch_bounds__(kManyThreads)
     many_kernel(const __grid_constant__ Product p, int first_row, int m) {
   extern __shared__ uint4 shared[];
   cg::cluster_group cluster = cg::this_cluster();
-  const int chunks = chunk_count(p.columns);
+  const int chunks = p.cut.count;
   const int chunk = static_cast<int>(blockIdx.x) % chunks;
   const int64_t weight_row = static_cast<int64_t>(blockIdx.x) / chunks * kManyRows;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int64_t width = chunk_columns(p.columns);
-  const int64_t begin = min(chunk * width, static_cast<int64_t>(p.columns));
-  const int64_t end = min(begin + width, static_cast<int64_t>(p.columns));
+  const int64_t begin = p.cut.at[chunk];
+  const int64_t end = p.cut.at[chunk + 1];
 
   WeightStream<kFormat, kManyTiles, 2> stream;
   stream.start(p.weight, p.scale, p.rows, p.columns, weight_row + warp * kManyTiles * kTileRows, begin, end);
   wait_for_previous();
 
   const int chunk_units = static_cast<int>(end - begin) / 8;
-  const int stride = unit_stride(width);
+  const int stride = unit_stride(p.cut.widest);
   const uint4* x =
       reinterpret_cast<const uint4*>(p.x) + weight_row / p.group_rows * (p.columns / 8) + begin / 8;
   for (int i = static_cast<int>(threadIdx.x); i < m * chunk_units; i += kManyThreads) {
@@ -217,10 +237,8 @@ __global__ void __launch_bounds__(kManyThreads)
   for (int i = static_cast<int>(threadIdx.x); i < share * m; i += kManyThreads) {
     const int row = chunk * share + i % share;
     const int r = i / share;
-    float sum = cluster.map_shared_rank(partial, 0)[r * kManyRows + row];
-    for (int other = 1; other < chunks; ++other)
-      sum += cluster.map_shared_rank(partial, other)[r * kManyRows + row];
-    sum *= out_factor<kFormat>();
+    const float sum = add_chains<kFormat>(
+        p, [&](int other) { return cluster.map_shared_rank(partial, other)[r * kManyRows + row]; });
     if (weight_row + row < p.rows)
       p.y[(first_row + r) * p.y_stride + weight_row + row] = p.round ? rb(sum) : sum;
   }
@@ -229,8 +247,8 @@ __global__ void __launch_bounds__(kManyThreads)
 
 template <WeightFormat kFormat, int kColumns>
 void launch_many(Queue queue, const Product& p, int first_row, int m) {
-  const unsigned chunks = static_cast<unsigned>(chunk_count(p.columns));
-  const size_t units = static_cast<size_t>(m * unit_stride(chunk_columns(p.columns))) * sizeof(uint4);
+  const unsigned chunks = static_cast<unsigned>(p.cut.count);
+  const size_t units = static_cast<size_t>(m * unit_stride(p.cut.widest)) * sizeof(uint4);
   const size_t sums = static_cast<size_t>(kTileColumns * kColumns * kManyRows) * sizeof(float);
   launch(queue, many_kernel<kFormat, kColumns>, dim3(ceil_div(p.rows, kManyRows) * chunks), kManyThreads,
          std::max(units, sums), chunks, p, first_row, m);
@@ -244,7 +262,7 @@ void linear_many_of(Queue queue, const LinearTask& task, void* prepared) {
          task.quantize, static_cast<uint4*>(prepared));
   p.x = static_cast<const float*>(prepared);
   p.x_stride = task.x.cols;
-  const size_t row_bytes = static_cast<size_t>(unit_stride(chunk_columns(p.columns))) * sizeof(uint4);
+  const size_t row_bytes = static_cast<size_t>(unit_stride(p.cut.widest)) * sizeof(uint4);
   int columns = kManyColumns;
   while (columns > 2 && static_cast<size_t>(columns * kTileColumns) * row_bytes > kSharedLimit) columns /= 2;
   for (int64_t first = 0; first < task.x.rows;) {
@@ -268,14 +286,15 @@ size_t few_shared_bytes(const LinearTask& task) {
 
 bool tensor_core_shape(const LinearTask& task) {
   const Weight& w = task.weight;
-  if (w.format == WeightFormat::kF32 || w.cols % 128 != 0 || w.rows >= (int64_t{1} << 31)) return false;
+  if (w.format == WeightFormat::kF32 || w.all_cols() % 128 != 0 || w.rows >= (int64_t{1} << 31)) return false;
   // A block's weight rows must belong to one group: 16..128 rows by chunk count.
-  if (task.groups > 1 && w.rows / task.groups % kManyRows != 0) return false;
+  if (task.grouped && w.rows / task.groups % kManyRows != 0) return false;
+  const int64_t widest = task.parts.count > 0 ? task.parts.widest : chunk_columns(w.cols);
+  if (widest > kChainColumnsMax) return false;
   const bool aligned = reinterpret_cast<uintptr_t>(task.x.data) % 16 == 0 && task.x.stride % 4 == 0 &&
                        reinterpret_cast<uintptr_t>(w.data) % 16 == 0 &&
                        reinterpret_cast<uintptr_t>(w.scale) % 4 == 0;
-  const size_t many =
-      static_cast<size_t>(2 * kTileColumns * unit_stride(chunk_columns(w.cols))) * sizeof(uint4);
+  const size_t many = static_cast<size_t>(2 * kTileColumns * unit_stride(widest)) * sizeof(uint4);
   return aligned && many <= kSharedLimit;
 }
 
@@ -292,7 +311,7 @@ void linear_few(Queue queue, const LinearTask* tasks, int count) {
   for (int i = 0; i < count; ++i) {
     Product& p = products.product[i] = describe(tasks[i]);
     p.first_block = static_cast<int32_t>(blocks);
-    blocks += ceil_div(p.rows, kFewWarps / chunk_count(p.columns) * kTileRows);
+    blocks += ceil_div(p.rows, kFewWarps / p.cut.count * kTileRows);
     shared = std::max(shared, few_shared_bytes(tasks[i]));
   }
   launch(queue, few_kernel, dim3(blocks), kFewThreads, shared, 1, products);

@@ -1,6 +1,7 @@
 // y = x W^T in float32, for every format and shape: a warp per weight row, eight rows of x at a time.
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
+#include "core/cuda/shard_tree.cuh"
 #include "core/cuda/weight_row.cuh"
 
 namespace ft::cuda {
@@ -31,7 +32,9 @@ __global__ void __launch_bounds__(32) quantize_kernel(Matrix x, float* out) {
 }
 
 __global__ void __launch_bounds__(kWarps * 32)
-    exact_kernel(Matrix x, Weight weight, Matrix y, int64_t group_rows, bool round) {
+    exact_kernel(Matrix x, Weight weight, Matrix y, int64_t group_rows, ColumnParts parts, bool round) {
+  __shared__ float sums[kWarps][kParts][kRows];
+  const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kRows;
@@ -41,12 +44,20 @@ __global__ void __launch_bounds__(kWarps * 32)
   for (int r = 0; r < kRows; ++r) {
     rows[r] = x.data + min(first + r, x.rows - 1) * x.stride + row / group_rows * weight.cols;
   }
-  float sums[kRows];
-  with_format(weight.format, [&]<WeightFormat kFormat>() {
-    dot_rows<kFormat>(static_cast<const uint8_t*>(weight.data), weight.scale, weight.cols, row, rows, sums);
-  });
-  for (int r = 0; r < kRows; ++r) {
-    if (lane == r && first + r < x.rows) y.data[(first + r) * y.stride + row] = round ? rb(sums[r]) : sums[r];
+  for (int part = 0; part < parts.count; ++part) {
+    float products[kRows];
+    with_format(weight.format, [&]<WeightFormat kFormat>() {
+      dot_rows<kFormat>(static_cast<const uint8_t*>(weight.data), weight.scale, weight.cols, row,
+                        {parts.at[part], parts.at[part + 1]}, rows, products);
+    });
+    if (lane == 0) {
+      for (int r = 0; r < kRows; ++r) sums[warp][part][r] = products[r];
+    }
+  }
+  __syncwarp();
+  if (lane < kRows && first + lane < x.rows) {
+    const float sum = tree_sum(parts.count, [&](int part) { return sums[warp][part][lane]; });
+    y.data[(first + lane) * y.stride + row] = round ? rb(sum) : sum;
   }
 }
 
@@ -59,8 +70,13 @@ void linear_exact(Queue queue, const LinearTask& task, float* quantized) {
            x, quantized);
     x = Matrix(quantized, x.rows, x.cols);
   }
+  ColumnParts parts = task.parts;
+  if (parts.count == 0) {
+    parts.count = 1;
+    parts.at[1] = static_cast<int32_t>(task.weight.cols);
+  }
   launch(queue, exact_kernel, dim3(ceil_div(task.weight.rows, kWarps), ceil_div(x.rows, kRows)), kWarps * 32,
-         0, 1, x, task.weight, task.y, task.weight.rows / task.groups, task.round);
+         0, 1, x, task.weight, task.y, task.weight.rows / task.groups, parts, task.round);
 }
 
 }  // namespace ft::cuda

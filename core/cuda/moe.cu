@@ -3,7 +3,7 @@
 //
 // Four launches: prepare (sort; the input as units), gate and up with the clamped SwiGLU, down, combine.
 // A block has a few rows of one expert's weight and up to eight of its rows of x at a time;
-// further rows find the weight in L2.
+// further rows find the weight in L2. In down a warp has a shard of the columns, so a sum never leaves it.
 #include <algorithm>
 
 #include "core/cuda/device_math.cuh"
@@ -19,6 +19,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kPlanThreads = 1024;
+constexpr int kDownTiles = 2;                // per warp
 constexpr size_t kUnitBytesMax = 72 * 1024;  // three blocks of a multiprocessor hold their units
 
 // Expert counts, the experts with rows in ascending id, and each expert's pairs in ascending order.
@@ -252,33 +253,32 @@ struct DownArgs {
   ExpertTable table;
   MoePlan plan;
   const __nv_bfloat16* hidden;  // [m*k + m, inner]
-  __nv_bfloat16* out;           // [m*k + m, d]
+  float* out;                   // [m*k + m, shards, d]
   int m;
   int k;
   int pass_rows;
 };
 
 template <WeightFormat kFormat>
-__device__ void down_block(const DownArgs& args, const Work& work, uint4* units, float* partial) {
+__device__ void down_block(const DownArgs& args, const Work& work, uint4* units) {
   const ExpertTable::Expert expert = args.table.experts[work.expert];
+  const ColumnParts& parts = args.table.parts;
   const int d = args.table.width;
   const int inner = args.table.inner;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int chunks = chunk_count(inner);
-  const int tiles = kWarps / chunks;
-  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * tiles * kTileRows;
-  const int64_t begin = min(warp % chunks * chunk_columns(inner), static_cast<int64_t>(inner));
-  const int64_t end = min(begin + chunk_columns(inner), static_cast<int64_t>(inner));
+  const int part = warp % parts.count;
+  const int64_t first_row = (static_cast<int64_t>(blockIdx.x) * (kWarps / parts.count) + warp / parts.count) *
+                            kDownTiles * kTileRows;
+  const int64_t begin = parts.at[part];
+  const int64_t end = parts.at[part + 1];
   const int row_units = inner / 8;
   const int stride = unit_stride(inner);
-  constexpr int kPart = kTileRows * kTileColumns;
 
   for (int first = 0; first < work.count; first += args.pass_rows) {
     const int n = min(args.pass_rows, work.count - first);
-    WeightStream<kFormat, 1, 4> stream;
-    stream.start(expert.data[2], expert.scale[2], d, inner, first_row + warp / chunks * kTileRows, begin,
-                 end);
+    WeightStream<kFormat, kDownTiles, 2> stream;
+    stream.start(expert.data[2], expert.scale[2], d, inner, first_row, begin, end);
     for (int at = warp * 32; at < n * row_units; at += kThreads) {
       const int i = min(at + lane, n * row_units - 1);
       const int r = i / row_units;
@@ -295,23 +295,18 @@ __device__ void down_block(const DownArgs& args, const Work& work, uint4* units,
     }
     __syncthreads();
     const uint4* const from[1] = {units + min(lane / 4, n - 1) * stride + begin / 8 + lane % 4};
-    float sums[1][1][4] = {};
+    float sums[kDownTiles][1][4] = {};
     stream.multiply(from, sums);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      partial[warp * kPart + (lane % 4 * 2 + i % 2) * kTileRows + lane / 4 + i / 2 * 8] = sums[0][0][i];
-    }
-    __syncthreads();
-    const int block_rows = tiles * kTileRows;
-    for (int i = static_cast<int>(threadIdx.x); i < block_rows * n; i += kThreads) {
-      const int row = i % block_rows;
-      const int r = i / block_rows;
-      if (first_row + row >= d) continue;
-      const float* tile = partial + row / kTileRows * chunks * kPart + r * kTileRows + row % kTileRows;
-      float sum = tile[0];
-      for (int c = 1; c < chunks; ++c) sum += tile[c * kPart];
-      args.out[static_cast<int64_t>(work.pair(first + r)) * d + first_row + row] =
-          __float2bfloat16_rn(sum * out_factor<kFormat>());
+      const int r = lane % 4 * 2 + i % 2;
+      if (r >= n) continue;
+      float* out = args.out + (static_cast<int64_t>(work.pair(first + r)) * parts.count + part) * d;
+#pragma unroll
+      for (int tile = 0; tile < kDownTiles; ++tile) {
+        const int64_t row = first_row + tile * kTileRows + lane / 4 + i / 2 * 8;
+        if (row < d) out[row] = sums[tile][0][i] * out_factor<kFormat>();
+      }
     }
     __syncthreads();
   }
@@ -319,19 +314,18 @@ __device__ void down_block(const DownArgs& args, const Work& work, uint4* units,
 
 __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant__ DownArgs args) {
   extern __shared__ uint4 units[];
-  __shared__ float partial[kWarps * kTileRows * kTileColumns];
   wait_for_previous();
   const Work work = find_work(args.plan, args.table, args.m, args.k);
   if (work.count == 0) return;
   switch (blockIdx.y == 0 ? args.table.shared_format : args.table.routed_format) {
     case WeightFormat::kFp8Block:
-      down_block<WeightFormat::kFp8Block>(args, work, units, partial);
+      down_block<WeightFormat::kFp8Block>(args, work, units);
       break;
     case WeightFormat::kFp4Row:
-      down_block<WeightFormat::kFp4Row>(args, work, units, partial);
+      down_block<WeightFormat::kFp4Row>(args, work, units);
       break;
     default:
-      down_block<WeightFormat::kBF16>(args, work, units, partial);
+      down_block<WeightFormat::kBF16>(args, work, units);
       break;
   }
 }
@@ -352,7 +346,7 @@ bool tiled(WeightFormat format) {
 
 bool moe_fits_tiles(const ExpertTable& table) {
   return tiled(table.routed_format) && tiled(table.shared_format) && table.width % 128 == 0 &&
-         table.inner % 128 == 0;
+         table.whole_inner % 128 == 0 && table.parts.widest <= kChainColumnsMax;
 }
 
 void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* ids, const float* weights,
@@ -365,9 +359,6 @@ void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* i
          table.routed_format, table.shared_format, static_cast<uint4*>(scratch.routed_input),
          static_cast<uint4*>(scratch.shared_input));
   const unsigned slots = static_cast<unsigned>(1 + std::min(pairs, table.count));
-  const auto tiles = [&](int64_t rows, int64_t columns) {
-    return ceil_div(rows, kWarps / chunk_count(columns) * kTileRows);
-  };
   const auto bytes = [&](int64_t columns) {
     return static_cast<size_t>(pass_rows(m, columns) * unit_stride(columns)) * sizeof(uint4);
   };
@@ -381,17 +372,17 @@ void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* i
                         k,
                         pass_rows(m, table.width),
                         swiglu_limit};
-  launch(queue, gate_up_kernel, dim3(tiles(table.inner, table.width), slots), kThreads, bytes(table.width), 1,
-         gate_up);
+  const unsigned gate_up_tiles = ceil_div(table.inner, kWarps / chunk_count(table.width) * kTileRows);
+  launch(queue, gate_up_kernel, dim3(gate_up_tiles, slots), kThreads, bytes(table.width), 1, gate_up);
   DownArgs down = {table,
                    scratch.plan,
                    static_cast<const __nv_bfloat16*>(scratch.hidden),
-                   static_cast<__nv_bfloat16*>(scratch.out),
+                   scratch.out,
                    m,
                    k,
                    pass_rows(m, table.inner)};
-  launch(queue, down_kernel, dim3(tiles(table.width, table.inner), slots), kThreads, bytes(table.inner), 1,
-         down);
+  const unsigned down_tiles = ceil_div(table.width, kWarps / table.parts.count * kDownTiles * kTileRows);
+  launch(queue, down_kernel, dim3(down_tiles, slots), kThreads, bytes(table.inner), 1, down);
 }
 
 }  // namespace ft::cuda

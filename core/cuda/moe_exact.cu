@@ -3,6 +3,7 @@
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
 #include "core/cuda/moe_layout.h"
+#include "core/cuda/shard_tree.cuh"
 #include "core/cuda/weight_row.cuh"
 
 namespace ft::cuda {
@@ -10,6 +11,7 @@ namespace ft::cuda {
 namespace {
 
 constexpr int kWarps = 8;
+constexpr int kCombineThreads = 128;
 
 __device__ float softplus(float x) {
   return x > 20.0f ? x : log1pf(expf(x));
@@ -91,8 +93,8 @@ __global__ void __launch_bounds__(kWarps * 32)
   float g[1];
   float u[1];
   with_format(is_shared ? table.shared_format : table.routed_format, [&]<WeightFormat kFormat>() {
-    dot_rows<kFormat>(expert.data[0], expert.scale[0], table.width, row, x, g);
-    dot_rows<kFormat>(expert.data[1], expert.scale[1], table.width, row, x, u);
+    dot_rows<kFormat>(expert.data[0], expert.scale[0], table.width, row, {0, table.width}, x, g);
+    dot_rows<kFormat>(expert.data[1], expert.scale[1], table.width, row, {0, table.width}, x, u);
   });
   const float gate = fminf(rb<kOfficial>(g[0]), limit);
   const float up = fminf(fmaxf(rb<kOfficial>(u[0]), -limit), limit);
@@ -122,7 +124,6 @@ __global__ void __launch_bounds__(32)
   }
 }
 
-template <bool kOfficial>
 __global__ void __launch_bounds__(kWarps * 32)
     down_kernel(ExpertTable table, const float* routed, const float* shared, const int32_t* ids, int pairs,
                 float* out) {
@@ -133,26 +134,23 @@ __global__ void __launch_bounds__(kWarps * 32)
   const bool is_shared = pair >= pairs;
   const ExpertTable::Expert expert = table.experts[is_shared ? table.count : ids[pair]];
   const float* const x[1] = {(is_shared ? shared : routed) + static_cast<int64_t>(pair) * table.inner};
-  float sum[1];
-  with_format(is_shared ? table.shared_format : table.routed_format, [&]<WeightFormat kFormat>() {
-    dot_rows<kFormat>(expert.data[2], expert.scale[2], table.inner, row, x, sum);
-  });
-  if (threadIdx.x % 32 == 0) out[static_cast<int64_t>(pair) * table.width + row] = rb<kOfficial>(sum[0]);
+  for (int part = 0; part < table.parts.count; ++part) {
+    float sum[1];
+    with_format(is_shared ? table.shared_format : table.routed_format, [&]<WeightFormat kFormat>() {
+      dot_rows<kFormat>(expert.data[2], expert.scale[2], table.inner, row,
+                        {table.parts.at[part], table.parts.at[part + 1]}, x, sum);
+    });
+    if (threadIdx.x % 32 == 0)
+      out[(static_cast<int64_t>(pair) * table.parts.count + part) * table.width + row] = sum[0];
+  }
 }
 
-__device__ float widen(float x) {
-  return x;
-}
-__device__ float widen(__nv_bfloat16 x) {
-  return __bfloat162float(x);
-}
-
-// y = sum of the row's experts in ascending id, then the shared one.
-template <bool kOfficial, class Value>
-__global__ void __launch_bounds__(256) combine_kernel(const Value* out, const int32_t* ids, int k, Matrix y) {
+// y = the tree over the shards of: the sum of the row's experts in ascending id, then the shared one.
+__global__ void __launch_bounds__(kCombineThreads)
+    combine_kernel(const float* out, const int32_t* ids, int k, int parts, bool round, Matrix y) {
   __shared__ int order[32];
   const int64_t r = blockIdx.y;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kCombineThreads + threadIdx.x;
   wait_for_previous();
   if (static_cast<int>(threadIdx.x) < k) {
     const int slot = static_cast<int>(threadIdx.x);
@@ -167,10 +165,18 @@ __global__ void __launch_bounds__(256) combine_kernel(const Value* out, const in
   }
   __syncthreads();
   if (i >= y.cols) return;
-  float sum = 0.0f;
-  for (int slot = 0; slot < k; ++slot) sum += widen(out[(r * k + order[slot]) * y.cols + i]);
-  sum += widen(out[(y.rows * k + r) * y.cols + i]);
-  y.data[r * y.stride + i] = rb<kOfficial>(sum);
+  float sums[kParts] = {};
+  const auto add = [&](int64_t pair) {
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      if (part < parts) sums[part] += out[(pair * parts + part) * y.cols + i];
+    }
+  };
+#pragma unroll 2
+  for (int slot = 0; slot < k; ++slot) add(r * k + order[slot]);
+  add(y.rows * k + r);
+  const float sum = tree_sum(parts, [&](int part) { return sums[part]; });
+  y.data[r * y.stride + i] = round ? rb(sum) : sum;
 }
 
 bool is_quantized(WeightFormat format) {
@@ -203,7 +209,7 @@ size_t cut_scratch(void* memory, const ExpertTable& table, int64_t rows, int k, 
   take(scratch.shared_input, static_cast<size_t>(rows) * width * element);
   take(scratch.hidden, all * inner * element);
   take(scratch.hidden_quantized, tiles ? 0 : all * inner * element);
-  take(scratch.out, all * width * element);
+  take(scratch.out, all * static_cast<size_t>(table.parts.count) * width * sizeof(float));
   return used;
 }
 
@@ -238,9 +244,9 @@ void moe_exact(Queue queue, bool official, Matrix x, const ExpertTable& table, c
     launch(queue, quantize_kernel, dim3(ceil_div(table.inner, kQ8Group), all), 32, 0, 1, hidden,
            static_cast<int64_t>(table.inner), static_cast<int64_t>(table.inner), hidden_quantized);
   }
-  launch(queue, official ? down_kernel<true> : down_kernel<false>, dim3(ceil_div(table.width, kWarps), all),
-         kWarps * 32, 0, 1, table, routed_quantized ? hidden_quantized : hidden,
-         shared_quantized ? hidden_quantized : hidden, ids, pairs, static_cast<float*>(scratch.out));
+  launch(queue, down_kernel, dim3(ceil_div(table.width, kWarps), all), kWarps * 32, 0, 1, table,
+         routed_quantized ? hidden_quantized : hidden, shared_quantized ? hidden_quantized : hidden, ids,
+         pairs, scratch.out);
 }
 
 size_t moe_scratch_bytes(const ExpertTable& table, int64_t rows, int k, bool official) {
@@ -249,20 +255,17 @@ size_t moe_scratch_bytes(const ExpertTable& table, int64_t rows, int k, bool off
 }
 
 void moe(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
-         const float* weights, int k, float swiglu_limit, void* memory, Matrix y) {
+         const float* weights, int k, float swiglu_limit, void* memory, bool round, Matrix y) {
   const bool tiles = official && moe_fits_tiles(table);
   MoeScratch scratch;
   cut_scratch(memory, table, x.rows, k, tiles, scratch);
-  const dim3 grid(ceil_div(y.cols, 256), static_cast<unsigned>(y.rows));
   if (tiles) {
     moe_tiled(queue, x, table, ids, weights, k, swiglu_limit, scratch);
-    launch(queue, combine_kernel<true, __nv_bfloat16>, grid, 256, 0, 1,
-           static_cast<const __nv_bfloat16*>(scratch.out), ids, k, y);
   } else {
     moe_exact(queue, official, x, table, ids, weights, k, swiglu_limit, scratch);
-    launch(queue, official ? combine_kernel<true, float> : combine_kernel<false, float>, grid, 256, 0, 1,
-           static_cast<const float*>(scratch.out), ids, k, y);
   }
+  launch(queue, combine_kernel, dim3(ceil_div(y.cols, kCombineThreads), static_cast<unsigned>(y.rows)),
+         kCombineThreads, 0, 1, static_cast<const float*>(scratch.out), ids, k, table.parts.count, round, y);
 }
 
 }  // namespace ft::cuda

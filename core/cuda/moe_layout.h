@@ -24,12 +24,12 @@ struct MoeScratch {
   void* shared_input = nullptr;
   void* hidden = nullptr;  // [rows*k + rows, inner], routed pairs then shared rows; tiled: bf16, exact: float
   void* hidden_quantized = nullptr;  // exact: q8() of hidden
-  void* out = nullptr;               // [rows*k + rows, d], same types
+  float* out = nullptr;              // [rows*k + rows, shards that are there, d]
 };
 
 // Whether moe_tiled takes these shapes and formats.
 bool moe_fits_tiles(const ExpertTable& table);
-// Both leave each expert's rounded output in scratch.out.
+// Both leave each expert's partial sums in scratch.out.
 void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* ids, const float* weights,
                int k, float swiglu_limit, const MoeScratch& scratch);
 void moe_exact(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,

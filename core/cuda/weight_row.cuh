@@ -24,12 +24,18 @@ __device__ __forceinline__ float weight_at(const uint8_t* data, const uint8_t* s
   }
 }
 
-// sums[r] = W[row, :] . x[r], for kRows vectors, by one warp; every lane gets them.
+// Columns [begin, end).
+struct ColumnRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+// sums[r] = W[row, range] . x[r][range], for kRows vectors, by one warp; every lane gets them.
 template <WeightFormat kFormat, int kRows>
 __device__ void dot_rows(const uint8_t* data, const uint8_t* scale, int64_t columns, int64_t row,
-                         const float* const (&x)[kRows], float (&sums)[kRows]) {
+                         ColumnRange range, const float* const (&x)[kRows], float (&sums)[kRows]) {
   for (int r = 0; r < kRows; ++r) sums[r] = 0.0f;
-  for (int64_t k = threadIdx.x % 32; k < columns; k += 32) {
+  for (int64_t k = range.begin + threadIdx.x % 32; k < range.end; k += 32) {
     const float weight = weight_at<kFormat>(data, scale, columns, row, k);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) sums[r] += weight * x[r][k];

@@ -9,7 +9,8 @@
 // rows g and g+8. The other side ("units") is stored in the order in which the decoding below yields columns.
 //
 // K is cut into chunk_count(K) chunks; a chunk is one chain of sums, the chunks are added in ascending order.
-// Both depend on K alone: this is what makes a row's bits independent of the number of rows.
+// Both depend on K alone: this is what makes a row's bits independent of the number of rows. Where K is cut into
+// shards (core/shards.h), a shard is one chain, and the shards are added as a tree.
 //
 // Scales. 2^(b-127) may be any of 254 values and the unscaled codes are subnormal bf16 numbers (below), so
 // the factor applied to a weight is 2^(b-127) * 2^(exponent of the code format) * 2^-60, which is in range
@@ -26,6 +27,8 @@ inline constexpr int kTileColumns = 8;     // activation rows of a tile
 inline constexpr int kStepBytes = 64;      // of a weight row
 inline constexpr int kChunkColumns = 512;  // of K, at least; a warp reads 16 rows of it
 inline constexpr int kChunkMax = 8;
+inline constexpr int kChainColumnsMax =
+    4096;  // of a chain of sums: a lane of a warp holds the fp8 scale of 128
 inline constexpr float kScaleOut = 1152921504606846976.0f;  // 2^60
 
 // Chunks that K columns are cut into: 1, 2, 4 or 8.
