@@ -32,16 +32,18 @@ void check_cuda(cudaError_t status, const char* what) {
 CudaBackend::CudaBackend(Numerics numerics, int device, std::string description, RankGroup ranks,
                          std::unique_ptr<Exchange> exchange)
     : Backend(numerics, ranks), description_(std::move(description)), exchange_(std::move(exchange)) {
-  check_cuda(cudaSetDevice(device), "cudaSetDevice");
+  use_device(queue_.device = device);
   check_cuda(cudaStreamCreateWithFlags(&queue_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
 }
 
 CudaBackend::~CudaBackend() {
+  use_device(queue_.device);
   cudaStreamSynchronize(queue_.stream);
   cudaStreamDestroy(queue_.stream);
 }
 
 const void* CudaBackend::place(const void* host, size_t bytes) {
+  use_device(queue_.device);
   void* device = weights_.take(bytes);
   if (device == nullptr) return nullptr;
   // On our stream: a plain copy may return before its last bytes have left the driver's own buffer.
@@ -50,6 +52,7 @@ const void* CudaBackend::place(const void* host, size_t bytes) {
 }
 
 MemoryLimit CudaBackend::memory_limit() const {
+  use_device(queue_.device);
   size_t free = 0;
   size_t total = 0;
   check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
@@ -57,6 +60,7 @@ MemoryLimit CudaBackend::memory_limit() const {
 }
 
 Buffer CudaBackend::allocate(size_t bytes) {
+  use_device(queue_.device);
   void* data = nullptr;
   const size_t size = std::max<size_t>(bytes, 1);
   if (cudaMalloc(&data, size) != cudaSuccess) {
@@ -71,12 +75,15 @@ Buffer CudaBackend::allocate(size_t bytes) {
 
 void CudaBackend::upload(void* destination, const void* host, size_t bytes) {
   FT_CHECK(!recording_);
+  use_device(queue_.device);
   staging_.upload(destination, host, bytes, queue_.stream);
 }
 
 void CudaBackend::download(void* host, const void* source, size_t bytes) {
   FT_CHECK(!recording_);
+  use_device(queue_.device);
   staging_.download(host, source, bytes, queue_.stream);
+  if (exchange_ != nullptr) exchange_->check();
 }
 
 // A step of one shape, recorded on its second run.
@@ -87,6 +94,7 @@ class CudaBackend::Graph final : public StepGraph {
 
   void run(const std::function<void()>& ops) override {
     const cudaStream_t stream = backend_.queue_.stream;
+    use_device(backend_.queue_.device);
     if (addresses_ != backend_.addresses_) forget();
     if (exec_ == nullptr && !seen_) {
       // Lazily made things (scratch, expert tables) come to be here, outside of a recording.
@@ -154,6 +162,7 @@ void CudaBackend::do_reserve(const ModelConfig& config, int64_t rows) {
 }
 
 void* CudaBackend::scratch(size_t bytes) {
+  use_device(queue_.device);
   bool grew = false;
   void* data = scratch_.get(bytes, grew);
   if (grew) {
@@ -380,17 +389,14 @@ void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, 
 
 namespace ft {
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks) {
-  const auto unavailable = [](const char* what, cudaError_t status) {
-    return fail(ErrorCode::kUnavailable, "{}: {}", what, cudaGetErrorString(status));
+namespace {
+
+Result<void> usable(int device, cudaDeviceProp& properties) {
+  const auto unavailable = [&](const char* what, cudaError_t status) {
+    return fail(ErrorCode::kUnavailable, "CUDA device {} {}: {}", device, what, cudaGetErrorString(status));
   };
-  int count = 0;
-  cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess) return unavailable("no CUDA device can be used", status);
-  if (count == 0) return fail(ErrorCode::kUnavailable, "the CUDA driver reports no device");
-  cudaDeviceProp properties = {};
-  status = cudaGetDeviceProperties(&properties, 0);
-  if (status != cudaSuccess) return unavailable("the properties of CUDA device 0 cannot be read", status);
+  cudaError_t status = cudaGetDeviceProperties(&properties, device);
+  if (status != cudaSuccess) return unavailable("does not say what it is", status);
   // This build holds machine code for 9.0 and 10.0 alone.
   const bool known = properties.minor == 0 && (properties.major == 9 || properties.major == 10);
   if (!known) {
@@ -398,19 +404,56 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup 
                 "{} has compute capability {}.{}; this build has code for 9.0 and 10.0", properties.name,
                 properties.major, properties.minor);
   }
-  status = cudaFree(nullptr);  // makes the context, which may fail where the device is taken
-  if (status != cudaSuccess) return unavailable("CUDA device 0 cannot be opened", status);
-  auto description =
-      fmt::format("{}, compute capability {}.{}, {:.1f} GiB, {} multiprocessors", properties.name,
-                  properties.major, properties.minor,
-                  static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.multiProcessorCount);
-  std::unique_ptr<cuda::Exchange> exchange;
-  if (ranks.size > 1) {
-    exchange = cuda::make_staged_exchange(*ranks.comm);
-    description +=
-        fmt::format(", rank {} of {}, which exchange {}", ranks.rank, ranks.size, exchange->name());
+  status = cudaSetDevice(device);
+  if (status == cudaSuccess)
+    status = cudaFree(nullptr);  // makes the context; fails where the device is taken
+  if (status != cudaSuccess) return unavailable("cannot be opened", status);
+  return {};
+}
+
+std::string describe(const cudaDeviceProp& properties) {
+  return fmt::format("{}, compute capability {}.{}, {:.1f} GiB, {} multiprocessors", properties.name,
+                     properties.major, properties.minor,
+                     static_cast<double>(properties.totalGlobalMem) / (1 << 30),
+                     properties.multiProcessorCount);
+}
+
+// The reason on every rank where one of them cannot go on: the others would wait for it.
+Result<void> all_usable(Comm& comm, const Result<void>& own) {
+  std::vector<int32_t> fine(static_cast<size_t>(comm.size()));
+  int32_t& mine = fine[static_cast<size_t>(comm.rank())];
+  mine = own ? 1 : 0;
+  comm.all_gather(&mine, fine.data(), sizeof(int32_t));
+  if (!own) return own;
+  for (size_t rank = 0; rank < fine.size(); ++rank) {
+    if (fine[rank] == 0) return fail(ErrorCode::kUnavailable, "rank {} cannot use its CUDA device", rank);
   }
-  return std::make_unique<cuda::CudaBackend>(numerics, 0, std::move(description), ranks, std::move(exchange));
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks) {
+  cudaDeviceProp properties = {};
+  if (ranks.size == 1) {
+    int count = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    if (status != cudaSuccess) {
+      return fail(ErrorCode::kUnavailable, "no CUDA device can be used: {}", cudaGetErrorString(status));
+    }
+    if (count == 0) return fail(ErrorCode::kUnavailable, "the CUDA driver reports no device");
+    if (auto fine = usable(0, properties); !fine) return tl::make_unexpected(fine.error());
+    return std::make_unique<cuda::CudaBackend>(numerics, 0, describe(properties), ranks, nullptr);
+  }
+  const auto places = cuda::find_places(*ranks.comm);
+  if (!places) return tl::make_unexpected(places.error());
+  if (auto fine = all_usable(*ranks.comm, usable(places->device, properties)); !fine)
+    return tl::make_unexpected(fine.error());
+  auto exchange = cuda::make_exchange(*ranks.comm, *places);
+  auto description = fmt::format("{}, device {} of rank {} of {}, which exchange {}", describe(properties),
+                                 places->device, ranks.rank, ranks.size, exchange->name());
+  return std::make_unique<cuda::CudaBackend>(numerics, places->device, std::move(description), ranks,
+                                             std::move(exchange));
 }
 
 }  // namespace ft

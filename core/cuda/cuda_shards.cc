@@ -42,6 +42,7 @@ void CudaBackend::add_ranks(const Matrix& own, bool round, Matrix y) {
 }
 
 void CudaBackend::clear(const Matrix& own) {
+  use_device(queue_.device);
   check_cuda(
       cudaMemsetAsync(own.data, 0, static_cast<size_t>(own.rows * own.cols) * sizeof(float), queue_.stream),
       "an empty sum");

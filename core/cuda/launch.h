@@ -10,14 +10,23 @@
 
 namespace ft::cuda {
 
-// The one stream of a backend.
+// The one stream of a backend, and the device that it belongs to.
 struct Queue {
   cudaStream_t stream = nullptr;
+  int device = 0;
 };
 
 // Ends the program with `what` and the error's text unless `status` is cudaSuccess: device failures are fatal
 // (no op can be trusted after one).
 void check_cuda(cudaError_t status, const char* what);
+
+// CUDA's calls mean the device that their thread has chosen: makes it this one.
+inline void use_device(int device) {
+  thread_local int current = -1;
+  if (current == device) return;
+  check_cuda(cudaSetDevice(device), "cudaSetDevice");
+  current = device;
+}
 
 // Launches `kernel` with `shared_bytes` of dynamic shared memory,
 // in clusters of `cluster` consecutive blocks along x.
@@ -25,6 +34,7 @@ template <class... Parameters, class... Arguments>
 void launch(Queue queue, void (*kernel)(Parameters...), dim3 grid, unsigned threads, size_t shared_bytes,
             unsigned cluster, const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  use_device(queue.device);
   if (shared_bytes > 48 * 1024) {
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(shared_bytes)),

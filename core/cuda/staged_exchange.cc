@@ -14,7 +14,7 @@ class StagedExchange final : public Exchange {
   StagedExchange& operator=(const StagedExchange&) = delete;
   ~StagedExchange() override { cudaFreeHost(memory_); }
 
-  std::string_view name() const override { return "through host memory"; }
+  std::string name() const override { return "through host memory"; }
   bool recordable() const override { return false; }
 
   void all_gather(Queue queue, const void* own, void* all, size_t bytes_each) override {
