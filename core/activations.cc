@@ -13,7 +13,8 @@ Activations::Activations(Backend& backend, const ModelConfig& config, int64_t ro
   const int64_t n = config.hc_mult;
   const int64_t d = config.hidden_size;
   const int64_t heads = int64_t{config.num_attention_heads} * config.head_dim;
-  const int64_t compressor = 2 * std::max(config.head_dim, config.index_head_dim);
+  const int64_t compressor = 2 * config.head_dim;
+  const int64_t index_compressor = 2 * config.index_head_dim;
   const std::vector<std::pair<Matrix*, int64_t>> views = {
       {&streams, n * d},
       {&input, d},
@@ -27,6 +28,8 @@ Activations::Activations(Backend& backend, const ModelConfig& config, int64_t ro
       {&projected, config.o_groups * config.o_lora_rank},
       {&compressor_k, compressor},
       {&compressor_g, compressor},
+      {&index_k, index_compressor},
+      {&index_g, index_compressor},
       {&index_query, config.index_n_heads * config.index_head_dim},
       {&index_weights, config.index_n_heads},
       {&route_weights, config.num_experts_per_tok},
@@ -51,7 +54,7 @@ void Activations::set_rows(int64_t rows) {
   FT_CHECK(rows <= rows_max_, rows, rows_max_);
   for (Matrix* view :
        {&streams, &input, &output, &post, &comb, &query_low, &query, &kv, &attended, &projected,
-        &compressor_k, &compressor_g, &index_query, &index_weights, &route_weights})
+        &compressor_k, &compressor_g, &index_k, &index_g, &index_query, &index_weights, &route_weights})
     view->rows = rows;
 }
 

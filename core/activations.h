@@ -27,8 +27,10 @@ class Activations {
   Matrix kv;            // [m, c]
   Matrix attended;      // [m, H*c]
   Matrix projected;     // [m, g*o_lora]
-  Matrix compressor_k;  // [m, 2*c]: wide enough for the main compressor of a CSA layer
+  Matrix compressor_k;  // [m, 2*c]: wide enough for the compressor of a CSA layer
   Matrix compressor_g;
+  Matrix index_k;  // [m, 2*cI]: the same of its indexer
+  Matrix index_g;
   Matrix index_query;            // [m, HI*cI]
   Matrix index_weights;          // [m, HI]
   Matrix route_weights;          // [m, K]

@@ -1,7 +1,33 @@
 // Attention of one layer: window only (SWA), window + selected entries (CSA), window + all entries (HCA).
+#include <array>
+
 #include "core/block.h"
 
 namespace ft {
+
+namespace {
+
+Matrix columns(const Matrix& matrix, int64_t count) {
+  return Matrix(matrix.data, matrix.rows, count);
+}
+
+// Linears of one layer that do not depend on each other.
+class Calls {
+ public:
+  void add(const LinearCall& call) { calls_[count_++] = call; }
+  // Stay float32: rounding happens only after pooling (docs/spec/model.md 3.5).
+  void add(const Matrix& x, const CompressorWeights& weights, const CompressorInputs& outputs) {
+    add({x, &weights.wkv, outputs.k});
+    add({x, &weights.wgate, outputs.g});
+  }
+  void run(Backend& backend) const { backend.linears(std::span(calls_).first(count_)); }
+
+ private:
+  std::array<LinearCall, 7> calls_;
+  size_t count_ = 0;
+};
+
+}  // namespace
 
 void run_attention(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache) {
   Backend& backend = scope.backend;
@@ -13,11 +39,26 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   // the others the YaRN one, for everything they rotate.
   const Rotations rotations = kind == LayerKind::kSwa ? scope.plan.plain : scope.plan.compressed;
 
-  const LinearCall down[] = {{a.input, &w.wq_a, a.query_low, LinearInput::kQ8, LinearOutput::kBF16},
-                             {a.input, &w.wkv, a.kv, LinearInput::kQ8, LinearOutput::kBF16}};
-  backend.linears(down);
+  const CompressorInputs entries = {columns(a.compressor_k, w.compressor.wkv.rows),
+                                    columns(a.compressor_g, w.compressor.wkv.rows)};
+  const CompressorInputs index_keys = {columns(a.index_k, w.indexer.compressor.wkv.rows),
+                                       columns(a.index_g, w.indexer.compressor.wkv.rows)};
+  // What reads the same rows goes together.
+  Calls down;
+  down.add({a.input, &w.wq_a, a.query_low, LinearInput::kQ8, LinearOutput::kBF16});
+  down.add({a.input, &w.wkv, a.kv, LinearInput::kQ8, LinearOutput::kBF16});
+  if (kind != LayerKind::kSwa) down.add(a.input, w.compressor, entries);
+  if (kind == LayerKind::kCsa) {
+    down.add(a.input, w.indexer.compressor, index_keys);
+    down.add({a.input, &w.indexer.weights_proj, a.index_weights, LinearInput::kAsIs, LinearOutput::kBF16});
+  }
+  down.run(backend);
   backend.rms_norm(a.query_low, w.q_norm, a.query_low);
-  backend.linear(a.query_low, w.wq_b, a.query, LinearInput::kQ8, LinearOutput::kBF16);
+  Calls up;
+  up.add({a.query_low, &w.wq_b, a.query, LinearInput::kQ8, LinearOutput::kBF16});
+  if (kind == LayerKind::kCsa)
+    up.add({a.query_low, &w.indexer.wq_b, a.index_query, LinearInput::kQ8, LinearOutput::kBF16});
+  up.run(backend);
   const auto head_unit = static_cast<int>(attention_unit_heads(config));
   backend.query_norm_rope(a.query, config.head_dim, head_unit, rotations);
   backend.store_kv(a.kv, w.kv_norm, rotations, cache.raw, scope.plan.raw_dst);
@@ -26,10 +67,11 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   if (kind != LayerKind::kSwa) {
     // All cache writes of a row come before its attention: it sees itself and a block that it closes.
     const RatioPlan& plan = scope.plan.ratio(weights.ratio);
-    run_compressor(scope, w.compressor, plan, config.head_dim, false, cache.state.f32(), cache.compressed);
+    run_compressor(scope, w.compressor, entries, plan, config.head_dim, false, cache.state.f32(),
+                   cache.compressed);
     args.compressed = cache.compressed;
     if (kind == LayerKind::kCsa) {
-      run_indexer(scope, w.indexer, plan, cache);
+      run_indexer(scope, w.indexer, index_keys, plan, cache);
       args.selected = a.selected;
       args.selected_width = config.index_topk;
     } else {

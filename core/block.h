@@ -47,15 +47,22 @@ void run_block(const LayerScope& scope, const BlockWeights& weights, const Layer
 // output = attention(input), docs/spec/model.md 3.3 to 3.8.
 void run_attention(const LayerScope& scope, const BlockWeights& weights, const LayerCache& cache);
 
-// Stages compressor inputs of `input` and the entries that these rows close (docs/spec/model.md 3.5).
+// The projections of a compressor, before pooling. k, g [m, w].
+struct CompressorInputs {
+  Matrix k;
+  Matrix g;
+};
+
+// Stages compressor inputs and the entries that these rows close (docs/spec/model.md 3.5).
 // `is_index_key`: the indexer's.
-void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const RatioPlan& plan,
-                    int64_t head_dim, bool is_index_key, float* state, CacheRows entries);
+void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const CompressorInputs& inputs,
+                    const RatioPlan& plan, int64_t head_dim, bool is_index_key, float* state,
+                    CacheRows entries);
 
 // selected = the compressed entries that each row attends to in a CSA layer (docs/spec/model.md 3.6).
-// Reads query_low and input.
-void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const RatioPlan& plan,
-                 const LayerCache& cache);
+// `inputs` are of its compressor. Reads index_query, as it was projected, and index_weights.
+void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const CompressorInputs& inputs,
+                 const RatioPlan& plan, const LayerCache& cache);
 
 // output = moe(input), docs/spec/model.md 3.9.
 void run_moe(const LayerScope& scope, const MoeWeights& weights);

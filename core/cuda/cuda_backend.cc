@@ -244,6 +244,7 @@ void CudaBackend::run_linear(const LinearTask& task, void* memory) {
   if (takes_few(task)) {
     linear_few(queue_, &task, 1);
   } else if (official() && tensor_core_shape(task)) {
+    prepare_input(queue_, task, memory);
     linear_many(queue_, task, memory);
   } else {
     linear_exact(queue_, task, static_cast<float*>(memory));
@@ -271,7 +272,7 @@ void CudaBackend::do_linear(const LinearCall& call) {
   do_linears(std::span(&call, 1));
 }
 
-// Products of few rows are launched together, the others one by one.
+// Products of few rows are launched together, the others one by one; those that follow each other share their input.
 void CudaBackend::do_linears(std::span<const LinearCall> calls) {
   LinearTask together[kLinearTasks];
   int count = 0;
@@ -279,16 +280,25 @@ void CudaBackend::do_linears(std::span<const LinearCall> calls) {
     if (count > 0) linear_few(queue_, together, count);
     count = 0;
   };
+  LinearTask prepared;  // whose input the scratch holds
   for (const LinearCall& call : calls) {
     if (call.weight->rows == 0) continue;  // others own them all
     LinearTask task = task_of(own_part(call));
     task.grouped = call.groups > 1;
-    if (!takes_few(task)) {
-      run_linear(task, scratch(linear_scratch_bytes(task)));
+    if (takes_few(task)) {
+      together[count++] = task;
+      if (count == kLinearTasks) launch_together();
       continue;
     }
-    together[count++] = task;
-    if (count == kLinearTasks) launch_together();
+    void* memory = scratch(linear_scratch_bytes(task));
+    if (official() && tensor_core_shape(task)) {
+      if (!same_input(prepared, task)) prepare_input(queue_, task, memory);
+      linear_many(queue_, task, memory);
+      prepared = task;
+    } else {
+      run_linear(task, memory);
+      prepared = {};
+    }
   }
   launch_together();
 }

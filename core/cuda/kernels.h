@@ -105,8 +105,11 @@ inline constexpr int64_t kFewRows = 8;
 bool few_rows(const LinearTask& task);
 // Up to kLinearTasks independent products of the same number of rows, in one launch.
 void linear_few(Queue queue, const LinearTask* tasks, int count);
-// Any number of rows, 64 at a time. `prepared` holds rows * K bf16 values of scratch.
-void linear_many(Queue queue, const LinearTask& task, void* prepared);
+// The input as linear_many reads it: rows * cols(x) bf16 values. Tasks of the same_input() share it.
+void prepare_input(Queue queue, const LinearTask& task, void* prepared);
+bool same_input(const LinearTask& a, const LinearTask& b);
+// Any number of rows, 64 at a time.
+void linear_many(Queue queue, const LinearTask& task, const void* prepared);
 
 // --- linear_exact.cu: every format and shape, float32 products and sums ---
 // `quantized` holds rows * cols(x) floats of scratch where task.quantize, else unused.

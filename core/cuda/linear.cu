@@ -255,11 +255,15 @@ void launch_many(Queue queue, const Product& p, int first_row, int m) {
 }
 
 template <WeightFormat kFormat>
-void linear_many_of(Queue queue, const LinearTask& task, void* prepared) {
-  Product p = describe(task);
+void prepare_input_as(Queue queue, const LinearTask& task, void* prepared) {
   const int64_t units = task.x.rows * task.x.cols / 8;
-  launch(queue, prepare_kernel<kFormat>, dim3(ceil_div(units, 256)), 256, 0, 1, task.x, p.columns,
-         task.quantize, static_cast<uint4*>(prepared));
+  launch(queue, prepare_kernel<kFormat>, dim3(ceil_div(units, 256)), 256, 0, 1, task.x,
+         static_cast<int32_t>(task.weight.cols), task.quantize, static_cast<uint4*>(prepared));
+}
+
+template <WeightFormat kFormat>
+void linear_many_of(Queue queue, const LinearTask& task, const void* prepared) {
+  Product p = describe(task);
   p.x = static_cast<const float*>(prepared);
   p.x_stride = task.x.cols;
   const size_t row_bytes = static_cast<size_t>(unit_stride(p.cut.widest)) * sizeof(uint4);
@@ -317,7 +321,26 @@ void linear_few(Queue queue, const LinearTask* tasks, int count) {
   launch(queue, few_kernel, dim3(blocks), kFewThreads, shared, 1, products);
 }
 
-void linear_many(Queue queue, const LinearTask& task, void* prepared) {
+void prepare_input(Queue queue, const LinearTask& task, void* prepared) {
+  switch (task.weight.format) {
+    case WeightFormat::kFp8Block:
+      prepare_input_as<WeightFormat::kFp8Block>(queue, task, prepared);
+      break;
+    case WeightFormat::kFp4Row:
+      prepare_input_as<WeightFormat::kFp4Row>(queue, task, prepared);
+      break;
+    default:
+      prepare_input_as<WeightFormat::kBF16>(queue, task, prepared);
+      break;
+  }
+}
+
+bool same_input(const LinearTask& a, const LinearTask& b) {
+  return a.x.data == b.x.data && a.x.rows == b.x.rows && a.x.cols == b.x.cols && a.x.stride == b.x.stride &&
+         a.weight.cols == b.weight.cols && a.weight.format == b.weight.format && a.quantize == b.quantize;
+}
+
+void linear_many(Queue queue, const LinearTask& task, const void* prepared) {
   switch (task.weight.format) {
     case WeightFormat::kFp8Block:
       linear_many_of<WeightFormat::kFp8Block>(queue, task, prepared);
