@@ -1,0 +1,25 @@
+// CUDA's runtime without a device: memory is the host's, kernels are noted down instead of run. What the host side of
+// core/cuda does around its kernels runs with it as it is: sizes, addresses, recording, exchanges.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace ft::test {
+
+struct Launch {
+  std::string kernel;  // its function's name, without namespaces and arguments
+  unsigned grid[3] = {};
+  unsigned threads = 0;
+  size_t shared_bytes = 0;
+  unsigned cluster = 1;
+};
+
+// What the calling thread has launched since the last call.
+std::vector<Launch> take_launches();
+
+// What a device would have refused on any thread: one line each.
+std::vector<std::string> refused();
+
+}  // namespace ft::test
