@@ -59,24 +59,35 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   if (kind == LayerKind::kCsa)
     up.add({a.query_low, &w.indexer.wq_b, a.index_query, LinearInput::kQ8, LinearOutput::kBF16});
   up.run(backend);
+  // All cache writes of a row come before its attention: it sees itself and a block that it closes.
   const auto head_unit = static_cast<int>(attention_unit_heads(config));
-  backend.query_norm_rope(a.query, config.head_dim, head_unit, rotations);
-  backend.store_kv(a.kv, w.kv_norm, rotations, cache.raw, scope.plan.raw_dst);
-
+  const RatioPlan* plan = kind != LayerKind::kSwa ? &scope.plan.ratio(weights.ratio) : nullptr;
+  {
+    const IndependentOps together(backend);
+    backend.query_norm_rope(a.query, config.head_dim, head_unit, rotations);
+    backend.store_kv(a.kv, w.kv_norm, rotations, cache.raw, scope.plan.raw_dst);
+    if (plan != nullptr) store_compressor_rows(scope, w.compressor, entries, *plan, cache.state.f32());
+    if (kind == LayerKind::kCsa) {
+      store_compressor_rows(scope, w.indexer.compressor, index_keys, *plan, cache.index_state.f32());
+      backend.index_query(a.index_query, config.index_head_dim, rotations);
+    }
+  }
   AttentionArgs args;
-  if (kind != LayerKind::kSwa) {
-    // All cache writes of a row come before its attention: it sees itself and a block that it closes.
-    const RatioPlan& plan = scope.plan.ratio(weights.ratio);
-    run_compressor(scope, w.compressor, entries, plan, config.head_dim, false, cache.state.f32(),
-                   cache.compressed);
+  if (plan != nullptr) {
+    const IndependentOps together(backend);
+    close_entries(scope, w.compressor, *plan, config.head_dim, false, cache.state.f32(), cache.compressed);
     args.compressed = cache.compressed;
     if (kind == LayerKind::kCsa) {
-      run_indexer(scope, w.indexer, index_keys, plan, cache);
-      args.selected = a.selected;
-      args.selected_width = config.index_topk;
-    } else {
-      args.all_visible = &plan.view;
+      close_entries(scope, w.indexer.compressor, *plan, config.index_head_dim, true, cache.index_state.f32(),
+                    cache.index_keys);
     }
+  }
+  if (kind == LayerKind::kCsa) {
+    select_entries(scope, *plan, cache);
+    args.selected = a.selected;
+    args.selected_width = config.index_topk;
+  } else if (plan != nullptr) {
+    args.all_visible = &plan->view;
   }
   args.q = a.query;
   args.raw = cache.raw;

@@ -145,6 +145,11 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   virtual std::unique_ptr<StepGraph> make_graph() { return std::make_unique<StepGraph>(); }
 
+  // The ops between these two do not depend on each other: none reads or writes what another one writes. So they may
+  // run in any order, and together where the hardware gains by it. Use IndependentOps.
+  virtual void begin_independent() {}
+  virtual void end_independent() {}
+
   // --- streams (docs/spec/model.md 3.1, 3.2, 3.10, 3.11) ---
 
   // streams[r, s, :] = table[tokens[r], :] for every stream s.
@@ -319,6 +324,18 @@ class Backend : public DeviceMemory, public WeightPlacer {
 
   Numerics numerics_;
   RankGroup ranks_;
+};
+
+// While it lives, the ops of its backend are independent (Backend::begin_independent).
+class IndependentOps {
+ public:
+  explicit IndependentOps(Backend& backend) : backend_(backend) { backend_.begin_independent(); }
+  ~IndependentOps() { backend_.end_independent(); }
+  IndependentOps(const IndependentOps&) = delete;
+  IndependentOps& operator=(const IndependentOps&) = delete;
+
+ private:
+  Backend& backend_;
 };
 
 // Scalar loops with float64 accumulation: the specification that the others are tested against.

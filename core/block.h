@@ -53,16 +53,17 @@ struct CompressorInputs {
   Matrix g;
 };
 
-// Stages compressor inputs and the entries that these rows close (docs/spec/model.md 3.5).
-// `is_index_key`: the indexer's.
-void run_compressor(const LayerScope& scope, const CompressorWeights& weights, const CompressorInputs& inputs,
-                    const RatioPlan& plan, int64_t head_dim, bool is_index_key, float* state,
-                    CacheRows entries);
+// Stages the inputs of a compressor (docs/spec/model.md 3.5).
+void store_compressor_rows(const LayerScope& scope, const CompressorWeights& weights,
+                           const CompressorInputs& inputs, const RatioPlan& plan, float* state);
+
+// The entries that these rows close, from the inputs that are staged. `is_index_key`: the indexer's.
+void close_entries(const LayerScope& scope, const CompressorWeights& weights, const RatioPlan& plan,
+                   int64_t head_dim, bool is_index_key, const float* state, CacheRows entries);
 
 // selected = the compressed entries that each row attends to in a CSA layer (docs/spec/model.md 3.6).
-// `inputs` are of its compressor. Reads index_query, as it was projected, and index_weights.
-void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const CompressorInputs& inputs,
-                 const RatioPlan& plan, const LayerCache& cache);
+// Reads index_query and index_weights.
+void select_entries(const LayerScope& scope, const RatioPlan& plan, const LayerCache& cache);
 
 // output = moe(input), docs/spec/model.md 3.9.
 void run_moe(const LayerScope& scope, const MoeWeights& weights);

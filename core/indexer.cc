@@ -5,14 +5,10 @@
 
 namespace ft {
 
-void run_indexer(const LayerScope& scope, const IndexerWeights& weights, const CompressorInputs& inputs,
-                 const RatioPlan& plan, const LayerCache& cache) {
+void select_entries(const LayerScope& scope, const RatioPlan& plan, const LayerCache& cache) {
   Backend& backend = scope.backend;
   const ModelConfig& config = scope.config;
   Activations& a = scope.activations;
-  run_compressor(scope, weights.compressor, inputs, plan, config.index_head_dim, true,
-                 cache.index_state.f32(), cache.index_keys);
-  backend.index_query(a.index_query, config.index_head_dim, scope.plan.compressed);
   // cI^-1/2 * HI^-1/2, the constant of docs/spec/model.md 3.6.3 for any head count.
   const float scale =
       static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.index_head_dim) * config.index_n_heads));

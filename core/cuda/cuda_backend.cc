@@ -303,17 +303,6 @@ void CudaBackend::do_linears(std::span<const LinearCall> calls) {
   launch_together();
 }
 
-void CudaBackend::do_query_norm_rope(Matrix q, int64_t head_dim, int head_unit, Rotations rotations) {
-  FT_CHECK(head_dim % 2 == 0 && q.stride % 2 == 0, head_dim, q.stride);
-  const Matrix own = own_queries(q, head_dim, head_unit, ranks());
-  if (own.cols > 0)
-    ft::cuda::query_norm_rope(queue_, official(), own, head_dim, rms_norm_eps_, table_of(rotations));
-}
-
-void CudaBackend::do_store_kv(Matrix x, Vector norm, Rotations rotations, CacheRows raw, const int32_t* dst) {
-  ft::cuda::store_kv(queue_, official(), x, norm.data, rms_norm_eps_, table_of(rotations), raw.f32(), dst);
-}
-
 void CudaBackend::do_attend(const AttentionArgs& whole) {
   FT_CHECK(whole.head_dim % 2 == 0 && whole.out.stride % 2 == 0, whole.head_dim, whole.out.stride);
   const AttentionArgs args = own_part(whole, ranks());
@@ -344,22 +333,6 @@ void CudaBackend::do_attend(const AttentionArgs& whole) {
     ft::cuda::attend(queue_, official(), call, static_cast<int32_t>(first),
                      static_cast<int32_t>(std::min(group, args.q.rows - first)));
   }
-}
-
-void CudaBackend::do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const int32_t* positions,
-                                           int ratio, float* state, const int32_t* dst) {
-  ft::cuda::store_compressor_rows(queue_, k, g, ape.data, positions, ratio, state, dst);
-}
-
-void CudaBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
-                              int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
-                              CacheRows out, const int32_t* dst) {
-  ft::cuda::compress(queue_, official(), state, sources, count, ratio, head_dim, norm.data, rms_norm_eps_,
-                     table_of(rotations), is_index_key, out.f32(), dst);
-}
-
-void CudaBackend::do_index_query(Matrix q, int64_t head_dim, Rotations rotations) {
-  ft::cuda::index_query(queue_, official(), q, head_dim, table_of(rotations));
 }
 
 void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, KeyRows keys,

@@ -1,6 +1,7 @@
 // The backend of one NVIDIA device: sizes and scratch on the host, kernels (kernels.h) on one stream.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -41,6 +42,8 @@ class CudaBackend final : public Backend {
   // host, nothing is recorded.
   std::unique_ptr<StepGraph> make_graph() override;
   bool fixed_shapes() const override { return true; }
+  void begin_independent() override;
+  void end_independent() override;
   void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
                  const int32_t* dst, int64_t count) override;
 
@@ -102,6 +105,11 @@ class CudaBackend final : public Backend {
   void add_ranks(const Matrix& own, bool round, Matrix y);
   void clear(const Matrix& own);
 
+  // Ops that may wait for others to share their launch.
+  void add(const RowJob& job);
+  void launch_row_jobs();
+  void launch_compress_jobs();
+
   std::string description_;
   Queue queue_;
   WeightSlabs weights_;
@@ -109,6 +117,11 @@ class CudaBackend final : public Backend {
   Staging staging_;
   std::unique_ptr<Exchange> exchange_;
   bool recording_ = false;
+  bool collecting_ = false;  // between begin_independent() and end_independent()
+  std::array<RowJob, kRowJobs> row_jobs_;
+  int row_job_count_ = 0;
+  std::array<CompressJob, kCompressJobs> compress_jobs_;
+  int compress_job_count_ = 0;
   uint64_t addresses_ = 0;  // counts the changes of addresses that recordings hold
   std::unordered_map<const void*, PlacedExperts> expert_tables_;  // by the first expert's weights
 };

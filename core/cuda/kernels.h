@@ -71,19 +71,41 @@ void hc_head(Queue queue, bool official, Matrix streams, const HyperConnection& 
 
 // --- norms.cu ---
 void rms_norm(Queue queue, bool official, Matrix x, const float* weight, float eps, Matrix y);
-void query_norm_rope(Queue queue, bool official, Matrix q, int64_t head_dim, float eps,
-                     RotationTable rotations);
-void store_kv(Queue queue, bool official, Matrix x, const float* norm, float eps, RotationTable rotations,
-              float* raw, const int32_t* dst);
-void index_query(Queue queue, bool official, Matrix q, int64_t head_dim, RotationTable rotations);
+
+// --- row_jobs.cu: ops on one vector at a time, a warp each ---
+struct RowJob {
+  enum class Kind : uint8_t { kQuery, kIndexQuery, kStoreKv, kStoreCompressorRows };
+  Kind kind = Kind::kQuery;
+  Matrix x;                       // q, the output of wkv, or k
+  Matrix g;                       // of a compressor
+  int32_t head_dim = 0;           // of queries
+  const float* weight = nullptr;  // norm or ape
+  RotationTable rotations;
+  const int32_t* positions = nullptr;  // of a compressor
+  int32_t ratio = 1;
+  float* out = nullptr;  // raw or state, at rows dst; queries are changed in place
+  const int32_t* dst = nullptr;
+};
+inline constexpr int kRowJobs = 6;
+// Up to kRowJobs jobs that do not depend on each other, in one launch.
+void run_row_jobs(Queue queue, bool official, float eps, const RowJob* jobs, int count);
 
 // --- compressor.cu ---
-void store_compressor_rows(Queue queue, Matrix k, Matrix g, const float* ape, const int32_t* positions,
-                           int ratio, float* state, const int32_t* dst);
-// An entry without any source is left alone.
-void compress(Queue queue, bool official, const float* state, const int32_t* sources, int64_t count,
-              int ratio, int64_t head_dim, const float* norm, float eps, RotationTable rotations,
-              bool is_index_key, float* out, const int32_t* dst);
+struct CompressJob {
+  const float* state = nullptr;
+  const int32_t* sources = nullptr;
+  int64_t count = 0;  // of entries; one without any source is left alone
+  int32_t ratio = 1;
+  int32_t head_dim = 0;
+  const float* norm = nullptr;
+  RotationTable rotations;
+  bool is_index_key = false;
+  float* out = nullptr;
+  const int32_t* dst = nullptr;
+};
+inline constexpr int kCompressJobs = 2;
+// Up to kCompressJobs jobs that do not depend on each other, in one launch.
+void compress(Queue queue, bool official, float eps, const CompressJob* jobs, int count);
 
 // --- linear.cu: weights of kFp8Block, kFp4Row and kBF16 by tensor core, official numerics ---
 struct LinearTask {
