@@ -15,7 +15,7 @@ set -euo pipefail
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.."
 readonly total_s=525 # of the nine minutes, so that the table comes well before
 readonly archive=build/gpu.tar.gz unpacked=build/gpu
-readonly programs=(gpu_tests foretoken-eval)
+readonly programs=(gpu_tests gpu_rank foretoken-eval)
 
 say() { printf 'gpu/run.sh: %s\n' "$*" >&2; }
 die() {

@@ -9,6 +9,7 @@
 #include "core/model.h"
 #include "core/weights.h"
 #include "tests/gpu/host/fake_runtime.h"
+#include "tests/support/thread_comm.h"
 
 namespace ft::test {
 namespace {
@@ -17,8 +18,8 @@ using Names = std::vector<std::string>;
 
 class Loaded {
  public:
-  explicit Loaded(const std::string& checkpoint, Numerics numerics, int32_t rows)
-      : backend_(std::move(make_cuda_backend(numerics).value())),
+  Loaded(const std::string& checkpoint, Numerics numerics, int32_t rows, const RankGroup& ranks = {})
+      : backend_(std::move(make_cuda_backend(numerics, ranks).value())),
         checkpoint_(Checkpoint::load(FT_TEST_DATA "/goldens/" + checkpoint, *backend_).value()) {
     CacheLimits limits;
     limits.rows = rows;
@@ -108,6 +109,29 @@ TEST(Launches, AreWhatADeviceTakes) {
     for (const Numerics numerics : {Numerics::kOfficial, Numerics::kExact}) {
       Loaded loaded(checkpoint, numerics, 64);
       for (const int32_t rows : {1, 1, 1, 7, 9, 33, 64}) loaded.step(rows);  // the third is a replay
+    }
+  }
+  EXPECT_TRUE(refused().empty()) << ::testing::PrintToString(refused());
+}
+
+// The widths of these checkpoints do not divide in eight: some ranks own nothing of a layer, and go on all the same.
+TEST(Launches, OfRanksAddWhatTheyExchange) {
+  for (const char* checkpoint : {"tiny-v4", "tiny-v4-r128"}) {
+    for (const Numerics numerics : {Numerics::kOfficial, Numerics::kExact}) {
+      for (const int count : {2, 4, 8}) {
+        ThreadGroup(count).run([&](const RankGroup& ranks) {
+          Loaded loaded(checkpoint, numerics, 64, ranks);
+          for (const int32_t rows : {1, 1, 1, 9, 33, 64}) {
+            (void)take_launches();
+            loaded.step(rows);
+            const Names step = names(take_launches());
+            // wo_b and the experts of each layer; the columns of the logits.
+            EXPECT_EQ(std::count(step.begin(), step.end(), "add_kernel"),
+                      2 * loaded.config().num_hidden_layers);
+            EXPECT_EQ(std::count(step.begin(), step.end(), "unpack_kernel"), 1);
+          }
+        });
+      }
     }
   }
   EXPECT_TRUE(refused().empty()) << ::testing::PrintToString(refused());
