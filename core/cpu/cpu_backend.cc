@@ -197,9 +197,9 @@ void CpuBackend::do_linears(std::span<const LinearCall> calls) {
     const LinearCall call = own_part(calls[i]);
     const Weight& weight = *call.weight;
     const auto same_rows = [&](const LinearCall& other) {
-      return other.x.data == call.x.data && other.x.stride == call.x.stride && other.groups == call.groups &&
-             other.weight->cols == weight.cols && quantizes(other) == quantizes(call) &&
-             same_form(other.weight->format, weight.format);
+      return other.weight->rows > 0 && other.x.data == call.x.data && other.x.stride == call.x.stride &&
+             other.groups == call.groups && other.weight->cols == weight.cols &&
+             quantizes(other) == quantizes(call) && same_form(other.weight->format, weight.format);
     };
     if (weight.rows == 0) {
       jobs_.push_back({&weight, 1, {}, nullptr, 0, nullptr, 0, false});

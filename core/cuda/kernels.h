@@ -200,7 +200,8 @@ void route_select(Queue queue, const float* logits, int64_t rows, int experts, c
                   const int32_t* tid2eid, const int32_t* tokens, int k, float route_scale, int32_t* ids,
                   float* weights);
 size_t moe_scratch_bytes(const ExpertTable& table, int64_t rows, int k, bool official);
-// The sum over the shards that are there. `official` takes the tensor-core kernels where the shapes allow; `round`: rb().
+// The sum over the shards that are there. `official` takes the tensor-core kernels where the shapes allow; `round`:
+// rb().
 void moe(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
          const float* weights, int k, float swiglu_limit, void* scratch, bool round, Matrix y);
 

@@ -1,5 +1,5 @@
-// What lies between a projection and the cache or attention: norms, rotation, simulated quantisation, Hadamard transform,
-// one warp for each vector. Several such ops of a layer share a launch.
+// What lies between a projection and the cache or attention: norms, rotation, simulated quantisation, Hadamard
+// transform; one warp for each vector. Several such ops of a layer share a launch.
 #include <algorithm>
 
 #include "core/cuda/device_math.cuh"

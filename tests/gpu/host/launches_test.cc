@@ -57,8 +57,8 @@ Names names(const std::vector<Launch>& launches) {
   return all;
 }
 
-// The launches of each layer: the two entries of a layer begin with pre_kernel, and so does the head. What joins the last
-// output to the streams is no layer's.
+// The launches of each layer: the two entries of a layer begin with pre_kernel, and so does the head. What joins the
+// last output to the streams is no layer's.
 std::vector<Names> layers_of(const Names& step, int count) {
   std::vector<size_t> entries;
   for (size_t i = 0; i < step.size(); ++i) {
