@@ -13,3 +13,4 @@ find_package(GTest REQUIRED)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)  # tokenizer.model of the nano checkpoints
 pkg_check_modules(EDITLINE REQUIRED IMPORTED_TARGET libedit)  # lines of the terminal chat
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)  # SIMD of the CPU backend
+find_package(MPI QUIET COMPONENTS CXX)  # optional: several ranks by mpirun or srun

@@ -9,9 +9,17 @@
 #include "core/backend.h"
 #include "core/error.h"
 
+namespace ft::ranks {
+struct ModelRequest;
+class Ranks;
+}  // namespace ft::ranks
+
 namespace ft {
 
 enum class BackendChoice : uint8_t { kAuto, kCpu, kCuda, kReference };
+
+// "exact" or "official"; anything else is kInvalidArgument.
+Result<Numerics> parse_numerics(const std::string& mode);
 
 // "auto", "cpu", "cuda" or "reference" (the values of --backend); anything else is kInvalidArgument.
 Result<BackendChoice> parse_backend_choice(std::string_view name);
@@ -24,8 +32,13 @@ struct CpuOptions {
 
 // kAuto takes the CUDA device if there is one and the CPU otherwise; the others fail with the reason where
 // they cannot be had. The target of `cpu` holds for all CPU backends of the process. `why` (may be null)
-// receives one line for people: what was chosen and, for a fallback, why not the other.
+// receives one line for people: what was chosen and, for a fallback, why not the other. All of several ranks
+// call it with the same arguments.
 Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
-                                              std::string* why);
+                                              std::string* why, RankGroup ranks = {});
+
+// The backend of this rank, as a request of rank 0 asks for it: ranks::MakeBackend.
+Result<std::unique_ptr<Backend>> make_rank_backend(const ranks::ModelRequest& request,
+                                                   const ranks::Ranks& ranks, std::string* why = nullptr);
 
 }  // namespace ft

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "core/cache_rows.h"
 
@@ -13,13 +15,14 @@ namespace ft {
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(void* data, size_t bytes, void (*release)(void*)) : data_(data, release), bytes_(bytes) {}
+  using Release = std::function<void(void*)>;
+  Buffer(void* data, size_t bytes, Release release) : data_(data, std::move(release)), bytes_(bytes) {}
   void* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }
   float* f32() const { return static_cast<float*>(data_.get()); }
 
  private:
-  std::unique_ptr<void, void (*)(void*)> data_{nullptr, nullptr};
+  std::unique_ptr<void, Release> data_;
   size_t bytes_ = 0;
 };
 

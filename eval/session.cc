@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "core/file.h"
+#include "core/ranks/shared_model.h"
 #include "encoding/chat_template.h"
 
 namespace ft::eval {
@@ -65,6 +66,12 @@ Result<std::vector<int32_t>> prompt_tokens(const std::string& line, const std::s
   return tokenizer->encode(text->text, text->client);
 }
 
+ranks::Ranks*& ranks_in_use() {
+  static ranks::Ranks alone;
+  static ranks::Ranks* used = &alone;
+  return used;
+}
+
 // A member that is a string; "" where there is none.
 std::string text_member(const json& prompt, const char* name) {
   const auto found = prompt.find(name);
@@ -80,12 +87,6 @@ Result<ThinkingMode> parse_thinking(const std::string& name) {
   return fail(ErrorCode::kInvalidArgument, "thinking is \"{}\", expected as-is, on or off", name);
 }
 
-Result<Numerics> parse_numerics(const std::string& mode) {
-  if (mode == "exact") return Numerics::kExact;
-  if (mode == "official") return Numerics::kOfficial;
-  return fail(ErrorCode::kInvalidArgument, "mode is \"{}\", expected exact or official", mode);
-}
-
 Result<std::unique_ptr<Backend>> open_backend(const SessionOptions& options) {
   const Result<Numerics> numerics = parse_numerics(options.mode);
   if (!numerics) return tl::make_unexpected(numerics.error());
@@ -94,14 +95,21 @@ Result<std::unique_ptr<Backend>> open_backend(const SessionOptions& options) {
   return make_backend(*choice, *numerics, options.cpu, nullptr);
 }
 
+void use_ranks(ranks::Ranks& ranks) {
+  ranks_in_use() = &ranks;
+}
+
 Result<Session> open_session(const SessionOptions& options) {
-  auto backend = open_backend(options);
-  if (!backend) return tl::make_unexpected(backend.error());
+  const ranks::ModelRequest request{options.model, options.backend, options.mode, options.cpu.target,
+                                    options.cpu.threads};
+  const auto make = [](const ranks::ModelRequest& asked, const ranks::Ranks& ranks) {
+    return make_rank_backend(asked, ranks);
+  };
+  auto model = ranks::open_shared_model(*ranks_in_use(), request, make);
+  if (!model) return tl::make_unexpected(model.error());
   Session session;
-  session.backend = std::move(*backend);
-  auto checkpoint = Checkpoint::load(options.model, *session.backend);
-  if (!checkpoint) return tl::make_unexpected(checkpoint.error());
-  session.checkpoint = std::move(*checkpoint);
+  session.backend = std::move(model->backend);
+  session.checkpoint = std::move(model->checkpoint);
   return session;
 }
 

@@ -11,6 +11,10 @@
 #include "core/weights.h"
 #include "encoding/tokenizer.h"
 
+namespace ft::ranks {
+class Ranks;
+}
+
 namespace ft::eval {
 
 struct SessionOptions {
@@ -31,8 +35,12 @@ struct Session {
 // The backend of `options`, which names no model then.
 Result<std::unique_ptr<Backend>> open_backend(const SessionOptions& options);
 
+// The ranks that sessions from now on are opened on; they outlive these. Without a call it is this process alone.
+// Process-wide, as a launch is.
+void use_ranks(ranks::Ranks& ranks);
+
+// Opens the model on all ranks.
 Result<Session> open_session(const SessionOptions& options);
-Result<Numerics> parse_numerics(const std::string& mode);
 
 // The tokenizer beside a checkpoint.
 Result<std::unique_ptr<encoding::Tokenizer>> open_tokenizer(const std::string& model);

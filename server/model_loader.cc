@@ -1,5 +1,6 @@
 #include "server/model_loader.h"
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <filesystem>
@@ -9,6 +10,7 @@
 
 #include "core/backend_factory.h"
 #include "core/machine_memory.h"
+#include "core/ranks/shared_model.h"
 #include "core/release.h"
 #include "core/weights.h"
 #include "encoding/chat_template.h"
@@ -85,32 +87,43 @@ class ProgressLog {
 
 }  // namespace
 
-Result<void> load(const Options& options, const std::function<void(double)>& progress, ServedModel& model,
-                  std::string& needs) {
+Result<void> load(const Options& options, ranks::Ranks& ranks, const std::function<void(double)>& progress,
+                  ServedModel& model, std::string& needs) {
   auto path = model_path(options);
   if (!path) return tl::make_unexpected(path.error());
-  auto choice = parse_backend_choice(options.backend);
-  if (!choice) return tl::make_unexpected(choice.error());
   std::string why;
-  const Numerics numerics = options.mode == "exact" ? Numerics::kExact : Numerics::kOfficial;
-  auto backend = make_backend(*choice, numerics, {options.threads, options.cpu_target}, &why);
-  if (!backend) return tl::make_unexpected(backend.error());
-  log(LogLevel::kInfo, "backend {}", why);
-
-  log(LogLevel::kInfo, "loading {}", *path);
+  const auto make = [&why](const ranks::ModelRequest& request, const ranks::Ranks& all) {
+    auto made = make_rank_backend(request, all, &why);
+    if (made) log(LogLevel::kInfo, "backend {}", why);
+    return made;
+  };
+  log(LogLevel::kInfo, "loading {}{}", *path,
+      ranks.size() == 1 ? "" : fmt::format(" on {} ranks", ranks.size()));
   ProgressLog progress_log(progress);
-  auto checkpoint = Checkpoint::load(*path, **backend, std::ref(progress_log));
-  if (!checkpoint) return tl::make_unexpected(checkpoint.error());
-  for (const std::string& warning : (*checkpoint)->warnings()) log(LogLevel::kWarn, "{}", warning);
-  const ModelConfig& config = (*checkpoint)->config();
+  auto shared = ranks::open_shared_model(
+      ranks, {*path, options.backend, options.mode, options.cpu_target, options.threads}, make,
+      std::ref(progress_log));
+  if (!shared) return tl::make_unexpected(shared.error());
+  std::unique_ptr<Backend> backend = std::move(shared->backend);
+  std::unique_ptr<Checkpoint> checkpoint = std::move(shared->checkpoint);
+  model.ranks = std::move(shared->parts);
+  if (ranks.size() > 1)
+    for (const ranks::LoadedPart& part : model.ranks)
+      log(LogLevel::kInfo, "{} has read {:.1f} MiB of weights", part.rank,
+          static_cast<double>(part.bytes) / (1 << 20));
+  for (const std::string& warning : checkpoint->warnings()) log(LogLevel::kWarn, "{}", warning);
+  const ModelConfig& config = checkpoint->config();
+  const int planned_ranks = std::max({1, ranks.size(), options.ranks});
+  for (int rank = 0; rank < planned_ranks; ++rank)
+    model.rank_plan.push_back(rank_share(config, {rank, planned_ranks, nullptr}));
   model.path = *path;
   model.names = options.served_model_names.empty() ? std::vector<std::string>{folder_name(*path)}
                                                    : options.served_model_names;
   model.backend_description = why;
   model.release = release_name(config);
-  model.weights = (*checkpoint)->parts();
-  model.warnings = (*checkpoint)->warnings();
-  model.weight_files = (*checkpoint)->mapped_files();
+  model.weights = checkpoint->parts();
+  model.warnings = checkpoint->warnings();
+  model.weight_files = checkpoint->mapped_files();
 
   auto tokenizer = encoding::load_tokenizer(*path);
   if (!tokenizer) return fail(code_of(tokenizer.error()), "{}", tokenizer.error().message);
@@ -141,13 +154,13 @@ Result<void> load(const Options& options, const std::function<void(double)>& pro
 
   auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());
-  const auto planned = scheduler::resolve(*requested, config, (*backend)->cache_format(), kOptionNames);
+  const auto planned = scheduler::resolve(*requested, config, backend->cache_format(), kOptionNames);
   if (!planned) return tl::make_unexpected(planned.error());
-  model.memory = scheduler::memory_parts(config, scheduler::draft_layers(**checkpoint, *planned), *planned,
-                                         (*backend)->cache_format(), kOptionNames);
+  model.memory = scheduler::memory_parts(config, scheduler::draft_layers(*checkpoint, *planned), *planned,
+                                         backend->cache_format(), kOptionNames);
   needs = scheduler::memory_text(model.memory);
-  if (auto fits = scheduler::check_memory(model.memory, (*backend)->memory_limit()); !fits) return fits;
-  auto engine = scheduler::Engine::create(**backend, **checkpoint, *requested);
+  if (auto fits = scheduler::check_memory(model.memory, backend->memory_limit()); !fits) return fits;
+  auto engine = scheduler::Engine::create(*backend, *checkpoint, *requested);
   if (!engine) return tl::make_unexpected(engine.error());
   const scheduler::EngineOptions& resolved = (*engine)->options();
   model.context = resolved.context;
@@ -158,17 +171,17 @@ Result<void> load(const Options& options, const std::function<void(double)>& pro
   model.drafters = offered_drafters(**engine);
   model.costs_origin = (*engine)->costs_origin();
   model.backend =
-      std::make_unique<EngineBackend>(std::move(*backend), std::move(*checkpoint), std::move(*engine));
+      std::make_unique<EngineBackend>(std::move(backend), std::move(checkpoint), std::move(*engine));
   progress(1.0);
   if (!model.costs_origin.empty()) log(LogLevel::kInfo, "costs of steps: {}", model.costs_origin);
   return {};
 }
 
-Result<void> load_model(const Options& options, const std::function<void(double)>& progress,
-                        ServedModel& model) {
+Result<void> load_model(const Options& options, ranks::Ranks& ranks,
+                        const std::function<void(double)>& progress, ServedModel& model) {
   std::string needs = "nothing but the weights was asked for yet";
   try {
-    return load(options, progress, model, needs);
+    return load(options, ranks, progress, model, needs);
   } catch (const std::bad_alloc&) {
     const MemoryLimit limit = host_memory_limit();
     return fail(ErrorCode::kTooLarge, "out of memory ({} is {}); needed at least, beside the weights: {}",
@@ -196,6 +209,18 @@ std::string describe_json(const ServedModel& model, const Options& options, cons
   }
   json["warnings"] = model.warnings;
   json["backend"] = model.backend_description;
+  for (size_t rank = 0; rank < model.rank_plan.size(); ++rank) {
+    const RankShare& plan = model.rank_plan[rank];
+    Json entry = {{"rank", rank},
+                  {"planned_bytes", plan.total()},
+                  {"of_every_rank", plan.replicated},
+                  {"of_this_rank", plan.sharded}};
+    if (model.ranks.size() == model.rank_plan.size()) {
+      entry["process"] = model.ranks[rank].rank;
+      entry["read_bytes"] = model.ranks[rank].bytes;
+    }
+    json["ranks"].push_back(entry);
+  }
   if (model.tokenizer) {
     json["vocab_size"] = model.tokenizer->vocab_size();
     json["chat_profile"] = model.profile->name;

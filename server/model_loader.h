@@ -9,12 +9,17 @@
 #include "server/generation/served_model.h"
 #include "server/options.h"
 
+namespace ft::ranks {
+class Ranks;
+}
+
 namespace ft::server {
 
 // Loads what `options` name into `model`, with log lines on the way; `progress` receives the share of the weights
 // that is there, 0 to 1. Errors name file, tensor, key or flag; `model` then holds what was found before.
-Result<void> load_model(const Options& options, const std::function<void(double)>& progress,
-                        ServedModel& model);
+// The weights are shared by `ranks`, of which this is rank 0.
+Result<void> load_model(const Options& options, ranks::Ranks& ranks,
+                        const std::function<void(double)>& progress, ServedModel& model);
 
 // A loaded model in one line, for the log.
 std::string summary(const ServedModel& model);

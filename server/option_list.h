@@ -49,6 +49,13 @@ void visit_options(AnyOptions& o, Visit&& visit) {
   visit({kModel, "cpu-target",
          "Instruction set of the CPU backend; auto takes the best, and all give the same replies"},
         o.cpu_target, OneOf{"auto", "avx512-vnni", "avx512", "avx2"});
+  visit(
+      {kModel, "ranks",
+       "Processes that share the model, each with its part: 1, 2, 4 or 8, as the launcher has started them; "
+       "`./foretoken serve` starts them itself (docs/deployment.md)"},
+      o.ranks, Range{0, 8});
+  visit({kModel, "rank-timeout", "Seconds without a sign of life after which a rank is given up"},
+        o.rank_timeout, Range{1, 3600});
   visit({kModel, "drafter", "Where drafts come from; auto takes what the checkpoint has"}, o.drafter,
         OneOf(draft::drafter_names().begin(), draft::drafter_names().end()));
   visit({kModel, "tree-nodes",

@@ -21,6 +21,8 @@ struct Options : HttpOptions {
   std::string mode = "official";                // official, exact
   int threads = 0;                              // of the CPU backend; 0 = all cores
   std::string cpu_target = "auto";              // its instruction set (core/cpu/target.h)
+  int ranks = 0;                                // processes that share the model; 0 = as launched
+  int rank_timeout = 5;                         // seconds without a sign of life until a rank is given up
   std::string drafter = "auto";                 // one of draft::drafter_names()
   int tree_nodes = 0;               // rows verified per request and step; 0 = the scheduler decides
   std::string tree = "best-first";  // best-first, chain

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/mapped_file.h"
+#include "core/ranks/loaded_part.h"
 #include "core/weights.h"
 #include "encoding/chat_profile.h"
 #include "encoding/tokenizer.h"
@@ -33,6 +34,8 @@ struct ServedModel {
   int32_t tree_nodes_max = 64;  // largest speculation.max_nodes, and the most that the scheduler chooses
   std::string costs_origin;     // where the scheduler's costs come from; "" where it uses none
   std::string backend_description;
+  std::vector<ranks::LoadedPart> ranks;  // what each rank has read of the weights
+  std::vector<RankShare> rank_plan;      // what each is to read, of the ranks that run or were asked for
   std::vector<std::shared_ptr<const MappedFile>> weight_files;  // that weights are read from as they are used
   // What was found and what it needs, for --check.
   std::string release;

@@ -137,6 +137,20 @@ expect "prints its help" '$status == 0 && $out == usage:*serve*'
 foretoken build --help
 expect "prints its help for a command" '$status == 0 && $out == usage:*serve* && $asked != *ninja*'
 
+# Several ranks.
+program foretoken-server 0
+uid=0 stand_ins
+fake mpirun <<<'echo "launched:"; printf "<%s>" "$@"'
+foretoken serve --ranks 8 --port 0
+expect "starts ranks by mpirun" '$out == "launched:"*"<-n><8>"*"<--allow-run-as-root>"*"/foretoken-server><--ranks><8><--port><0>"'
+foretoken serve --ranks=1
+expect "starts one rank by itself" '$out == "ran:"*"<--ranks=1>"'
+foretoken serve --ranks many
+expect "refuses a number of ranks that is none" '$status == 2 && $err == *"--ranks is many"*'
+rm "$tools/mpirun"
+foretoken serve --ranks 8
+expect "says what is missing for ranks" '$status == 1 && $err == *openmpi-bin*'
+
 # A copy of a checkout has a build that belongs to the original.
 sed -i 's|INTERNAL=.*|INTERNAL=/elsewhere|' "$tree/build/release/CMakeCache.txt"
 touch "$tree/core/new.cc"

@@ -1,0 +1,166 @@
+// Ranks that go away, say nothing, or are not what they should be: everybody stops, with one message that names rank
+// and cause.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "core/model.h"
+#include "core/ranks/digest.h"
+#include "core/ranks/mirror_backend.h"
+#include "eval/prefill.h"
+#include "tests/support/rank_threads.h"
+#include "tests/support/temp_dir.h"
+
+namespace ft::ranks {
+namespace {
+
+const std::string kTiny = FT_TEST_DATA "/goldens/tiny-v4";
+const ModelRequest kRequest{kTiny, "cpu", "official", "auto", 1};
+
+std::unique_ptr<Backend> cpu(int, const ModelRequest&, RankGroup group) {
+  return make_cpu_backend(Numerics::kOfficial, 1, group);
+}
+
+bool has(const std::string& text, const std::string& piece) {
+  return text.find(piece) != std::string::npos;
+}
+
+// The logits of some tokens, `times` over.
+void run(SharedModel& model, int times) {
+  CacheLimits limits;
+  limits.sequences = 1;
+  limits.rows = 8;
+  limits.context = limits.total_tokens = 256;
+  Model network(*model.backend, *model.checkpoint, limits);
+  for (int i = 0; i < times; ++i)
+    (void)eval::sequence_logits(network, std::vector<int32_t>{1, 2, 3, 4}, 4).value();
+}
+
+TEST(RankFailure, RanksThatDifferAreFoundBeforeALogitLeaves) {
+  std::string seen;
+  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const MakeBackend& maker) {
+    SharedModel model = open_shared_model(ranks, kRequest, maker).value();
+    run(model, 2);
+    // What a broken wire or memory would do: rank 1 plays a byte that rank 0 did not.
+    std::vector<uint8_t> stream;
+    const uint32_t id = 1 << 20;
+    const uint64_t bytes = 64;
+    stream.push_back(static_cast<uint8_t>(Verb::kAllocate));
+    stream.insert(stream.end(), reinterpret_cast<const uint8_t*>(&id),
+                  reinterpret_cast<const uint8_t*>(&id + 1));
+    stream.insert(stream.end(), reinterpret_cast<const uint8_t*>(&bytes),
+                  reinterpret_cast<const uint8_t*>(&bytes + 1));
+    {
+      const std::lock_guard lock(ranks.mutex());
+      ranks.channel().send(MessageKind::kOps, 1, stream);
+    }
+    try {
+      run(model, 1);
+    } catch (const RankError& error) {
+      seen = error.what();
+    }
+    EXPECT_THROW(run(model, 1), RankError);  // and for good
+  });
+  EXPECT_TRUE(has(seen, "rank 1 differs from rank 0 in step 2: digest")) << seen;
+  EXPECT_EQ(endings[1], seen);
+}
+
+TEST(RankFailure, AFingerprintTellsWhatOfACheckpointDiffers) {
+  const TempDir directory;
+  const std::string other = directory.file("other");
+  std::filesystem::copy(kTiny, other);
+  // One bit of every byte, so that the sample finds it wherever it looks.
+  {
+    std::string bytes = file_bytes(kTiny + "/model.safetensors");
+    uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    for (size_t i = 8 + header; i < bytes.size(); ++i) bytes[i] = static_cast<char>(bytes[i] ^ 1);
+    directory.write("other/model.safetensors", bytes);
+  }
+  const auto theirs = fingerprint(other);
+  ASSERT_TRUE(theirs) << theirs.error().message;
+  EXPECT_EQ(theirs->difference(fingerprint(kTiny).value()), "the bytes of tensors");
+
+  directory.write("other/config.json", file_bytes(kTiny + "/config.json") + "\n");
+  EXPECT_EQ(fingerprint(other)->difference(fingerprint(kTiny).value()),
+            "config.json and the bytes of tensors");
+}
+
+TEST(RankFailure, AFollowerThatCannotLoadIsNamedAndTheOthersGoOn) {
+  const auto make = [](int rank, const ModelRequest& request, RankGroup group) -> std::unique_ptr<Backend> {
+    if (rank == 1 && request.threads == 7)
+      throw std::runtime_error("model-00002.safetensors: Input/output error");
+    return cpu(rank, request, group);
+  };
+  const auto endings = support::run_ranks(2, make, [&](Ranks& ranks, const MakeBackend& maker) {
+    ModelRequest bad = kRequest;
+    bad.threads = 7;
+    const auto failed = open_shared_model(ranks, bad, maker);
+    ASSERT_FALSE(failed);
+    EXPECT_TRUE(has(failed.error().message, "rank 1 (pid ")) << failed.error().message;
+    EXPECT_TRUE(
+        has(failed.error().message, "cannot load its part: model-00002.safetensors: Input/output error"))
+        << failed.error().message;
+    SharedModel good = open_shared_model(ranks, kRequest, maker).value();
+    run(good, 1);
+  });
+  EXPECT_EQ(endings[1], "0");
+}
+
+TEST(RankFailure, AnExceptionInAnOpOfAFollowerEndsEverybody) {
+  std::string seen;
+  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const MakeBackend& maker) {
+    SharedModel model = open_shared_model(ranks, kRequest, maker).value();
+    const std::vector<uint8_t> nonsense = {255};
+    {
+      const std::lock_guard lock(ranks.mutex());
+      ranks.channel().send(MessageKind::kOps, 1, nonsense);
+    }
+    try {
+      for (int i = 0; i < 1000; ++i) run(model, 1);
+    } catch (const RankError& error) {
+      seen = error.what();
+    }
+  });
+  EXPECT_TRUE(has(seen, "rank 1 (pid ") && has(seen, "unknown op 255")) << seen;
+  EXPECT_EQ(endings[1], seen);
+}
+
+TEST(RankFailure, ThreeRanksAreRefused) {
+  const uint16_t port = support::free_port();
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 3; ++rank)
+    threads.emplace_back([=] {
+      const auto joined = support::join(rank, 3, port);
+      ASSERT_FALSE(joined);
+      EXPECT_EQ(joined.error().message, "3 ranks were started: a model is shared by 1, 2, 4 or 8");
+    });
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(Watch, TellsRank0WhyAFollowerStopsAndLetsItReport) {
+  std::string reported;
+  bool follower_reported = false;
+  const uint16_t port = support::free_port();
+  std::thread follower([&] {
+    auto joined =
+        support::join(1, 2, port, {.on_alarm = [&](const std::string&) { follower_reported = true; }})
+            .value();
+    EXPECT_THROW(joined->channel().receive(), RankError);
+    joined->end(0);
+  });
+  {
+    auto leader =
+        support::join(0, 2, port, {.on_alarm = [&](const std::string& message) { reported = message; }})
+            .value();
+    leader->alarm().raise("rank 0 has had enough");
+    leader->end(0);
+    follower.join();
+  }
+  EXPECT_EQ(reported, "rank 0 has had enough");
+  EXPECT_FALSE(follower_reported);
+}
+
+}  // namespace
+}  // namespace ft::ranks
