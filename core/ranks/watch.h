@@ -1,6 +1,6 @@
-// Sees that every rank is alive. Each follower has a connection to rank 0, over which both send a sign of
-// life; a thread in each process looks after it. When a connection ends or falls silent, or when this process raises the alarm itself,
-// the cause goes to everybody, and everybody ends.
+// Sees that every rank is alive. Each follower has a connection to rank 0, over which both send a sign of life; a
+// thread in each process looks after it. When a connection ends or falls silent, or when this process raises the
+// alarm itself, the cause goes to everybody, and everybody ends.
 #pragma once
 
 #include <chrono>
