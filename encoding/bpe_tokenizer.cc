@@ -1,7 +1,7 @@
 #include "encoding/bpe_tokenizer.h"
 
 #include "encoding/pretokenizer.h"
-#include "encoding/utf8.h"
+#include "encoding/settled_ids.h"
 #include "encoding/window_merger.h"
 
 namespace ft::encoding {
@@ -87,29 +87,18 @@ std::unique_ptr<EncodeJob> BpeTokenizer::start_encode(std::string_view text,
 }
 
 std::vector<TokenId> BpeTokenizer::settled(std::string_view text) const {
-  std::vector<TokenId> ids;
-  if (!is_valid_utf8(text)) return ids;
   Merger merger(*this);
   WindowMerger windows(merger);
-  size_t range = 0;
-  for (size_t at = 0;;) {
-    // A longer token may still come where one is torn.
-    const size_t torn = added_.torn_begin(text, at);
-    auto match = added_.next(text, at, {}, range);
-    if (match && match->begin >= torn) match.reset();
-    const std::string_view between = text.substr(at, (match ? match->begin : torn) - at);
+  return settled_ids(added_, text, [&](std::string_view between, bool is_last, std::vector<TokenId>& ids) {
     PieceSplitter splitter(between);
     size_t end = 0;
-    const size_t last = match ? between.size() : settled_end(between);
+    const size_t last = is_last ? settled_end(between) : between.size();
     for (std::string_view piece = splitter.next(); !piece.empty() && end + piece.size() <= last;
          piece = splitter.next()) {
       windows.merge(piece, ids);
       end += piece.size();
     }
-    if (!match) return ids;
-    ids.push_back(match->id);
-    at = match->end;
-  }
+  });
 }
 
 std::string_view BpeTokenizer::token_bytes(TokenId id) const {

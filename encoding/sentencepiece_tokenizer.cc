@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "encoding/settled_ids.h"
 #include "encoding/utf8.h"
 #include "encoding/window_merger.h"
 
@@ -231,23 +232,11 @@ std::unique_ptr<EncodeJob> SentencepieceTokenizer::start_encode(std::string_view
 }
 
 std::vector<TokenId> SentencepieceTokenizer::settled(std::string_view text) const {
-  std::vector<TokenId> ids;
-  if (!is_valid_utf8(text)) return ids;
   Merger merger(*this);
   WindowMerger windows(merger);
-  size_t range = 0;
-  for (size_t at = 0;;) {
-    // A longer token may still come where one is torn.
-    const size_t torn = added_.torn_begin(text, at);
-    const auto match = added_.next(text, at, {}, range);
-    if (!match || match->begin >= torn) {
-      windows.merge_settled(text.substr(at, torn - at), ids);
-      return ids;
-    }
-    windows.merge(text.substr(at, match->begin - at), ids);
-    ids.push_back(match->id);
-    at = match->end;
-  }
+  return settled_ids(added_, text, [&](std::string_view between, bool is_last, std::vector<TokenId>& ids) {
+    is_last ? windows.merge_settled(between, ids) : windows.merge(between, ids);
+  });
 }
 
 std::string_view SentencepieceTokenizer::token_bytes(TokenId id) const {
