@@ -147,6 +147,20 @@ bool receive_all(const Socket& socket, void* data, size_t bytes, const Pause& pa
   return true;
 }
 
+bool receive_greeting(const Socket& socket, void* data, size_t bytes, const Pause& pause) {
+  constexpr std::chrono::seconds kGreetWithin{5};
+  const auto end = std::chrono::steady_clock::now() + kGreetWithin;
+  struct Late {};
+  try {
+    return receive_all(socket, data, bytes, [&] {
+      pause();
+      if (std::chrono::steady_clock::now() > end) throw Late();
+    });
+  } catch (const Late&) {
+    return false;
+  }
+}
+
 std::string host_name() {
   std::array<char, 256> name{};
   if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";

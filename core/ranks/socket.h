@@ -49,6 +49,9 @@ Result<Socket> connect_to(const std::string& host, uint16_t port, std::chrono::m
 // Whole blocks; false where the other side closed the connection or it broke.
 bool send_all(const Socket& socket, const void* data, size_t bytes, const Pause& pause);
 bool receive_all(const Socket& socket, void* data, size_t bytes, const Pause& pause);
+// The first words of who has connected: false, too, where they take longer than five seconds. Who connects and says
+// nothing is no rank.
+bool receive_greeting(const Socket& socket, void* data, size_t bytes, const Pause& pause);
 
 // The name of this host, and the IPv4 addresses that others may reach it by.
 std::string host_name();

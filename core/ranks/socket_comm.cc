@@ -10,8 +10,6 @@ namespace ft::ranks {
 namespace {
 
 constexpr uint64_t kGreeting = 0x666f7265746f6b01;  // and its last byte the version of the protocol
-// Who connects and says nothing is no rank.
-constexpr std::chrono::seconds kGreetWithin{5};
 // A lost connection is seen here and by the watch, which knows whose it was and tells more.
 constexpr std::chrono::milliseconds kLetWatchSpeak{1500};
 
@@ -59,18 +57,8 @@ Result<std::unique_ptr<Comm>> SocketComm::meet(int rank, int size, const Meeting
       return fail(ErrorCode::kUnavailable, "of {} ranks {} did not come to port {} within {} s", size, names,
                   meeting.port, kMeetWithin.count());
     }
-    const auto greet_until = std::chrono::steady_clock::now() + kGreetWithin;
-    struct Late {};
     Hello hello;
-    try {
-      const bool said = receive_all(*accepted, &hello, sizeof(hello), [&] {
-        pause();
-        if (std::chrono::steady_clock::now() > greet_until) throw Late();
-      });
-      if (!said) continue;
-    } catch (const Late&) {
-      continue;
-    }
+    if (!receive_greeting(*accepted, &hello, sizeof(hello), pause)) continue;
     if (hello.greeting != kGreeting) continue;
     if (hello.size != size || hello.rank < 1 || hello.rank >= size)
       return fail(ErrorCode::kUnavailable,

@@ -108,17 +108,7 @@ Result<std::unique_ptr<Watch>> Watch::start(Comm& comm, std::vector<std::string>
       return fail(ErrorCode::kUnavailable, "{} of the ranks did not come to the watch of rank 0: {}", missing,
                   accepted.error().message);
     Introduction introduction;
-    const auto end = Clock::now() + std::chrono::seconds(5);
-    struct Late {};
-    try {
-      const bool said = receive_all(*accepted, &introduction, sizeof(introduction), [&] {
-        pause();
-        if (Clock::now() > end) throw Late();
-      });
-      if (!said) continue;
-    } catch (const Late&) {
-      continue;
-    }
+    if (!receive_greeting(*accepted, &introduction, sizeof(introduction), pause)) continue;
     if (introduction.secret != invitation.secret) continue;
     watch->peers_.push_back({introduction.rank, std::move(*accepted), {}, Clock::now(), true});
     --missing;
