@@ -43,6 +43,8 @@ class KeywordReader {
   void refuse(const SchemaError& error) {
     if (!error_) error_ = error;
   }
+  // The keyword to name where parts of this schema are right by themselves and fail together.
+  std::string_view combining() const { return combining_keyword(*place_.schema); }
   const std::optional<SchemaError>& error() const { return error_; }
 
   // A schema below this one: of a keyword, or of a member or an element of the keyword's value.

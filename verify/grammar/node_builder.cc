@@ -85,10 +85,15 @@ void NodeBuilder::finish() {
     do {
       find_productive();
     } while (drop_impossible() && !error_);
-    if (!error_ && !drafts_[grammar_->root].productive)
-      error_ = SchemaError{"", "#", "no value is valid, as far as we can tell"};
+    if (!error_ && !drafts_[grammar_->root].productive) refuse_empty();
   }
   for (NodeId id = 0; id < drafts_.size() && !error_; ++id) finish_node(id);
+}
+
+void NodeBuilder::refuse_empty() {
+  const SchemaPlace place = normaliser_.place_of(drafts_[grammar_->root].conjunction);
+  error_ = SchemaError{std::string(combining_keyword(*place.schema)), place.path,
+                       "no value is valid, as far as we can tell"};
 }
 
 NodeId NodeBuilder::node(ConjunctionId conjunction, Part part) {

@@ -73,6 +73,7 @@ class NodeBuilder {
     std::vector<NodeId> dependents;
   };
 
+  void refuse_empty();
   NodeId node(ConjunctionId conjunction, Part part = Part::kAll);
   void draft(NodeId id);
   void draft_string(NodeDraft& node, const StringShape& shape);

@@ -75,9 +75,11 @@ SchemaPlace Normaliser::place_of(ConjunctionId id) const {
 
 Normaliser::Outcome Normaliser::budget_left(const SchemaPlace& place, Shapes shapes) {
   if (algebra_.overflow())
-    return tl::make_unexpected(SchemaError{"", place.path, "the automata of its strings grow too large"});
+    return tl::make_unexpected(SchemaError{std::string(combining_keyword(*place.schema)), place.path,
+                                           "the automata of its strings grow too large"});
   if (shapes.size() > kMaxShapes || algebra_.work() > kMaxWork || conjunctions_.size() > kMaxConjunctions)
-    return tl::make_unexpected(SchemaError{"", place.path, "too many combinations of alternatives"});
+    return tl::make_unexpected(SchemaError{std::string(combining_keyword(*place.schema)), place.path,
+                                           "too many combinations of alternatives"});
   return std::make_shared<const Shapes>(std::move(shapes));
 }
 
@@ -171,7 +173,7 @@ void Normaliser::intersect(KeywordReader& reader, Shapes& shapes, const Outcome&
   if (!with) return reader.refuse(with.error());
   shapes = algebra_.intersection(shapes, **with);
   if (shapes.size() > kMaxShapes || algebra_.work() > kMaxWork)
-    reader.refuse("", "too many combinations of alternatives");
+    reader.refuse(reader.combining(), "too many combinations of alternatives");
 }
 
 void Normaliser::apply(KeywordReader& reader, Shapes& shapes) {

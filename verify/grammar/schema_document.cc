@@ -34,6 +34,37 @@ std::string unescaped(std::string_view text) {
 
 }  // namespace
 
+std::string_view combining_keyword(const JsonValue& schema) {
+  // Most often to blame first: what a negation leaves is what is hard to express.
+  for (const std::string_view keyword : {"not",
+                                         "oneOf",
+                                         "if",
+                                         "allOf",
+                                         "anyOf",
+                                         "dependentSchemas",
+                                         "dependentRequired",
+                                         "dependencies",
+                                         "$ref",
+                                         "uniqueItems",
+                                         "enum",
+                                         "const",
+                                         "minimum",
+                                         "maximum",
+                                         "exclusiveMinimum",
+                                         "exclusiveMaximum",
+                                         "multipleOf",
+                                         "propertyNames",
+                                         "patternProperties",
+                                         "required",
+                                         "properties",
+                                         "items",
+                                         "prefixItems",
+                                         "pattern",
+                                         "type"})
+    if (schema.find(keyword) != nullptr) return keyword;
+  return "";
+}
+
 tl::expected<std::unique_ptr<SchemaDocument>, SchemaError> SchemaDocument::parse(std::string_view text) {
   Result<JsonValue> value = parse_json(text);
   if (!value) return tl::make_unexpected(SchemaError{"", "#", value.error().message});

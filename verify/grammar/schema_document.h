@@ -18,6 +18,9 @@ struct SchemaError {
   std::string message;
 };
 
+// The keyword of `schema` to name where its parts are right by themselves and fail together; "" where it combines nothing.
+std::string_view combining_keyword(const JsonValue& schema);
+
 // A schema within the document.
 struct SchemaPlace {
   const JsonValue* schema = nullptr;
