@@ -18,7 +18,7 @@ struct SchemaError {
   std::string message;
 };
 
-// The keyword of `schema` to name where its parts are right by themselves and fail together; "" where it combines nothing.
+// The keyword of `schema` to name where its parts are right by themselves and fail together; "" where none is there.
 std::string_view combining_keyword(const JsonValue& schema);
 
 // A schema within the document.
