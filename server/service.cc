@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/api/kept_responses.h"
 #include "server/api/tokenize.h"
 #include "server/generation/engine_error.h"
 #include "server/generation/random_id.h"
@@ -318,25 +319,13 @@ HttpResponse Service::health() const {
   return response;
 }
 
-ApiResult<HttpResponse> Service::kept_response(const Route& route) {
-  const std::string& id = route.argument;
-  const auto kept = responses_.json(id);
-  if (!kept || (route.endpoint == Endpoint::kDeleteResponse && !responses_.remove(id)))
-    return refuse(refusal(404, fmt::format("no response with the id '{}' is kept", id.substr(0, 80)),
-                          "response_not_found"));
-  if (route.endpoint == Endpoint::kResponse) return json_response(*kept);
-  Json json = Json::object();
-  json.set("id", id);
-  json.set("object", "response");
-  json.set("deleted", true);
-  return json_response(json.dump());
-}
-
 ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route& route) {
   switch (route.endpoint) {
     case Endpoint::kResponse:
     case Endpoint::kDeleteResponse:
-      return kept_response(route);
+    case Endpoint::kInputItems:
+    case Endpoint::kCancelResponse:
+      return kept_response(responses_, route, request.target);
     case Endpoint::kPage:
       return page_response(request);
     case Endpoint::kHealth:

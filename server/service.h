@@ -48,7 +48,6 @@ class Service : public HttpService {
   ApiResult<void> check_head(const HttpRequest& request, const Route& route) const;
   HttpResponse refused(const HttpRequest& request, const ApiError& error);
   ApiResult<HttpResponse> answer(const HttpRequest& request, const Route& route);
-  ApiResult<HttpResponse> kept_response(const Route& route);
   ApiResult<std::unique_ptr<Reply>> generate(const HttpRequest& request, const encoding::Json& body,
                                              const Dialect& dialect, const std::function<void()>& notify);
   HttpResponse health() const;

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "encoding/ordered_json.h"
 #include "server/api/chat_request.h"
@@ -21,7 +22,7 @@ struct ResponsesRequest {
   bool summary = false;    // reasoning.summary is set
   bool encrypted = false;  // include has reasoning.encrypted_content
   ResponseHistory history;
-  std::string input;  // the request's own items, as a JSON array
+  std::vector<ResponseItem> input;  // the request's own items
 };
 
 // Reads a body, which must be an object. `store` may be null: then nothing can be referred to.

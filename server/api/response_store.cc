@@ -11,10 +11,11 @@ constexpr size_t kItemBytes = 256;
 
 }  // namespace
 
-void ResponseStore::keep(const std::string& id, std::string json, ResponseHistory history, std::string input,
-                         std::vector<ResponseItem> output) {
-  size_t bytes = input.size();
-  for (const ResponseItem& item : output) bytes += kItemBytes + item.id.size() + item.json.size();
+void ResponseStore::keep(const std::string& id, std::string json, ResponseHistory history,
+                         std::vector<ResponseItem> input, std::vector<ResponseItem> output) {
+  size_t bytes = 0;
+  for (const auto* items : {&input, &output})
+    for (const ResponseItem& item : *items) bytes += kItemBytes + item.id.size() + item.json.size();
   auto turn = std::make_shared<ResponseTurn>();
   turn->held = std::make_unique<HeldBytes>(held_, bytes);
   turn->input = std::move(input);

@@ -30,12 +30,12 @@ class HeldBytes {
 
 struct ResponseItem {
   std::string id;
-  std::string json;
+  std::string json;  // has the id too
 };
 
 // One request and its reply. It lives, and counts, as long as a reply that continues it is kept.
 struct ResponseTurn {
-  std::string input;  // an array of items, as JSON
+  std::vector<ResponseItem> input;
   std::vector<ResponseItem> output;
   std::unique_ptr<HeldBytes> held;
 };
@@ -50,7 +50,7 @@ class ResponseStore {
   explicit ResponseStore(size_t bytes_max) : bytes_max_(bytes_max) {}
 
   // Keeps a reply: `json` is what retrieving it shows, `history` the turns that it continued.
-  void keep(const std::string& id, std::string json, ResponseHistory history, std::string input,
+  void keep(const std::string& id, std::string json, ResponseHistory history, std::vector<ResponseItem> input,
             std::vector<ResponseItem> output);
 
   std::optional<std::string> json(const std::string& id) const;

@@ -6,6 +6,7 @@
 
 #include "encoding/chat_message.h"
 #include "server/api/content_parts.h"
+#include "server/generation/random_id.h"
 
 namespace ft::server {
 namespace {
@@ -184,13 +185,11 @@ class Conversation {
 ApiResult<void> add_history(const ResponseHistory& history, Conversation& conversation) {
   const std::string path = "previous_response_id";
   for (const auto& turn : history) {
-    Json input = *Json::parse(turn->input);
-    for (Json& item : input.as_array())
-      if (auto added = conversation.add(item, path); !added) return added;
-    for (const ResponseItem& output : turn->output) {
-      Json item = *Json::parse(output.json);
-      if (auto added = conversation.add(item, path); !added) return added;
-    }
+    for (const auto* items : {&turn->input, &turn->output})
+      for (const ResponseItem& kept : *items) {
+        Json item = *Json::parse(kept.json);
+        if (auto added = conversation.add(item, path); !added) return added;
+      }
   }
   return {};
 }
@@ -205,6 +204,23 @@ Json items_of(const Json& input) {
   return items;
 }
 
+// An item of the request as it is kept: with an id, which clients need not give.
+ResponseItem kept_item(Json item) {
+  constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {{"reasoning", "rs_"},
+                                                                         {"function_call", "fc_"},
+                                                                         {"custom_tool_call", "ctc_"},
+                                                                         {"function_call_output", "fco_"},
+                                                                         {"custom_tool_call_output", "ctco_"},
+                                                                         {"additional_tools", "at_"}};
+  if (const Json& id = item.get("id"); !id.is_string() || id.as_string().empty()) {
+    std::string_view prefix = "msg_";
+    for (const auto& [type, other] : kPrefixes)
+      if (item.get("type") == Json(type)) prefix = other;
+    item.set("id", std::string(prefix) + random_hex(32));
+  }
+  return {item.get("id").as_string(), item.dump()};
+}
+
 }  // namespace
 
 ApiResult<ResponsesInput> read_responses_input(const Json& input, const std::string& instructions,
@@ -214,7 +230,7 @@ ApiResult<ResponsesInput> read_responses_input(const Json& input, const std::str
     return refuse(bad_field("input", type_message("input", "a string or an array of items", input)));
   Json items = items_of(input);
   size_t total = items.size();
-  for (const auto& turn : history) total += turn->output.size() + 1;
+  for (const auto& turn : history) total += turn->input.size() + turn->output.size();
   if (total > kMessagesMax)
     return refuse(bad_field("input", fmt::format("'input' and what it continues have {} items, more than {}",
                                                  total, kMessagesMax)));
@@ -227,7 +243,9 @@ ApiResult<ResponsesInput> read_responses_input(const Json& input, const std::str
     auto added = conversation.add(items.as_array()[i], fmt::format("input[{}]", i));
     if (!added) return refuse(added.error());
   }
-  return ResponsesInput{conversation.take(), items.dump()};
+  ResponsesInput out{conversation.take(), {}};
+  for (Json& item : items.as_array()) out.own_items.push_back(kept_item(std::move(item)));
+  return out;
 }
 
 }  // namespace ft::server

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "encoding/ordered_json.h"
 #include "server/api/chat_messages.h"
@@ -13,7 +14,8 @@ namespace ft::server {
 
 struct ResponsesInput {
   ChatMessages chat;
-  std::string own_items;  // the request's items, references replaced by what they refer to, as a JSON array
+  std::vector<ResponseItem>
+      own_items;  // the request's, references replaced by what they refer to; all have ids
 };
 
 // `input` is text or an array of items: messages (of system, developer, user, assistant), reasoning,

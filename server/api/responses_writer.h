@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "server/api/openai_json.h"
 #include "server/api/response_store.h"
@@ -16,7 +17,7 @@ namespace ft::server {
 struct ResponsesKeeping {
   ResponseStore* store = nullptr;
   ResponseHistory history;
-  std::string input;
+  std::vector<ResponseItem> input;
 };
 
 // `echo` are the members of the response that repeat the request, as JSON, each with a comma in front. Events are

@@ -1,6 +1,9 @@
 #include "server/api/router.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "server/http/query.h"
 
 namespace ft::server {
 namespace {
@@ -23,13 +26,6 @@ constexpr Entry kEntries[] = {
     {"/", "GET", Endpoint::kPage},
 };
 
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 Route check_method(std::string_view method, std::string_view allowed, Endpoint endpoint,
                    std::string argument) {
   if (method == "OPTIONS") return {Endpoint::kPreflight, "", nullptr};
@@ -38,24 +34,21 @@ Route check_method(std::string_view method, std::string_view allowed, Endpoint e
   return {Endpoint::kMethodNotAllowed, allowed == "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS", nullptr};
 }
 
-}  // namespace
-
-std::string percent_decode(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size()) {
-      const int high = hex_value(text[i + 1]);
-      const int low = hex_value(text[i + 2]);
-      if (high >= 0 && low >= 0) {
-        out += static_cast<char>(high * 16 + low);
-        i += 2;
-        continue;
-      }
-    }
-    out += text[i];
-  }
-  return out;
+// A reply that is kept, and what lies below it; `rest` is what follows "/responses/".
+Route response_route(std::string_view method, std::string_view rest) {
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string_view below = rest.substr(slash);
+  std::string id = percent_decode(rest.substr(0, slash));
+  if (below == "/input_items") return check_method(method, "GET", Endpoint::kInputItems, std::move(id));
+  if (below == "/cancel") return check_method(method, "POST", Endpoint::kCancelResponse, std::move(id));
+  if (!below.empty()) return {};
+  if (method == "DELETE") return {Endpoint::kDeleteResponse, std::move(id), nullptr};
+  Route route = check_method(method, "GET", Endpoint::kResponse, std::move(id));
+  if (route.endpoint == Endpoint::kMethodNotAllowed) route.argument += ", DELETE";
+  return route;
 }
+
+}  // namespace
 
 std::string api_path(std::string_view target) {
   std::string path;
@@ -80,13 +73,8 @@ Route find_route(std::string_view method, std::string_view target) {
     return route;
   }
   constexpr std::string_view kResponses = "/responses/";
-  if (path.starts_with(kResponses) && path.find('/', kResponses.size()) == std::string::npos) {
-    std::string id = percent_decode(path.substr(kResponses.size()));
-    if (method == "DELETE") return {Endpoint::kDeleteResponse, std::move(id), nullptr};
-    Route route = check_method(method, "GET", Endpoint::kResponse, std::move(id));
-    if (route.endpoint == Endpoint::kMethodNotAllowed) route.argument += ", DELETE";
-    return route;
-  }
+  if (path.starts_with(kResponses))
+    return response_route(method, std::string_view(path).substr(kResponses.size()));
   constexpr std::string_view kModels = "/models/";
   if (path.starts_with(kModels) && path.size() > kModels.size()) {
     return check_method(method, "GET", Endpoint::kModel, percent_decode(path.substr(kModels.size())));

@@ -13,6 +13,8 @@ enum class Endpoint {
   kCount,           // as kGenerate, only to count the prompt's tokens
   kResponse,        // a reply that is kept; `argument` is its id
   kDeleteResponse,  // as kResponse
+  kInputItems,      // what it answers
+  kCancelResponse,
   kModels,
   kModel,  // `argument` is the model's name
   kHealth,
@@ -39,8 +41,5 @@ std::string api_path(std::string_view target);
 
 // `target` as it stands in the request line; HEAD is GET.
 Route find_route(std::string_view method, std::string_view target);
-
-// "%2F" -> "/"; a malformed escape stays as it is.
-std::string percent_decode(std::string_view text);
 
 }  // namespace ft::server

@@ -79,6 +79,12 @@ test('openai, responses', async (t) => {
 
   await t.test('kept responses', async () => {
     assert.equal((await client.responses.retrieve(whole.id)).output_text, whole.output_text);
+    const continued = await client.responses.create({ ...ask, input: 'And now?', previous_response_id: whole.id });
+    const items = [];
+    for await (const item of client.responses.inputItems.list(continued.id, { order: 'asc', limit: 1 })) items.push(item);
+    assert.deepEqual(items.slice(1, -1).map((item) => item.id), whole.output.map((item) => item.id));
+    assert.equal(items.at(-1).content[0].text, 'And now?');
+    await assert.rejects(client.responses.cancel(whole.id), OpenAI.BadRequestError);
     await client.responses.delete(whole.id);
     await assert.rejects(client.responses.retrieve(whole.id), OpenAI.NotFoundError);
   });

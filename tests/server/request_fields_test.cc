@@ -8,6 +8,7 @@
 
 #include "server/api/chat_messages.h"
 #include "server/api/dialect.h"
+#include "server/api/kept_responses.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server {
@@ -91,6 +92,9 @@ TEST_F(FieldsTest, TheDocumentationHoldsTheTables) {
                                 std::string(dialect.path) + "`\n\n" + fields_markdown(dialect.fields);
     EXPECT_NE(text.str().find(section), std::string::npos) << "docs/api.md is to hold\n\n" << section;
   }
+  EXPECT_NE(text.str().find(fields_markdown(input_items_fields())), std::string::npos)
+      << "docs/api.md is to hold\n\n"
+      << fields_markdown(input_items_fields());
   const std::string messages = "The members of a message:\n\n" + fields_markdown(chat_message_fields());
   EXPECT_NE(text.str().find(messages), std::string::npos) << "docs/api.md is to hold\n\n" << messages;
 }

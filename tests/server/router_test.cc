@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/http/http_message.h"
+#include "server/http/query.h"
 
 namespace ft::server {
 namespace {
@@ -26,7 +27,26 @@ TEST(Router, FindsEndpoints) {
   EXPECT_EQ(find_route("DELETE", "/v1/models").argument, "GET, HEAD, OPTIONS");
 }
 
-TEST(Router, DecodesPercentEscapes) {
+TEST(Router, FindsWhatLiesBelowAResponse) {
+  EXPECT_EQ(find_route("GET", "/v1/responses/resp_1").endpoint, Endpoint::kResponse);
+  EXPECT_EQ(find_route("DELETE", "/v1/responses/resp_1").endpoint, Endpoint::kDeleteResponse);
+  EXPECT_EQ(find_route("GET", "/v1/responses/resp_1/input_items?limit=1").endpoint, Endpoint::kInputItems);
+  EXPECT_EQ(find_route("GET", "/responses/resp%5F1/input_items/").argument, "resp_1");
+  EXPECT_EQ(find_route("POST", "/v1/responses/resp_1/cancel").endpoint, Endpoint::kCancelResponse);
+  EXPECT_EQ(find_route("POST", "/v1/responses/input_tokens").endpoint, Endpoint::kCount);
+  EXPECT_EQ(find_route("POST", "/v1/responses/resp_1").argument, "GET, HEAD, OPTIONS, DELETE");
+  EXPECT_EQ(find_route("GET", "/v1/responses/resp_1/other").endpoint, Endpoint::kNotFound);
+}
+
+TEST(Query, IsReadInItsOrder) {
+  using Query = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(read_query("/x"), Query());
+  EXPECT_EQ(read_query("/x?"), Query());
+  EXPECT_EQ(read_query("/x?a=1&b%5B%5D=%20y+z&&c&d==&a=#f=2"),
+            (Query{{"a", "1"}, {"b[]", " y z"}, {"c", ""}, {"d", "="}, {"a", ""}}));
+}
+
+TEST(Query, DecodesPercentEscapes) {
   EXPECT_EQ(percent_decode("%41%2f%zz%4"), "A/%zz%4");
   EXPECT_EQ(percent_decode("%4"), "%4");
   EXPECT_EQ(percent_decode("x%41"), "xA");
