@@ -13,25 +13,31 @@
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// Decoded columns of a group, put back in order and multiplied by `factor`.
-HWY_INLINE void store_in_order(const V (&w)[kVectors], V factor, float* out) {
+// Columns that are decoded together, put back in order and multiplied by `factor`.
+template <class Decode>
+HWY_INLINE void store_in_order(const typename Decode::Raw& raw, V factor, float* out) {
   const D d;
-  for (int v = 0; v < kVectors / 2; ++v) {
-    hn::StoreInterleaved2(hn::Mul(w[v], factor), hn::Mul(w[kVectors / 2 + v], factor), d,
-                          out + v * 2 * kLanes);
+  constexpr int kVectors = kGroup / kLanes;
+  for (int g = 0; g < Decode::kStepGroups; ++g, out += kGroup) {
+    for (int v = 0; v < kVectors / 2; ++v) {
+      hn::StoreInterleaved2(hn::Mul(Decode::vector(raw, g * kVectors + v), factor),
+                            hn::Mul(Decode::vector(raw, g * kVectors + kVectors / 2 + v), factor), d,
+                            out + v * 2 * kLanes);
+    }
   }
 }
 
 HWY_INLINE void unpack_key_row(const uint8_t* packed, int64_t head_dim, int64_t rope_dim, float* row) {
   const int64_t plain = head_dim - rope_dim;
-  if (plain % kGroup != 0 || rope_dim % kLanes != 0) return unpack_key(packed, head_dim, rope_dim, row);
+  constexpr int kColumns = DecodeFp8::kStepGroups * kGroup;
+  static_assert(kQ8SimGroup % kColumns == 0);
+  if (plain % kColumns != 0 || rope_dim % kLanes != 0) return unpack_key(packed, head_dim, rope_dim, row);
   const D d;
   const DU du;
   const hn::Rebind<uint16_t, D> d16;
-  for (int64_t c = 0; c < plain; c += kGroup) {
-    V w[kVectors];
-    DecodeFp8::decode(packed + c, nullptr, w);
-    store_in_order(w, hn::Set(d, kE8m0Times256[packed[plain + c / kQ8SimGroup]]), row + c);
+  for (int64_t c = 0; c < plain; c += kColumns) {
+    store_in_order<DecodeFp8>(DecodeFp8::raw(packed + c, nullptr),
+                              hn::Set(d, kE8m0Times256[packed[plain + c / kQ8SimGroup]]), row + c);
   }
   const auto* rope = reinterpret_cast<const uint16_t*>(packed + packed_rope_offset(head_dim, rope_dim));
   for (int64_t i = 0; i < rope_dim; i += kLanes) {
@@ -75,9 +81,8 @@ HWY_INLINE void unpack_index_row(const uint8_t* packed, int64_t head_dim, float*
   if (head_dim % kGroup != 0) return unpack_index_key(packed, head_dim, row);
   const uint8_t* scales = packed + head_dim / 2;
   for (int64_t c = 0; c < head_dim; c += kGroup) {
-    V w[kVectors];
-    DecodeFp4::decode(packed + c / 2, scales + c / kGroup, w);
-    store_in_order(w, hn::Set(D(), 1.0f), row + c);
+    store_in_order<DecodeFp4>(DecodeFp4::raw(packed + c / 2, scales + c / kGroup), hn::Set(D(), 1.0f),
+                              row + c);
   }
 }
 

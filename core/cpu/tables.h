@@ -18,6 +18,22 @@ constexpr std::array<float, 256> e8m0_table(int shift) {
 inline constexpr std::array<float, 256> kE8m0 = e8m0_table(0);
 inline constexpr std::array<float, 256> kE8m0Times256 = e8m0_table(8);
 
+// The two bytes of a magnitude of e4m3 times 2^-8 as a bfloat16. (NaN, which no weight is, counts as 480 like in a
+// conversion by way of float16.)
+constexpr std::array<uint8_t, 128> e4m3_bytes(int byte) {
+  std::array<uint8_t, 128> table{};
+  for (int code = 0; code < 128; ++code) {
+    const int exponent = code >> 3;
+    const float mantissa = static_cast<float>(code & 7);
+    const float value =
+        exponent == 0 ? mantissa * exp2_int(-17) : (8.0f + mantissa) * exp2_int(exponent - 18);
+    table[code] = static_cast<uint8_t>(f32_to_bf16(value) >> (8 * byte));
+  }
+  return table;
+}
+alignas(64) inline constexpr std::array<uint8_t, 128> kE4m3LowByte = e4m3_bytes(0);
+alignas(64) inline constexpr std::array<uint8_t, 128> kE4m3HighByte = e4m3_bytes(1);
+
 // The sixteen e2m1 values, and the high byte of each as a float16 (the low byte is zero).
 alignas(64) inline constexpr float kE2m1[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
                                                 -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
@@ -49,8 +65,9 @@ constexpr std::array<CodeTable, 2 * kScaleReach + 1> code_tables() {
 }
 inline constexpr std::array<CodeTable, 2 * kScaleReach + 1> kCodeTables = code_tables();
 
-// ue8m0 byte of the first group of a block to the unit of the block's products: that of the weights times
-// 2^-9, that of the activations (CodeRows).
-inline constexpr std::array<float, 256> kCodeUnit = e8m0_table(-1 - kScaleReach - 9);
+// ue8m0 byte of the first group of a block to the unit of the block's products with the fine and with the coarse parts
+// of activations (CodeRows): that of the weights times 2^-9, and eight times as much.
+inline constexpr std::array<float, 256> kFineUnit = e8m0_table(-1 - kScaleReach - 9);
+inline constexpr std::array<float, 256> kCoarseUnit = e8m0_table(-1 - kScaleReach - 6);
 
 }  // namespace ft::cpu

@@ -107,36 +107,6 @@ HWY_INLINE void store_panel(const LinearJob& job, const Tile& panel, int64_t row
   }
 }
 
-// Blocks of columns of neighbouring parts: those of part i are [at[i], at[i+1]).
-struct Pieces {
-  int count;
-  bool first;  // nothing of these parts was summed before
-  int64_t at[kShards + 1];
-};
-
-// Calls add(output, pieces) so that all blocks of the parts [first, last) are covered once for each of `outputs`
-// outputs: `chunk` blocks of all outputs after the other. Also where there are no blocks.
-template <class Add>
-HWY_INLINE void for_pieces(const LinearJob& job, int first, int last, int64_t chunk, int64_t outputs,
-                           const Add& add) {
-  const int64_t end = job.edge(last);
-  int64_t begin = job.edge(first);
-  do {
-    Pieces pieces;
-    pieces.count = last - first;
-    pieces.first = begin == job.edge(first);
-    for (int part = first; part <= last; ++part)
-      pieces.at[part - first] = std::clamp(job.edge(part), begin, std::min(end, begin + chunk));
-    for (int64_t o = 0; o < outputs; ++o) add(o, pieces);
-    begin += chunk;
-  } while (begin < end);
-}
-
-// `count` blocks in `chunks` equal chunks.
-HWY_INLINE int64_t equal_chunk(int64_t count, int64_t chunks) {
-  return std::max<int64_t>(1, (count + chunks - 1) / std::max<int64_t>(chunks, 1));
-}
-
 }  // namespace ft::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
