@@ -131,6 +131,53 @@ TEST_F(Limits, PromptsBeyondTheContextAreRefusedUnread) {
   }
 }
 
+// Two prompts of 4 MB that no context holds are refused at once, and neither a stream nor a supervisor sees them.
+TEST_F(Limits, PromptsBeyondTheContextHoldUpNoStream) {
+  serve();
+  const auto ms_since = [](Clock::time_point begin) {
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  };
+  for (const char* name : {"words", "Chinese", "digits"}) {
+    const std::string request = large(name, 4 << 20);
+    RawClient stream(server_.port);
+    stream.send(post(server_, kChat,
+                     R"({"messages":[{"role":"user","content":"hi"}],"stream":true,"ignore_eos":true,)"
+                     R"("max_tokens":100000})"));
+    ASSERT_TRUE(stream.read_until("data: ", 20'000)) << name;
+    RawClient first(server_.port);
+    RawClient second(server_.port);
+    RawClient supervisor(server_.port);
+    const Clock::time_point begin = Clock::now();
+    Clock::time_point heard = begin;
+    double longest_silence = 0;
+    double longest_health = 0;
+    first.send(request);
+    second.send(request);
+    for (int answered = 0; answered < 2;) {
+      const Clock::time_point asked = Clock::now();
+      supervisor.send(get(server_, "/health"));
+      ASSERT_EQ(supervisor.read_response(60'000).status, 200) << name;
+      longest_health = std::max(longest_health, ms_since(asked));
+      longest_silence = std::max(longest_silence, ms_since(heard));
+      if (stream.read_more(0)) heard = Clock::now();
+      answered = 0;
+      for (RawClient* one : {&first, &second}) {
+        one->read_more(0);
+        answered += one->buffered().empty() ? 0 : 1;
+      }
+    }
+    EXPECT_LT(ms_since(begin), 3000) << name;
+    EXPECT_LT(longest_health, 1000) << name;
+    EXPECT_LT(longest_silence, 1000) << name;
+    EXPECT_TRUE(stream.read_more()) << name;  // it goes on
+    for (RawClient* one : {&first, &second}) {
+      const RawResponse refused = one->read_response();
+      EXPECT_EQ(refused.status, 400) << name;
+      EXPECT_NE(refused.body.find("context_length_exceeded"), std::string::npos) << name;
+    }
+  }
+}
+
 // Tools, arguments and lists hold no prompt that could be measured without them being read: others do not
 // wait. They did for 6 to 28 seconds; the limits leave room for a busy machine.
 TEST_F(Limits, LargeTextsDelayNobody) {

@@ -1,5 +1,5 @@
 // What clients of such servers send, and models of this family write, that is easily answered wrong: one row for each
-// kind, in our own words. What needs a connection is in loopback_test.cc.
+// kind, in our own words. What needs a connection is in client_connections_test.cc.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -136,6 +136,38 @@ const Written kWritten[] = {
      "\"Oslo\"}\n</｜DSML｜invoke>\n"
      "</｜DSML｜tool_calls>",
      kOslo, ""},
+    {"a wrapper of one word",
+     "</think>\n\n<｜DSML｜toolcalls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" "
+     "string=\"true\">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜toolcalls>",
+     kOslo, ""},
+    {"doubled bars",
+     "</think>\n\n<｜｜DSML｜｜tool_calls>\n<｜｜DSML｜｜invoke name=\"weather\">\n<｜｜DSML｜｜parameter "
+     "name=\"city\" "
+     "string=\"true\">Oslo</｜｜DSML｜｜parameter>\n</｜｜DSML｜｜invoke>\n</｜｜DSML｜｜tool_calls>",
+     kOslo, ""},
+    {"another string attribute",
+     "</think>\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" "
+     "string=\"yes\">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+     kOslo, ""},
+    {"a word of Python that is called JSON",
+     "</think>\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" "
+     "string=\"false\">True</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+     R"([["weather", {"city": "True"}]])", ""},
+    {"nothing that is called JSON",
+     "</think>\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" "
+     "string=\"false\"></｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+     R"([["weather", {"city": ""}]])", ""},
+    {"a self-closing call",
+     "</think>\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\"/>\n</｜DSML｜tool_calls>",
+     R"([["weather", {}]])", ""},
+    {"single quotes",
+     "</think>\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name='weather'>\n<｜DSML｜parameter name='city' "
+     "string='true'>Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+     kOslo, ""},
+    {"a parameter of plain XML",
+     "</think>\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<parameter "
+     "name=\"city\">Oslo</parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+     kOslo, ""},
     {"a second block",
      "</think>\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" "
      "string=\"true\">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</"
@@ -146,6 +178,8 @@ const Written kWritten[] = {
      R"([["weather", {"city": "Oslo"}], ["weather", {"city": "Rome"}]])", ""},
     {"an empty block", "</think>\n\n<｜DSML｜tool_calls>\n</｜DSML｜tool_calls>\nNothing to do.", "[]",
      "Nothing to do."},
+    {"stray tags in reasoning", "Hm.</｜DSML｜invoke>\n</｜DSML｜tool_calls></think>It is 7.", "[]",
+     "It is 7."},
     {"a stray closer", "</think>It is 7.</｜DSML｜parameter>", "[]", "It is 7."},
     {"in reasoning",
      "I need the weather.\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter "
@@ -281,6 +315,9 @@ const Taken kTaken[] = {
     {"reasoning off by the template", "/v1/chat/completions",
      R"({"messages":[{"role":"user","content":"u"}],"chat_template_kwargs":{"thinking_mode":"chat"}})",
      "<｜Assistant｜></think>"},
+    {"more reasoning by the template", "/v1/chat/completions",
+     R"({"messages":[{"role":"user","content":"u"}],"chat_template_kwargs":{"reasoning_effort":"max"}})",
+     "Reasoning Effort: "},
     {"old reasoning kept", "/v1/chat/completions",
      R"({"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"A","reasoning_content":"OLD"},
         {"role":"user","content":"v"}],"chat_template_kwargs":{"drop_thinking":false}})",
@@ -298,6 +335,18 @@ TEST(ClientInputs, TakesWhatHasOneSensibleMeaning) {
     ASSERT_EQ(response.status, 200) << row.kind << ": " << response.body;
     EXPECT_NE(server.prompt().find(row.prompt), std::string::npos) << row.kind << ": " << server.prompt();
   }
+}
+
+// Every one of many stop strings stops.
+TEST(ClientInputs, ManyStopStringsAct) {
+  Server server("It is 7 or c9 or 8.");
+  json stops = json::array();
+  for (int i = 0; i < 26; ++i) stops.push_back("a" + std::to_string(i));
+  stops.push_back("c9");
+  const HttpResponse response = server.post(
+      "/v1/chat/completions", {{"messages", {user("u")}}, {"enable_thinking", false}, {"stop", stops}});
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(json::parse(response.body)["choices"][0]["message"]["content"], "It is 7 or ");
 }
 
 TEST(ClientInputs, ReadsNumbersAsTheyAreMeant) {

@@ -1,8 +1,6 @@
 // The whole server over real sockets, with a scripted engine.
 #include <gtest/gtest.h>
-#include <zlib.h>
 
-#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -10,94 +8,12 @@
 
 #include "server/chat/chat.h"
 #include "server/http/http_client.h"
-#include "server/http/http_server.h"
-#include "server/service.h"
-#include "tests/server/fake_model.h"
-#include "tests/server/raw_client.h"
+#include "tests/server/loopback_fixture.h"
 
 namespace ft::server {
 namespace {
 
-using nlohmann::json;
-using testing::ByteTokenizer;
-using testing::RawClient;
-using testing::RawResponse;
-using testing::Script;
-using Clock = std::chrono::steady_clock;
-
-constexpr const char* kChat = R"({"messages":[{"role":"user","content":"hi"}]})";
-constexpr const char* kStream = R"({"messages":[{"role":"user","content":"hi"}],"stream":true})";
-// The fake engine goes on until it is cancelled.
-constexpr const char* kEndless = R"({"messages":[{"role":"user","content":"endless"}],"max_tokens":1000000})";
-constexpr const char* kEndlessStream =
-    R"({"messages":[{"role":"user","content":"endless"}],"stream":true,"max_tokens":1000000})";
-
-Script direct(const scheduler::GenerateRequest& request) {
-  Script script = testing::say("The answer is 42.");
-  const std::vector<int32_t> word = ByteTokenizer::bytes("endless");
-  if (std::search(request.prompt.begin(), request.prompt.end(), word.begin(), word.end()) !=
-      request.prompt.end()) {
-    script.steps.pop_back();
-    script.endless = true;
-  }
-  return script;
-}
-
-std::string gzip(const std::string& text) {
-  z_stream stream{};
-  deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY);
-  std::string packed(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-  stream.avail_out = static_cast<uInt>(packed.size());
-  deflate(&stream, Z_FINISH);
-  packed.resize(stream.total_out);
-  deflateEnd(&stream);
-  return packed;
-}
-
-class Loopback : public ::testing::Test {
- protected:
-  void SetUp() override {
-    options_.port = 0;
-    options_.keepalive_seconds = 1;
-  }
-
-  void serve(std::chrono::milliseconds step_time = std::chrono::milliseconds(1), size_t queue_max = 64) {
-    service_ = std::make_unique<Service>(options_);
-    auto backend = std::make_unique<testing::ScriptedBackend>(direct, step_time, queue_max);
-    backend_ = backend.get();
-    service_->set_model(testing::fake_model(std::move(backend), 1 << 21));
-    auto server = HttpServer::start(options_, *service_);
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-  }
-  uint16_t port() const { return server_->port(); }
-
-  // Seconds until the engine has dropped `count` requests.
-  double seconds_until_cancelled(int64_t count) {
-    const auto begin = Clock::now();
-    while (backend_->cancelled() < count && Clock::now() - begin < std::chrono::seconds(10)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-  void wait_until_closed() {
-    const auto begin = Clock::now();
-    while (server_->connections() > 0 && Clock::now() - begin < std::chrono::seconds(10)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
-  void wait_until_running(int64_t count) {
-    while (backend_->running() < count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-
-  Options options_;
-  std::unique_ptr<Service> service_;
-  testing::ScriptedBackend* backend_ = nullptr;
-  std::unique_ptr<HttpServer> server_;
-};
+using namespace testing;
 
 TEST_F(Loopback, WholeReply) {
   serve();
@@ -357,75 +273,6 @@ TEST_F(Loopback, DisconnectCancelsWithinASecond) {
       }
     }
   }
-}
-
-// A client that sends nothing more may still wait for its reply.
-TEST_F(Loopback, HalfClosedConnectionsAreAnswered) {
-  serve(std::chrono::milliseconds(50));
-  for (const char* body : {kChat, kStream}) {
-    RawClient client(port());
-    ASSERT_TRUE(client.post("/v1/chat/completions", body));
-    wait_until_running(1);
-    client.half_close();
-    EXPECT_TRUE(client.read_until("42", 5000)) << client.buffered();
-    EXPECT_TRUE(client.at_end());
-    EXPECT_EQ(client.buffered().find("error"), std::string::npos);
-  }
-  EXPECT_EQ(backend_->cancelled(), 0);
-}
-
-TEST_F(Loopback, HalfClosedConnectionsMayHaveSentSeveralRequests) {
-  serve();
-  RawClient client(port());
-  ASSERT_TRUE(client.post("/v1/chat/completions", kChat));
-  ASSERT_TRUE(client.get("/version"));
-  ASSERT_TRUE(client.send("GET /health"));  // and the beginning of one
-  client.half_close();
-  EXPECT_TRUE(client.read_until("\"version\"")) << client.buffered();
-  EXPECT_TRUE(client.at_end());
-}
-
-TEST_F(Loopback, TakesCompressedBodies) {
-  serve();
-  RawClient client(port());
-  const std::string packed = gzip(kChat);
-  ASSERT_TRUE(client.post("/v1/chat/completions", packed, "Content-Encoding: gzip\r\n"));
-  EXPECT_EQ(client.read_response().status, 200);
-  ASSERT_TRUE(client.post("/v1/chat/completions", packed, "Content-Encoding: br\r\n"));
-  EXPECT_EQ(client.read_response().status, 415);
-  ASSERT_TRUE(client.post("/v1/chat/completions", kChat, "Content-Encoding: gzip\r\n"));
-  EXPECT_EQ(client.read_response().status, 400);
-  ASSERT_TRUE(
-      client.post("/v1/chat/completions", packed.substr(0, packed.size() - 9), "Content-Encoding: gzip\r\n"));
-  EXPECT_EQ(client.read_response().status, 400);
-  // What it holds counts, not what was sent.
-  ASSERT_TRUE(
-      client.post("/v1/chat/completions", gzip(std::string(64 << 20, ' ')), "Content-Encoding: gzip\r\n"));
-  EXPECT_EQ(client.read_response(20000).status, 413);
-}
-
-TEST_F(Loopback, BodiesMayBeAsLargeAsTheContextAllows) {
-  serve();  // a context of 2 Mi tokens
-  RawClient client(port());
-  const std::string large =
-      R"({"messages":[{"role":"user","content":"hi"}],"note":")" + std::string(9 << 20, 'x') + "\"}";
-  ASSERT_TRUE(client.post("/v1/chat/completions", large));
-  EXPECT_EQ(client.read_response(20000).status, 200);
-  Service small{Options{}};
-  EXPECT_EQ(small.body_bytes_max(), 8 << 20);
-}
-
-TEST_F(Loopback, TakesTargetsAsClientsWriteThem) {
-  serve();
-  for (const char* target : {"//v1//models", "/v1/models/", "http://localhost/v1/models", "/beta/models"}) {
-    RawClient client(port());
-    ASSERT_TRUE(client.send(std::string("\r\n\r\nGET ") + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-    EXPECT_EQ(client.read_response().status, 200) << target;
-  }
-  // The host of the target counts, so that this is no way around the check of it.
-  RawClient client(port());
-  ASSERT_TRUE(client.send("GET http://elsewhere.example/v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-  EXPECT_EQ(client.read_response().status, 403);
 }
 
 TEST_F(Loopback, FinishedRepliesAreNotCancelled) {
