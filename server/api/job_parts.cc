@@ -40,6 +40,7 @@ void bind(const ApiCall& call, std::shared_ptr<const grammar::Grammar> grammar,
           const std::shared_ptr<const grammar::Vocabulary>& vocabulary, bool reasoning,
           std::vector<int32_t> never_in_reasoning, GenerationJob& job) {
   Constraint constraint = grammar::grammar_constraint(std::move(grammar), vocabulary);
+  if (job.request.ignore_eos) constraint = grammar::repeated(std::move(constraint), vocabulary);
   if (const auto end = call.model.tokenizer->id_of(encoding::kThinkCloseToken); reasoning && end)
     constraint =
         grammar::behind_token(*end, std::move(constraint), vocabulary, std::move(never_in_reasoning));

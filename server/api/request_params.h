@@ -76,7 +76,7 @@ void read_engine_params(FieldReader& fields, const RequestDefaults& defaults, Re
 // The table of an API: its own members, then those that read_sampling and read_engine_params read.
 std::vector<RequestField> with_sampling_fields(std::span<const RequestField> own);
 
-// Refuses ignore_eos beside a format: at an end token the text is complete, and a grammar allows nothing behind it.
+// Refuses ignore_eos beside a format: a text that goes on behind its end does not have it.
 void check_ignore_eos(FieldReader& fields, const RequestParams& params);
 
 // 400 on `field` for more choices than can be running and waiting: refused as full, such a request would be sent

@@ -60,8 +60,8 @@ Callable callable_tools(const Json& tools, const ToolChoice& choice) {
 
 ApiResult<void> bind_tools(const Json* tools, const ToolChoice& choice, ChatRequest& request) {
   const bool required = choice.mode == ToolChoice::Mode::kRequired;
-  if (choice.mode == ToolChoice::Mode::kNone || (request.params.ignore_eos && !required)) return {};
-  if (request.params.ignore_eos)
+  if (choice.mode == ToolChoice::Mode::kNone) return {};
+  if (request.params.ignore_eos && required)
     return refuse(
         bad_field("ignore_eos",
                   fmt::format("'ignore_eos' does not go with '{}', which asks for a call", choice.field)));

@@ -10,8 +10,7 @@ namespace ft::server {
 // Fills request.calls from `tools`, in the form of chat completions, null for none; request.tools_offered,
 // .params and .parallel_tool_calls are read already. What a tool's arguments are is what its `parameters`
 // say, if it is `strict` (in the tool or its function) or if calls are required; else any. A reply without
-// calls has the form of params.format, if that is one. With ignore_eos a reply that need not call is not
-// bound: an end that ends nothing has no place in a grammar.
+// calls has the form of params.format, if that is one.
 //
 // Refused: a name that no tool has, calls that are required without tools or with ignore_eos, a strict tool
 // whose schema cannot be enforced.

@@ -62,11 +62,8 @@ std::string block(const std::string& calls) {
   return "\n\n<｜DSML｜tool_calls>\n" + calls + "\n</｜DSML｜tool_calls>";
 }
 
-// Whether a reply may be this text, with the mark of tags as its token.
-bool takes(const ApiResult<GenerationJob>& job, const std::string& text) {
-  EXPECT_TRUE(job.has_value()) << job.error().message;
-  EXPECT_NE(job->request.constraint, nullptr);
-  Constraint constraint = *job->request.constraint;
+// Whether this text may come next, with the mark of tags as its token.
+bool advance(Constraint& constraint, const std::string& text) {
   const std::string mark(encoding::kDsmlToken);
   for (size_t at = 0; at < text.size(); ++at) {
     const bool marked = text.compare(at, mark.size(), mark) == 0;
@@ -74,7 +71,19 @@ bool takes(const ApiResult<GenerationJob>& job, const std::string& text) {
       return false;
     if (marked) at += mark.size() - 1;
   }
-  return constraint.after(ByteTokenizer::kEosId).has_value();
+  return true;
+}
+
+// Whether this text may come next, and end there.
+bool takes(Constraint constraint, const std::string& text) {
+  return advance(constraint, text) && constraint.after(ByteTokenizer::kEosId).has_value();
+}
+
+// Whether a reply may be this text.
+bool takes(const ApiResult<GenerationJob>& job, const std::string& text) {
+  EXPECT_TRUE(job.has_value()) << job.error().message;
+  EXPECT_NE(job->request.constraint, nullptr);
+  return takes(*job->request.constraint, text);
 }
 
 const std::string kWeather = block(call("weather", "city"));
@@ -92,7 +101,36 @@ TEST_F(ToolChoiceTest, AutoBindsTheNamesOfTools) {
   }
   EXPECT_EQ(chat(R"("tool_choice":"none")")->request.constraint, nullptr);
   EXPECT_EQ(messages(R"("tool_choice":{"type":"none"})")->request.constraint, nullptr);
-  EXPECT_EQ(chat(R"("ignore_eos":true)")->request.constraint, nullptr);
+}
+
+// An end that ends nothing begins another reply, whose calls are those of tools that are offered, too.
+TEST_F(ToolChoiceTest, AutoBindsTheNamesOfToolsBehindAnEndThatEndsNothing) {
+  const auto made = chat(R"("ignore_eos":true)", true);
+  for (const std::string& reply : {std::string("It rains."), kWeather, "Let me see." + kTwo}) {
+    Constraint constraint = *made->request.constraint;
+    EXPECT_TRUE(advance(constraint, reply)) << reply;
+    EXPECT_TRUE(constraint.advance(ByteTokenizer::kEosId)) << reply;
+    for (const Constraint& begun : {*made->request.constraint, constraint}) {
+      EXPECT_TRUE(takes(begun, "It rains."));
+      EXPECT_TRUE(takes(begun, kTwo));
+      EXPECT_FALSE(takes(begun, block(call("tide", "city"))));
+      EXPECT_FALSE(takes(begun, block(call("weather", "zone")))) << "it is strict";
+    }
+  }
+  // A reply that does not end has no end.
+  Constraint constraint = *made->request.constraint;
+  EXPECT_TRUE(advance(constraint, kWeather.substr(0, kWeather.size() - 30)));
+  EXPECT_FALSE(constraint.advance(ByteTokenizer::kEosId));
+}
+
+TEST_F(ToolChoiceTest, StrictToolsMayHaveAlternativesOfAllParameters) {
+  const auto made = job("/chat/completions", R"("tools":[{"type":"function","function":{"name":"weather",
+      "strict":true,"parameters":{"anyOf":[
+        {"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false},
+        {"type":"object","properties":{"place":{"type":"string"}},"required":["place"],"additionalProperties":false}]}}}])");
+  EXPECT_TRUE(takes(made, kWeather));
+  EXPECT_TRUE(takes(made, block(call("weather", "place"))));
+  EXPECT_FALSE(takes(made, block(call("weather", "zone"))));
 }
 
 TEST_F(ToolChoiceTest, StrictToolsHaveTheirSchemasParameters) {

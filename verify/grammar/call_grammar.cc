@@ -69,7 +69,8 @@ class CallBuilder {
   }
 
  private:
-  enum : uint32_t { kFirst, kFurther, kEnd };  // states of the block
+  enum : uint32_t { kFirst, kFurther, kEnd };                       // states of the block
+  using Begins = tl::expected<std::vector<uint32_t>, SchemaError>;  // the states before a call's parameters
 
   static MarkupRule::Texts texts(const std::vector<std::string>& all, std::vector<MarkupRule::Edge> edges) {
     return {std::make_shared<const NameTrie>(all, std::vector<std::string>()), std::move(edges)};
@@ -84,7 +85,7 @@ class CallBuilder {
   }
   // A state with one text, behind which comes a state.
   uint32_t add_step(std::string_view text, uint32_t next) {
-    return add_state({add_texts({std::string(text)}, {{MarkupRule::kNoValue, next}}), 0, 0});
+    return add_state({add_texts({std::string(text)}, {{MarkupRule::kNoValue, {next}}}), 0, 0});
   }
 
   // The states around calls; where the tools' own begin is known when they are added.
@@ -103,7 +104,7 @@ class CallBuilder {
     const auto count = static_cast<uint32_t>(tools_.size());
     add_texts(first, std::vector<MarkupRule::Edge>(count));
     std::vector<MarkupRule::Edge> edges(count + 1);
-    edges.back().next = kEnd;
+    edges.back().next = {kEnd};
     add_texts(further, std::move(edges));
     add_state({0, 0, count - 1});
     add_state({1, options_.several ? 0 : count, count});
@@ -112,8 +113,7 @@ class CallBuilder {
 
   tl::expected<void, SchemaError> add_tool(size_t t) {
     const CallableTool& tool = tools_[t];
-    tl::expected<uint32_t, SchemaError> begin =
-        tool.schema ? schema_parameters(*tool.schema) : any_parameters();
+    Begins begin = tool.schema ? schema_parameters(*tool.schema) : any_parameters();
     if (!begin && tool.advice) begin = any_parameters();
     if (!begin) return tl::make_unexpected(begin.error());
     rule_.texts[0].edges[t].next = *begin;
@@ -121,29 +121,40 @@ class CallBuilder {
     return {};
   }
 
-  // The state before the parameters that a schema says.
-  tl::expected<uint32_t, SchemaError> schema_parameters(const std::string& schema) {
+  // The states before the parameters that a schema says, one for each alternative of them.
+  Begins schema_parameters(const std::string& schema) {
     if (work_ > kMaxWork)
       return tl::make_unexpected(
           SchemaError{"", "#", "the schemas of all tools together take too much work"});
     const auto call = compile_call(schema, tags_, work_);
     if (!call) return tl::make_unexpected(call.error());
-    return add_parameters(*call);
+    const NodeId moved = append(*grammar_, *call->grammar);
+    std::vector<uint32_t> begins;
+    std::optional<SchemaError> impossible;
+    for (const auto& parameters : call->alternatives) {
+      const auto begin = add_parameters(parameters, moved);
+      if (begin)
+        begins.push_back(*begin);
+      else
+        impossible = begin.error();
+    }
+    if (begins.empty()) return tl::make_unexpected(*impossible);
+    return begins;
   }
 
   // One trie of all heads of a call: the end of one without parameters, two for each parameter, the end behind some.
-  // Returns the state before the first.
-  tl::expected<uint32_t, SchemaError> add_parameters(const NodeBuilder::Call& call) {
-    const NodeId moved = append(*grammar_, *call.grammar);
+  // Returns the state before the first. `moved` is added to the values' numbers.
+  tl::expected<uint32_t, SchemaError> add_parameters(const std::vector<NodeBuilder::Parameter>& parameters,
+                                                     NodeId moved) {
     std::vector<std::string> heads = {"\n" + std::string(kInvokeEnd)};
-    std::vector<MarkupRule::Edge> edges = {{MarkupRule::kNoValue, kFurther}};
+    std::vector<MarkupRule::Edge> edges = {{MarkupRule::kNoValue, {kFurther}}};
     struct Place {
       uint32_t first;  // number of its first head
       bool required;
     };
     std::vector<Place> places;
     const auto states = static_cast<uint32_t>(rule_.states.size());
-    for (const NodeBuilder::Parameter& parameter : call.parameters) {
+    for (const NodeBuilder::Parameter& parameter : parameters) {
       const auto first = static_cast<uint32_t>(heads.size());
       if (fits_tag(parameter.name))
         for (const auto& [value, head] :
@@ -151,7 +162,7 @@ class CallBuilder {
           if (value == MarkupRule::kNoValue) continue;
           heads.push_back(fmt::format("{}{}{}", kParameter, parameter.name, head));
           // Behind the value its end tag, a state of its own, then the next parameter.
-          edges.push_back({value + moved, states + 1 + 2 * static_cast<uint32_t>(places.size())});
+          edges.push_back({value + moved, {states + 1 + 2 * static_cast<uint32_t>(places.size())}});
         }
       if (heads.size() > first)
         places.push_back({first, parameter.required});
@@ -160,7 +171,7 @@ class CallBuilder {
             SchemaError{"required", "#", fmt::format("'{}' cannot be given", parameter.name)});
     }
     heads.emplace_back(kInvokeEnd);
-    edges.push_back({MarkupRule::kNoValue, kFurther});
+    edges.push_back({MarkupRule::kNoValue, {kFurther}});
     const auto end = static_cast<uint32_t>(heads.size()) - 1;
     const uint32_t own = add_texts(heads, std::move(edges));
     // State k of the call is before place k; the end tag of the value of place k leads to state k + 1.
@@ -182,25 +193,25 @@ class CallBuilder {
   }
 
   // Parameters of any names and values, the same states for all tools.
-  uint32_t any_parameters() {
-    if (any_parameters_) return *any_parameters_;
+  Begins any_parameters() {
+    if (any_parameters_) return std::vector{*any_parameters_};
     const NodeId name = append_text(*grammar_, regex("[^\"<>\\n\\r]{1,128}", RegexMatch::kWhole));
     const NodeId text = append_text(*grammar_, without(Automaton::any(), *tags_));
     const auto json_grammar = compile_schema(kAnyJson);
     FT_CHECK(json_grammar.has_value());
     const NodeId json = append(*grammar_, **json_grammar) + (*json_grammar)->root;
     const auto states = static_cast<uint32_t>(rule_.states.size());
-    const uint32_t heads =
-        add_texts({"\n" + std::string(kInvokeEnd), std::string(kParameter), std::string(kInvokeEnd)},
-                  {{MarkupRule::kNoValue, kFurther}, {name, states + 2}, {MarkupRule::kNoValue, kFurther}});
-    const uint32_t attributes =
-        add_texts({std::string(kTextHead), std::string(kJsonHead)}, {{text, states + 3}, {json, states + 3}});
+    const uint32_t heads = add_texts(
+        {"\n" + std::string(kInvokeEnd), std::string(kParameter), std::string(kInvokeEnd)},
+        {{MarkupRule::kNoValue, {kFurther}}, {name, {states + 2}}, {MarkupRule::kNoValue, {kFurther}}});
+    const uint32_t attributes = add_texts({std::string(kTextHead), std::string(kJsonHead)},
+                                          {{text, {states + 3}}, {json, {states + 3}}});
     add_state({heads, 0, 1});       // before the first
     add_state({heads, 1, 2});       // before a further one
     add_state({attributes, 0, 1});  // behind a name
     add_step(kParameterEnd, states + 1);
     any_parameters_ = states;
-    return states;
+    return std::vector{states};
   }
 
   void set_root() {

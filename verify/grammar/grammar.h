@@ -71,13 +71,13 @@ struct ObjectRule {
 };
 
 // Fixed texts with values between them, as an automaton: in a state one of some texts comes, then a value if
-// the text has one, then the next state. A value without quotes ends where a text of its state may begin.
+// the text has one, then one of the next states. A value without quotes ends where a text of its state may begin.
 struct MarkupRule {
   static constexpr NodeId kNoValue = UINT32_MAX;
 
   struct Edge {
-    NodeId value = kNoValue;  // behind the text
-    uint32_t next = 0;        // the state behind that
+    NodeId value = kNoValue;     // behind the text
+    std::vector<uint32_t> next;  // the states behind that, of which one goes on
   };
   // Texts that share a trie, by number; none of them is another's beginning or empty.
   struct Texts {

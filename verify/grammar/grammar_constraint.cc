@@ -56,6 +56,29 @@ class Before : public Constraint::State, public std::enable_shared_from_this<Bef
   std::vector<int32_t> never_;
 };
 
+class Repeated : public Constraint::State {
+ public:
+  Repeated(std::shared_ptr<const State> begin, std::shared_ptr<const State> now,
+           std::shared_ptr<const Vocabulary> vocabulary)
+      : begin_(std::move(begin)), now_(std::move(now)), vocabulary_(std::move(vocabulary)) {}
+
+  void fill_mask(std::span<uint32_t> mask) const override { now_->fill_mask(mask); }
+  std::span<const int32_t> forced() const override { return now_->forced(); }
+
+  std::shared_ptr<const State> after(int32_t token) const override {
+    std::shared_ptr<const State> next = now_->after(token);
+    if (next == nullptr) return nullptr;
+    const auto& ends = vocabulary_->end_tokens();
+    if (std::find(ends.begin(), ends.end(), token) != ends.end()) next = begin_;
+    return std::make_shared<const Repeated>(begin_, std::move(next), vocabulary_);
+  }
+
+ private:
+  std::shared_ptr<const State> begin_;
+  std::shared_ptr<const State> now_;
+  std::shared_ptr<const Vocabulary> vocabulary_;
+};
+
 }  // namespace
 
 Constraint grammar_constraint(std::shared_ptr<const Grammar> grammar,
@@ -67,6 +90,11 @@ Constraint behind_token(int32_t marker, Constraint inner, std::shared_ptr<const 
                         std::vector<int32_t> never) {
   return Constraint(
       std::make_shared<const Before>(marker, std::move(inner), std::move(vocabulary), std::move(never)));
+}
+
+Constraint repeated(Constraint inner, std::shared_ptr<const Vocabulary> vocabulary) {
+  return Constraint(
+      std::make_shared<const Repeated>(inner.shared_state(), inner.shared_state(), std::move(vocabulary)));
 }
 
 }  // namespace ft::grammar

@@ -21,4 +21,8 @@ Constraint grammar_constraint(std::shared_ptr<const Grammar> grammar,
 Constraint behind_token(int32_t marker, Constraint inner, std::shared_ptr<const Vocabulary> vocabulary,
                         std::vector<int32_t> never = {});
 
+// Outputs of `inner`, one behind the other: where one may end, an end token begins the next. For end tokens that end
+// nothing.
+Constraint repeated(Constraint inner, std::shared_ptr<const Vocabulary> vocabulary);
+
 }  // namespace ft::grammar

@@ -41,24 +41,33 @@ tl::expected<NodeBuilder::Call, SchemaError> NodeBuilder::build_call(const Autom
   outside_ = outside;
   const NodeId root = grammar_->root = node(normaliser_.root(), Part::kNoStrings);
   make_drafts();
-  if (!error_ && drafts_[root].objects.size() != 1)
-    refuse(drafts_[root].objects.empty() ? "type" : "anyOf", drafts_[root].conjunction,
-           drafts_[root].objects.empty() ? "the parameters of a tool are an object"
-                                         : "alternatives of all parameters together are not supported");
+  if (!error_ && drafts_[root].objects.empty())
+    refuse("type", drafts_[root].conjunction, "the parameters of a tool are an object");
   if (error_) return tl::make_unexpected(*error_);
   Call call;
-  for (const MemberDraft& member : drafts_[root].objects[0].members) {
-    const ConjunctionId values = drafts_[member.value].conjunction;
-    call.parameters.push_back(
-        {member.name, node(values, Part::kTexts), node(values, Part::kNoStrings), member.required});
+  for (const ObjectDraft& object : drafts_[root].objects) {
+    auto& parameters = call.alternatives.emplace_back();
+    for (const MemberDraft& member : object.members) {
+      const ConjunctionId values = drafts_[member.value].conjunction;
+      parameters.push_back(
+          {member.name, node(values, Part::kTexts), node(values, Part::kNoStrings), member.required});
+    }
   }
   make_drafts();
   finish();
-  if (!error_) check_call(drafts_[root].objects[0]);
+  for (size_t i = drafts_[root].objects.size(); i-- > 0 && !error_;) {
+    const ObjectDraft& object = drafts_[root].objects[i];
+    if (holds_value(object))
+      check_call(object);
+    else
+      call.alternatives.erase(call.alternatives.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  if (!error_ && call.alternatives.empty()) refuse_empty();
   if (error_) return tl::make_unexpected(*error_);
-  for (Parameter& parameter : call.parameters)
-    for (NodeId* value : {&parameter.text, &parameter.json})
-      if (!drafts_[*value].productive) *value = MarkupRule::kNoValue;
+  for (auto& parameters : call.alternatives)
+    for (Parameter& parameter : parameters)
+      for (NodeId* value : {&parameter.text, &parameter.json})
+        if (!drafts_[*value].productive) *value = MarkupRule::kNoValue;
   call.grammar = grammar_;
   return call;
 }

@@ -31,11 +31,12 @@ class NodeBuilder {
   };
   struct Call {
     std::shared_ptr<const Grammar> grammar;
-    std::vector<Parameter> parameters;  // in the schema's order
+    // Of each alternative of the whole object, in the schema's order.
+    std::vector<std::vector<Parameter>> alternatives;
   };
-  // The named members of a schema's object as parameters, texts without what `outside` accepts. Members that
-  // the schema does not name are left out. Refused: alternatives of the whole object, bounds on the number of
-  // members that these parameters do not meet by themselves.
+  // The named members of a schema's objects as parameters, texts without what `outside` accepts. Members that
+  // the schema does not name are left out. Refused: values that are no objects, bounds on the number of members
+  // that the parameters of an alternative do not meet by themselves.
   tl::expected<Call, SchemaError> build_call(const AutomatonRef& outside);
 
  private:

@@ -108,14 +108,16 @@ void Stepper::in_markup(const Configuration& from, uint8_t byte, Configurations&
   const uint32_t text = texts.trie->member(node);
   if (text == NameTrie::kNoName) return put({from.frame, Phase::kMarkup, 0, 0, 0, node, 0}, out);
   const MarkupRule::Edge& edge = texts.edges[text];
-  frame.index = edge.next;
-  const FrameId behind = pool_.intern(frame);
-  if (edge.value != MarkupRule::kNoValue)
-    put({behind, Phase::kValue, 0, edge.value, 0, 0, 0}, out);
-  else if (rule.states[edge.next].ends())
-    put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);
-  else
-    put({behind, Phase::kMarkup, 0, 0, 0, NameTrie::kRoot, 0}, out);
+  for (const uint32_t next : edge.next) {
+    frame.index = next;
+    const FrameId behind = pool_.intern(frame);
+    if (edge.value != MarkupRule::kNoValue)
+      put({behind, Phase::kValue, 0, edge.value, 0, 0, 0}, out);
+    else if (rule.states[next].ends())
+      put({frame.parent, Phase::kAfter, 0, 0, 0, 0, 0}, out);
+    else
+      put({behind, Phase::kMarkup, 0, 0, 0, NameTrie::kRoot, 0}, out);
+  }
 }
 
 std::optional<uint8_t> Stepper::only_byte(const Configuration& from) {

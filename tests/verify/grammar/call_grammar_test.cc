@@ -129,6 +129,53 @@ TEST(CallGrammar, AnAnswerOfAFormMayComeInsteadOfCalls) {
   EXPECT_FALSE(accepts(*calls, R"({"a": 1})" + block(call("weather", text("city", "Rome")))));
 }
 
+// The parameters of one alternative, whole.
+TEST(CallGrammar, AlternativesOfAllParameters) {
+  const char* const kMove = R"({"type": "object", "oneOf": [
+      {"properties": {"op": {"const": "move"}, "to": {"type": "string"}}, "required": ["op", "to"],
+       "additionalProperties": false},
+      {"properties": {"op": {"const": "turn"}, "by": {"type": "integer"}}, "required": ["op", "by"],
+       "additionalProperties": false},
+      {"properties": {"op": {"enum": ["stop", "turn back"]}}, "required": ["op"], "additionalProperties": false}]})";
+  const auto calls = start({{"go", kMove}, {"weather", kWeather}}, {.required = true});
+  ASSERT_TRUE(calls.has_value());
+  const auto op = [](const char* name) { return text("op", name); };
+  for (const std::string& right : {op("move") + "\n" + text("to", "Rome"),
+                                   op("turn") + "\n" + value("by", "3"), op("stop"), op("turn back")})
+    EXPECT_TRUE(accepts(*calls, block(call("go", right) + "\n" + call("go", op("stop"))))) << right;
+  for (const std::string& wrong :
+       {op("move"), op("move") + "\n" + value("by", "3"), op("turn") + "\n" + text("to", "Rome"), op("turn"),
+        op("stop") + "\n" + text("to", "Rome"), op("halt"), text("to", "Rome"), std::string(),
+        op("turn back") + "\n" + value("by", "3")})
+    EXPECT_FALSE(accepts(*calls, block(call("go", wrong)))) << wrong;
+}
+
+TEST(CallGrammar, AlternativesThatCannotBeAreLeftOut) {
+  const auto calls = start({{"f", R"({"type": "object", "anyOf": [
+      {"properties": {"a": {"type": "integer", "minimum": 2, "maximum": 1}}, "required": ["a"]},
+      {"properties": {"<b>": {"type": "string"}}, "required": ["<b>"]},
+      {"properties": {"c": {"type": "string"}}, "required": ["c"]}]})"}},
+                           {.required = true});
+  ASSERT_TRUE(calls.has_value());
+  EXPECT_TRUE(accepts(*calls, block(call("f", text("c", "x")))));
+  EXPECT_FALSE(accepts(*calls, block(call("f", ""))));
+  EXPECT_FALSE(accepts(*calls, block(call("f", value("a", "1")))));
+}
+
+// Which alternative a call is may show late: none of them is lost on the way, and one without members is one, too.
+TEST(CallGrammar, AlternativesMayBeginAlike) {
+  const auto calls =
+      start({{"f", R"({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}},
+      "if": {"properties": {"a": {"const": "x"}}, "required": ["a"]}, "then": {"required": ["b"]},
+      "additionalProperties": false})"}},
+            {.required = true});
+  ASSERT_TRUE(calls.has_value());
+  EXPECT_TRUE(accepts(*calls, block(call("f", text("a", "x") + "\n" + value("b", "1")))));
+  EXPECT_TRUE(accepts(*calls, block(call("f", text("a", "xy")))));
+  EXPECT_TRUE(accepts(*calls, block("<｜DSML｜invoke name=\"f\">\n\n</｜DSML｜invoke>")));
+  EXPECT_FALSE(accepts(*calls, block(call("f", text("a", "x")))));
+}
+
 // A parameter's text that looked like markup would end it, or the call.
 TEST(CallGrammar, TheTextOfAParameterHoldsNoMarkup) {
   const auto calls = start(kTools, {.required = true});
@@ -148,10 +195,9 @@ TEST(CallGrammar, RefusesWhatItCannotEnforceByToolAndKeyword) {
   };
   EXPECT_EQ(refused(R"({"properties": {"a": {"unevaluatedItems": false}}})"), "g unevaluatedItems");
   EXPECT_EQ(refused(R"({"type": "array"})"), "g type");
-  EXPECT_EQ(
-      refused(
-          R"({"anyOf": [{"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]})"),
-      "g anyOf");
+  EXPECT_EQ(refused(R"({"anyOf": [{"type": "object", "properties": {"a": {}, "b": {}}, "minProperties": 1},
+                                  {"type": "object"}]})"),
+            "g minProperties");
   EXPECT_EQ(refused(R"({"type": "object", "properties": {"a": {}, "b": {}}, "minProperties": 1})"),
             "g minProperties");
   EXPECT_EQ(refused(R"({"type": "object", "properties": {"a": {}, "b": {}}, "maxProperties": 1})"),

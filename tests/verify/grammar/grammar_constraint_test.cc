@@ -57,5 +57,19 @@ TEST(GrammarConstraint, BeginsBehindAMarker) {
   EXPECT_TRUE(bit(mask_of(constraint), kEndToken));
 }
 
+TEST(GrammarConstraint, BeginsAgainWhereAnEndEndsNothing) {
+  Constraint constraint = repeated(constraint_of(R"({"type": "null"})"), small_vocabulary());
+  for (int reply = 0; reply < 3; ++reply) {
+    EXPECT_EQ(mask_of(constraint), mask_of(constraint_of(R"({"type": "null"})")));
+    for (const char byte : {'n', 'u', 'l', 'l'}) {
+      EXPECT_FALSE(constraint.after(kEndToken).has_value());
+      EXPECT_TRUE(constraint.advance(token_of(byte)));
+    }
+    EXPECT_FALSE(constraint.after(token_of('n')).has_value());
+    EXPECT_TRUE(bit(mask_of(constraint), kEndToken));
+    EXPECT_TRUE(constraint.advance(kEndToken));
+  }
+}
+
 }  // namespace
 }  // namespace ft::grammar
