@@ -68,7 +68,7 @@ class ServerRunner final : public CellRunner {
             "summary, SGLang from 0.5.19 on",
             options_.url);
       if (counts) run.prompts[prompt].counts.add(*counts);
-      hashes[prompt] = fnv1a(text_of(body), hashes[prompt]);
+      hashes[prompt] = fnv1a(said_in(body), hashes[prompt]);
       run.seconds = std::max(run.seconds, reply.ended);
     }
     for (size_t i = 0; i < hashes.size(); ++i) run.prompts[i].digest = fmt::format("{:016x}", hashes[i]);
@@ -103,13 +103,6 @@ class ServerRunner final : public CellRunner {
   static int64_t tokens_of(const Json& body) {
     const Json usage = body.is_object() ? body.value("usage", Json()) : Json();
     return usage.is_object() ? usage.value("completion_tokens", int64_t{0}) : 0;
-  }
-
-  static std::string text_of(const Json& body) {
-    if (!body.is_object() || !body.contains("choices")) return "";
-    std::string text;
-    for (const Json& choice : body["choices"]) text += choice.value("message", Json()).dump();
-    return text;
   }
 
   const AcceptOptions options_;

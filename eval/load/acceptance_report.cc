@@ -63,4 +63,17 @@ std::optional<AcceptCounts> reported_acceptance(const Json& reply) {
   return counts;
 }
 
+std::string said_in(const Json& reply) {
+  if (!reply.is_object() || !reply.contains("choices")) return "";
+  std::string said;
+  for (const Json& choice : reply["choices"]) {
+    Json message = choice.value("message", Json());
+    if (message.is_object() && message.contains("tool_calls") && message["tool_calls"].is_array())
+      for (Json& call : message["tool_calls"])
+        if (call.is_object()) call.erase("id");
+    said += message.dump();
+  }
+  return said;
+}
+
 }  // namespace ft::eval

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "eval/accept/figures.h"
 #include "eval/results/result_file.h"
@@ -16,5 +17,9 @@ namespace ft::eval {
 //     and "spec_correct_drafts_histogram", anywhere in the reply
 // Where counts per depth are not said they follow from the histogram, which is right for chains.
 std::optional<AcceptCounts> reported_acceptance(const Json& reply);
+
+// What a chat completion says, to compare with another of the same prompt and seed: its messages as JSON without
+// the ids of tool calls, which are new in every reply. "" where it has none.
+std::string said_in(const Json& reply);
 
 }  // namespace ft::eval

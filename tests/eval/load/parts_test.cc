@@ -121,6 +121,18 @@ TEST(LoadFigures, AreThoseOfTheRequests) {
   EXPECT_DOUBLE_EQ(figures["accepted_length"], 2.5);
 }
 
+TEST(LoadAcceptance, ComparesWhatWasSaidWithoutIds) {
+  const auto reply = [](const char* id, const char* city) {
+    return Json::parse(fmt::format(
+        R"({{"choices": [{{"message": {{"content": null, "tool_calls": [{{"id": "{}", "type": "function",
+        "function": {{"name": "get_time", "arguments": "{}"}}}}]}}}}]}})",
+        id, city));
+  };
+  EXPECT_EQ(said_in(reply("call_1", "Rome")), said_in(reply("call_2", "Rome")));
+  EXPECT_NE(said_in(reply("call_1", "Rome")), said_in(reply("call_1", "Oslo")));
+  EXPECT_EQ(said_in(Json()), "");
+}
+
 TEST(LoadAcceptance, IsReadFromEveryShape) {
   const Json ours =
       Json::parse(R"({"choices": [], "metrics": {"speculative_decoding": {"acceptance_histogram": [1, 0, 2],
