@@ -19,6 +19,7 @@ class KeywordReader {
  public:
   explicit KeywordReader(const SchemaPlace& place) : place_(place) {}
 
+  const JsonValue& schema() const { return *place_.schema; }
   // Null where the keyword is absent. A value of another kind is refused.
   const JsonValue* get(std::string_view keyword) const { return place_.schema->find(keyword); }
   const JsonValue* object(std::string_view keyword) {

@@ -193,7 +193,7 @@ void Normaliser::negate_objects(KeywordReader& reader, Shapes& shapes) {
 
 void Normaliser::negate_applicators(KeywordReader& reader, Shapes& shapes) {
   if (const JsonValue* ref = reader.string("$ref")) {
-    const auto target = document_.resolve(ref->text);
+    const auto target = document_.resolve(reader.schema(), ref->text);
     if (!target) return reader.refuse("$ref", fmt::format("\"{}\" is nowhere in this schema", ref->text));
     add(reader, shapes, shapes_of(*target, true));
     if (document_.ref_stands_alone()) return;

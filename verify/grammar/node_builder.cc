@@ -138,10 +138,11 @@ void NodeBuilder::draft(NodeId id) {
         if (shape.with_true) draft.rules.literals.push_back(literal({"true"}));
         break;
       case JsonType::kNumber:
-        draft.rules.literals.push_back(literal(shape.number));
+        draft.rules.literals.push_back(
+            literal(draft.part == Part::kOneForm ? one_form_of(shape.number) : shape.number));
         break;
       case JsonType::kString:
-        if (draft.part == Part::kAll) draft_string(draft, *shape.string);
+        if (draft.part != Part::kNoStrings) draft_string(draft, *shape.string);
         break;
       case JsonType::kArray:
         draft.arrays.push_back(draft_array(id, *shape.array));
@@ -198,7 +199,7 @@ void NodeBuilder::draft_text(NodeDraft& node, const StringShape& shape) {
 NodeBuilder::ArrayDraft NodeBuilder::draft_array(NodeId id, const ArrayShape& shape) {
   ArrayDraft draft;
   const auto item = [&](ConjunctionId conjunction) {
-    const NodeId value = node(conjunction);
+    const NodeId value = node(conjunction, shape.unique ? Part::kOneForm : Part::kAll);
     drafts_[value].dependents.push_back(id);
     return value;
   };
@@ -214,6 +215,16 @@ NodeBuilder::ArrayDraft NodeBuilder::draft_array(NodeId id, const ArrayShape& sh
     draft.contained = item(normaliser_.conjunctions().both(shape.rest, shape.contains[0]));
   }
   return draft;
+}
+
+// Whole numbers without their forms with a point, so that equal ones are equal texts; all forms where there are others.
+AutomatonRef NodeBuilder::one_form_of(const AutomatonRef& numbers) {
+  static const Automaton whole =
+      *Automaton::unite(all_integers(), *compile_regex("-0|-?[0-9]+\\.0+", RegexMatch::kWhole));
+  const auto others = Automaton::difference(*numbers, whole);
+  auto integers = Automaton::intersection(*numbers, all_integers());
+  if (!others || !others->empty() || !integers || integers->empty()) return numbers;
+  return std::make_shared<const Automaton>(std::move(*integers));
 }
 
 AutomatonRef NodeBuilder::texts_of(const StringShape& shape) {

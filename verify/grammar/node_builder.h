@@ -40,8 +40,8 @@ class NodeBuilder {
   tl::expected<Call, SchemaError> build_call(const AutomatonRef& outside);
 
  private:
-  // What of a conjunction's values a node is to hold.
-  enum class Part : uint8_t { kAll, kTexts, kNoStrings };
+  // What of a conjunction's values a node is to hold. kOneForm: all, whole numbers as integers alone.
+  enum class Part : uint8_t { kAll, kTexts, kNoStrings, kOneForm };
   struct MemberDraft {
     std::string name;
     NodeId value = 0;
@@ -88,6 +88,7 @@ class NodeBuilder {
   // The names that `propertyNames` allows; null for all.
   AutomatonRef allowed_names(const ObjectShape& shape);
   AutomatonRef texts_of(const StringShape& shape);
+  AutomatonRef one_form_of(const AutomatonRef& numbers);
 
   uint32_t literal(const AutomatonRef& texts);
   uint32_t literal(const std::vector<std::string>& texts);

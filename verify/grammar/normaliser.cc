@@ -178,7 +178,7 @@ void Normaliser::intersect(KeywordReader& reader, Shapes& shapes, const Outcome&
 
 void Normaliser::apply(KeywordReader& reader, Shapes& shapes) {
   if (const JsonValue* ref = reader.string("$ref")) {
-    const auto target = document_.resolve(ref->text);
+    const auto target = document_.resolve(reader.schema(), ref->text);
     if (!target) return reader.refuse("$ref", fmt::format("\"{}\" is nowhere in this schema", ref->text));
     intersect(reader, shapes, shapes_of(*target, false));
     if (document_.ref_stands_alone()) return;

@@ -53,6 +53,12 @@ std::string_view combining_keyword(const JsonValue& schema) {
                                          "exclusiveMinimum",
                                          "exclusiveMaximum",
                                          "multipleOf",
+                                         "minLength",
+                                         "maxLength",
+                                         "minItems",
+                                         "maxItems",
+                                         "minProperties",
+                                         "maxProperties",
                                          "propertyNames",
                                          "patternProperties",
                                          "required",
@@ -76,33 +82,50 @@ tl::expected<std::unique_ptr<SchemaDocument>, SchemaError> SchemaDocument::parse
       return tl::make_unexpected(SchemaError{"$schema", "#", "draft 3 is not supported"});
     for (const char* draft : {"draft-04", "draft-05", "draft-06", "draft-07"})
       if (dialect->text.find(draft) != std::string::npos) document->ref_stands_alone_ = true;
+    document->draft4_ = dialect->text.find("draft-04") != std::string::npos;
+    document->undeclared_ = false;
   }
-  for (const char* keyword : {"$id", "id"})
-    if (const JsonValue* id = root.find(keyword); id != nullptr && id->is(Kind::kString)) {
-      document->base_ = id->text.substr(0, id->text.rfind('/') + 1);
-      break;
-    }
-  document->collect(root, "#");
+  document->collect(root, "#", document->begin_resource(root, "#", 0));
   return document;
 }
 
-void SchemaDocument::collect(const JsonValue& value, const std::string& path) {
-  for (const char* keyword : {"$id", "id"})
-    if (const JsonValue* id = value.find(keyword); id != nullptr && id->is(Kind::kString)) {
-      std::string name = id->text;
-      if (name.ends_with('#')) name.pop_back();
-      ids_.try_emplace(name, SchemaPlace{&value, path});
-      if (!base_.empty() && name.find(':') == std::string::npos)
-        ids_.try_emplace(base_ + name, SchemaPlace{&value, path});
-    }
+// What stands beside "$ref" in the older drafts is nothing.
+std::string_view SchemaDocument::id_of(const JsonValue& value) const {
+  if (ref_stands_alone_ && &value != &root_ && value.find("$ref") != nullptr) return {};
+  const JsonValue* id = value.find("$id");
+  if (id == nullptr && (draft4_ || undeclared_ || &value == &root_)) id = value.find("id");
+  if (id == nullptr || !id->is(Kind::kString)) return {};
+  std::string_view text = id->text;
+  if (text.ends_with('#')) text.remove_suffix(1);
+  return text;
+}
+
+size_t SchemaDocument::begin_resource(const JsonValue& value, const std::string& path, size_t resource) {
+  const std::string_view id = id_of(value);
+  if (&value != &root_ && (id.empty() || id[0] == '#')) return resource;
+  const std::string base = resources_.empty() ? "" : resources_[resource].base;
+  const std::string full = id.find(':') == std::string_view::npos ? base + std::string(id) : std::string(id);
+  resources_.push_back({{&value, path}, full.substr(0, full.rfind('/') + 1)});
+  for (const std::string_view name : {std::string_view(full), id})
+    if (!name.empty()) ids_.try_emplace(std::string(name), resources_.size() - 1);
+  // Where no draft is named, an "id" is a name to refer to and changes nothing else.
+  const bool begins = &value == &root_ || draft4_ || value.find("$id") != nullptr;
+  return begins ? resources_.size() - 1 : resource;
+}
+
+void SchemaDocument::collect(const JsonValue& value, const std::string& path, size_t resource) {
+  if (resource != 0 && value.find("$ref") != nullptr) holders_.emplace(&value, resource);
   if (const JsonValue* anchor = value.find("$anchor"); anchor != nullptr && anchor->is(Kind::kString))
-    ids_.try_emplace("#" + anchor->text, SchemaPlace{&value, path});
-  for (const auto& [name, member] : value.members)
-    if (member.is(Kind::kObject) || member.is(Kind::kArray)) collect(member, path + "/" + name);
-  for (size_t i = 0; i < value.items.size(); ++i) {
-    const JsonValue& item = value.items[i];
-    if (item.is(Kind::kObject) || item.is(Kind::kArray)) collect(item, fmt::format("{}/{}", path, i));
-  }
+    anchors_.try_emplace({resource, anchor->text}, SchemaPlace{&value, path});
+  // An anchor of the older drafts.
+  if (const std::string_view id = id_of(value); id.size() > 1 && id[0] == '#')
+    anchors_.try_emplace({resource, std::string(id.substr(1))}, SchemaPlace{&value, path});
+  const auto descend = [&](const JsonValue& part, const std::string& below) {
+    if (part.is(Kind::kObject) || part.is(Kind::kArray))
+      collect(part, below, begin_resource(part, below, resource));
+  };
+  for (const auto& [name, member] : value.members) descend(member, path + "/" + name);
+  for (size_t i = 0; i < value.items.size(); ++i) descend(value.items[i], fmt::format("{}/{}", path, i));
 }
 
 std::optional<SchemaPlace> SchemaDocument::follow(const SchemaPlace& from, std::string_view pointer) const {
@@ -127,19 +150,29 @@ std::optional<SchemaPlace> SchemaDocument::follow(const SchemaPlace& from, std::
   return place;
 }
 
-std::optional<SchemaPlace> SchemaDocument::resolve(std::string_view ref) const {
-  if (const auto known = ids_.find(ref); known != ids_.end()) return known->second;
+// A pointer or an anchor.
+std::optional<SchemaPlace> SchemaDocument::find(size_t resource, std::string_view fragment) const {
+  if (fragment.empty() || fragment[0] == '/') return follow(resources_[resource].place, fragment);
+  const auto known = anchors_.find({resource, std::string(fragment)});
+  if (known == anchors_.end()) return std::nullopt;
+  return known->second;
+}
+
+std::optional<SchemaPlace> SchemaDocument::resolve(const JsonValue& holder, std::string_view ref) const {
+  const auto held = holders_.find(&holder);
+  const size_t within = held != holders_.end() ? held->second : 0;
   const size_t hash = std::min(ref.find('#'), ref.size());
-  const std::string_view document = ref.substr(0, hash);
+  const std::string document(ref.substr(0, hash));
   const std::string_view fragment = hash < ref.size() ? ref.substr(hash + 1) : std::string_view();
-  SchemaPlace from = root();
   if (!document.empty()) {
-    auto known = ids_.find(document);
-    if (known == ids_.end()) known = ids_.find(base_ + std::string(document));
+    auto known = ids_.find(resources_[within].base + document);
+    if (known == ids_.end()) known = ids_.find(document);
     if (known == ids_.end()) return std::nullopt;
-    from = known->second;
+    return find(known->second, fragment);
   }
-  return follow(from, fragment);
+  // Authors mean the root, too, where their part has nothing of that name.
+  auto found = find(within, fragment);
+  return found || within == 0 ? found : find(0, fragment);
 }
 
 }  // namespace ft::grammar

@@ -27,6 +27,12 @@ constexpr const char* kPlot = R"({"type": "object", "properties": {
     "title": {"type": ["string", "boolean"], "pattern": "^[A-Za-z ]*$"},
     "style": {"type": "object", "properties": {"wide": {"type": "boolean"}}, "additionalProperties": false}},
     "required": ["points", "style"]})";
+constexpr const char* kMove = R"({"type": "object", "oneOf": [
+      {"properties": {"op": {"const": "move"}, "to": {"type": "string"}}, "required": ["op", "to"],
+       "additionalProperties": false},
+      {"properties": {"op": {"const": "turn"}, "by": {"type": "integer"}}, "required": ["op", "by"],
+       "additionalProperties": false},
+      {"properties": {"op": {"enum": ["stop", "turn back"]}}, "required": ["op"], "additionalProperties": false}]})";
 
 std::string block(const std::string& calls) {
   return "\n\n<｜DSML｜tool_calls>\n" + calls + "\n</｜DSML｜tool_calls>";
@@ -131,12 +137,6 @@ TEST(CallGrammar, AnAnswerOfAFormMayComeInsteadOfCalls) {
 
 // The parameters of one alternative, whole.
 TEST(CallGrammar, AlternativesOfAllParameters) {
-  const char* const kMove = R"({"type": "object", "oneOf": [
-      {"properties": {"op": {"const": "move"}, "to": {"type": "string"}}, "required": ["op", "to"],
-       "additionalProperties": false},
-      {"properties": {"op": {"const": "turn"}, "by": {"type": "integer"}}, "required": ["op", "by"],
-       "additionalProperties": false},
-      {"properties": {"op": {"enum": ["stop", "turn back"]}}, "required": ["op"], "additionalProperties": false}]})";
   const auto calls = start({{"go", kMove}, {"weather", kWeather}}, {.required = true});
   ASSERT_TRUE(calls.has_value());
   const auto op = [](const char* name) { return text("op", name); };
@@ -250,10 +250,14 @@ TEST(CallGrammar, ManyOrdinaryToolsAreEnforced) {
 TEST(CallGrammar, WalksAreCallsThatTheReaderReadsBack) {
   std::mt19937 random(8);
   const auto weather = *start_of(kWeather);
+  const auto move = *start_of(kMove);
+  std::vector<CallableTool> tools = kTools;
+  tools.push_back({"go", kMove});
   int calls_read = 0;
+  int moves = 0;
   for (int walk = 0; walk < 150; ++walk) {
     const bool required = walk % 2 == 0;
-    GrammarState state = *start(kTools, {.required = required, .several = walk % 3 != 0});
+    GrammarState state = *start(tools, {.required = required, .several = walk % 3 != 0});
     std::string reply;
     if (!required) {
       reply = "Text.<｜DSML｜";
@@ -282,15 +286,21 @@ TEST(CallGrammar, WalksAreCallsThatTheReaderReadsBack) {
     }
     for (const auto& one : read.tool_calls) {
       ++calls_read;
-      EXPECT_TRUE(one.name == "weather" || one.name == "plot" || one.name == "weather_now") << reply;
+      EXPECT_TRUE(one.name == "weather" || one.name == "plot" || one.name == "weather_now" ||
+                  one.name == "go")
+          << reply;
       const json arguments = json::parse(one.arguments, nullptr, false);
       ASSERT_TRUE(arguments.is_object()) << reply << one.arguments;
       if (one.name == "weather") {
         EXPECT_TRUE(accepts(weather, one.arguments)) << one.arguments << " of " << reply;
+      } else if (one.name == "go") {
+        ++moves;
+        EXPECT_TRUE(accepts(move, one.arguments)) << one.arguments << " of " << reply;
       }
     }
   }
   EXPECT_GT(calls_read, 30);
+  EXPECT_GT(moves, 5);
 }
 
 }  // namespace
