@@ -117,6 +117,19 @@ expect "prints the folder alone" '$out == "'"$tree"'/build/release/bin" && $stat
 foretoken test --quick -R cache --preset asan
 expect "tests another preset" '$asked == *"cmake --preset asan"*">ninja"*" all"*ctest* && $out == tested'
 expect "leaves the browser alone where it is not needed" '$asked != *chromium*'
+absent=libvalijson-dev stand_ins
+fake dpkg-deb <<<'mkdir -p usr/include/valijson'
+foretoken test --page
+expect "leaves the validator alone where it is not needed" '$asked != *libvalijson*'
+apt_status=100 absent=libvalijson-dev stand_ins
+foretoken test
+expect "tests without a validator" '$status == 0 && $err == *"a test of schemas is skipped"* && $asked != *dpkg-deb* && $asked == *ctest*'
+absent=libvalijson-dev stand_ins
+foretoken test
+expect "fetches the validator's headers, and builds with them" '$asked == *"apt-get download libvalijson-dev"*">dpkg-deb -x"*">ninja"*ctest* && $asked != *"apt-get install"*'
+foretoken test
+expect "fetches them once" '$asked != *"apt-get download"* && $asked == *ctest*'
+rm "$tools/dpkg-deb"
 absent=chromium stand_ins
 foretoken test
 expect "installs the browser for the tests of the page" '$asked == *"apt-get install -y "*" chromium"*ctest*'
