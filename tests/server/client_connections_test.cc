@@ -43,6 +43,8 @@ class ClientConnections : public Loopback {
     }
     wait_until_closed();
     stop_logging();
+    // The engine has seen it too: what runs then is the next one.
+    while (backend_->running() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return ::testing::internal::GetCapturedStderr();
   }
 };
