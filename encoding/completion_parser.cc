@@ -533,7 +533,13 @@ void CompletionParser::leave_markup(State state) {
 // Text after a call is not shown.
 void CompletionParser::emit_text(std::string_view text) {
   if (text.empty() || calls_ > 0) return;
-  if (after_markup_ && trailing_space(text) == text.size()) return;
+  if (after_markup_) {
+    // White space behind markup shows with the text that follows it, and no more of it than can wait for that text.
+    const auto first =
+        static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is_space) - text.begin());
+    if (first == text.size()) return;
+    text.remove_prefix(first - std::min(first, kMaxHeldSpace));
+  }
   after_markup_ = false;
   last_ = text.back();
   emit(reasoning_ ? Kind::kReasoning : Kind::kContent, text);

@@ -144,7 +144,12 @@ TEST(CompletionParser, TolerantVectors) {
 
 // Any text at all: the cut does not matter, and arguments are JSON.
 TEST(CompletionParser, TakesAnyText) {
-  const char* const parts[] = {"<think>",
+  const std::string parts[] = {std::string(40, ' '),
+                               std::string(150, ' '),
+                               std::string(300, '\n'),
+                               "<｜DSML｜param",
+                               "</｜DSML｜",
+                               "<think>",
                                "</think>",
                                "\n",
                                "\n\n",
@@ -176,7 +181,7 @@ TEST(CompletionParser, TakesAnyText) {
                                "</｜DSML｜parameter>\n",
                                "</｜DSML｜tool_calls>"};
   std::mt19937 random(23);
-  for (int round = 0; round < 4000; ++round) {
+  for (int round = 0; round < 8000; ++round) {
     std::string text;
     for (size_t i = random() % 24; i > 0; --i) text += parts[random() % std::size(parts)];
     const ParserOptions options{
