@@ -266,15 +266,21 @@ bool CompletionParser::read_block() {
   return true;
 }
 
+CompletionParser::Opening CompletionParser::read_opening() const {
+  Opening opening;
+  read_tag(rest(), true, ended_, opening.tag);
+  opening.match = encoding::read_head(rest().substr(opening.tag.length), opening.head);
+  return opening;
+}
+
+bool CompletionParser::leave_torn() {
+  if (ended_) enter(State::kDone, 0);
+  return ended_;
+}
+
 bool CompletionParser::read_head() {
-  DsmlTag tag;
-  TagHead head;
-  read_tag(rest(), true, ended_, tag);
-  const TagMatch match = encoding::read_head(rest().substr(tag.length), head);
-  if (match == TagMatch::kTorn) {
-    if (ended_) enter(State::kDone, 0);
-    return ended_;
-  }
+  const auto [tag, head, match] = read_opening();
+  if (match == TagMatch::kTorn) return leave_torn();
   if (match == TagMatch::kNone || !head.name) {
     at_ += tag.length;
     leave_call();
@@ -333,14 +339,8 @@ bool CompletionParser::read_call() {
 }
 
 bool CompletionParser::read_parameter() {
-  DsmlTag tag;
-  TagHead head;
-  read_tag(rest(), true, ended_, tag);
-  const TagMatch match = encoding::read_head(rest().substr(tag.length), head);
-  if (match == TagMatch::kTorn) {
-    if (ended_) enter(State::kDone, 0);
-    return ended_;
-  }
+  const auto [tag, head, match] = read_opening();
+  if (match == TagMatch::kTorn) return leave_torn();
   if (match == TagMatch::kNone) {
     junk_ = true;
     enter(State::kCall, tag.length);
@@ -447,8 +447,7 @@ bool CompletionParser::read_body() {
     enter(State::kCall, end);
     return true;
   }
-  if (ended_) enter(State::kDone, 0);
-  return ended_;
+  return leave_torn();
 }
 
 void CompletionParser::end_body(std::string_view body) {

@@ -78,6 +78,12 @@ class CompletionParser {
     kBody,       // in a JSON object in place of parameters
     kDone,       // after EOS
   };
+  // An opening tag with its attributes.
+  struct Opening {
+    DsmlTag tag;
+    TagHead head;
+    TagMatch match;  // of the attributes
+  };
   // What a '<' in text turns out to be.
   enum class Found { kText, kMore, kThinkClose, kEos, kNothing, kCall, kBlock };
   using Kind = ParserEvent::Kind;
@@ -93,6 +99,10 @@ class CompletionParser {
   bool read_parameter();
   bool read_value();
   bool read_body();
+  // The tag at the beginning of what is left, which is known to be one.
+  Opening read_opening() const;
+  // The text goes no further, and what it holds may be more: of no use if it has ended.
+  bool leave_torn();
 
   // `before`: the byte in front of `text`; `length`: bytes to take with what was found.
   Found classify(std::string_view text, char before, size_t& length) const;
