@@ -191,7 +191,6 @@ double GlobalSelection::select(std::span<const Candidates> requests, const StepB
   sort_entries();
   const Reach best = walk(requests, base, start);
   collect(requests, kept);
-  expected_experts_ = best.experts;
   return costs_.measured() ? best.tokens / best.seconds : 0.0;
 }
 

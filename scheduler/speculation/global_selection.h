@@ -21,9 +21,6 @@ class GlobalSelection final : public NodeSelection {
                 std::vector<std::vector<int32_t>>& kept) override;
   bool causal() const override { return false; }
 
-  // Expected distinct (layer, expert) pairs of the last selection's rows.
-  double expected_experts() const { return expected_experts_; }
-
  private:
   // One candidate of one request, in the order of selection, with what selection needs to know of it.
   struct Entry {
@@ -67,7 +64,6 @@ class GlobalSelection final : public NodeSelection {
 
   const CostModel& costs_;
   ExpertPricing pricing_;
-  double expected_experts_ = 0.0;
   std::vector<float> density_;  // of the nodes of one request
   std::vector<int32_t> offsets_;
   std::vector<Entry> entries_;  // as listed

@@ -10,8 +10,8 @@
 #include "draft/drafter_wrapper.h"
 #include "scheduler/engine.h"
 #include "tests/scheduler/engine_harness.h"
+#include "tests/scheduler/nano_engine.h"
 #include "tests/support/drafter_choice.h"
-#include "tests/support/loaded_model.h"
 
 namespace ft::scheduler {
 namespace {
@@ -65,48 +65,19 @@ class Failing final : public Constraint::State, public std::enable_shared_from_t
   mutable int calls_;
 };
 
-class EngineFailure : public ::testing::Test {
+class EngineFailure : public NanoEngine {
  protected:
-  static void SetUpTestSuite() {
-    backend_ = make_cpu_backend(Numerics::kOfficial, 1).release();
-    checkpoint_ = Checkpoint::load(FT_MODELS "/v4-nano-dspark", *backend_).value().release();
-    ASSERT_EQ(checkpoint_->config().vocab_size % 32, 0);
-  }
-  static void TearDownTestSuite() {
-    delete checkpoint_;
-    delete backend_;
-  }
-
   static EngineOptions options() {
-    EngineOptions options;
-    options.max_sequences = 2;
-    options.context = 256;
+    EngineOptions options = NanoEngine::options();
     options.tree_nodes = 6;
     options.queue_max = 16;
     return options;
   }
   static std::unique_ptr<Engine> engine(const EngineParts& parts, const EngineOptions& wish = options()) {
-    return Engine::create(*backend_, *checkpoint_, wish, parts).value();
+    return NanoEngine::engine(wish, parts);
   }
-  static GenerateRequest request() {
-    GenerateRequest request;
-    request.prompt = {0, 4, 350, 292, 1823, 1850, 1862, 489, 1823, 1850, 1861, 1858, 5, 7};
-    request.max_tokens = 64;
-    request.sampling.temperature = 0.0;
-    return request;
-  }
-  // "19 - 17 = 2", end.
-  static std::vector<int32_t> answer() { return {1850, 1862, 489, 1823, 1850, 1861, 326, 1823, 1852, 1}; }
+  static GenerateRequest request() { return NanoEngine::request(64); }
 
-  static std::vector<int32_t> read(TokenStream& stream) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!stream.finished() && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    EXPECT_TRUE(stream.finished());
-    std::vector<int32_t> tokens;
-    for (TokenEvent event; stream.pop(event);) tokens.push_back(event.token);
-    return tokens;
-  }
   // The engine's own figures follow the end of a stream by a moment.
   template <class Reached>
   static bool eventually(Reached reached) {
@@ -116,14 +87,10 @@ class EngineFailure : public ::testing::Test {
     }
     return false;
   }
-
-  static Backend* backend_;
-  static Checkpoint* checkpoint_;
 };
-Backend* EngineFailure::backend_ = nullptr;
-Checkpoint* EngineFailure::checkpoint_ = nullptr;
 
 TEST_F(EngineFailure, AConstraintThatThrowsCostsItsRequestAlone) {
+  ASSERT_EQ(checkpoint_->config().vocab_size % 32, 0);
   const auto running = engine({});
   GenerateRequest constrained = request();
   constrained.constraint = std::make_shared<Constraint>(std::make_shared<const Failing>(3));

@@ -6,58 +6,13 @@
 #include <chrono>
 #include <thread>
 
+#include "tests/scheduler/nano_engine.h"
 #include "tests/support/drafter_choice.h"
-#include "tests/support/loaded_model.h"
 
 namespace ft::scheduler {
 namespace {
 
-// The nano model on the CPU, loaded once: engines only borrow it.
-class EngineTest : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    backend_ = make_cpu_backend(Numerics::kOfficial, 1).release();
-    checkpoint_ = Checkpoint::load(FT_MODELS "/v4-nano-dspark", *backend_).value().release();
-  }
-  static void TearDownTestSuite() {
-    delete checkpoint_;
-    delete backend_;
-  }
-
-  static EngineOptions options() {
-    EngineOptions options;
-    options.max_sequences = 2;
-    options.context = 256;
-    options.queue_max = 2;
-    return options;
-  }
-  static std::unique_ptr<Engine> engine(const EngineOptions& options) {
-    return Engine::create(*backend_, *checkpoint_, options).value();
-  }
-  static GenerateRequest request(int64_t max_tokens) {
-    GenerateRequest request;
-    request.prompt = {0,   4,    350,  292,  1823, 1850, 1862,
-                      489, 1823, 1850, 1861, 1858, 5,    7};  // "What is 19 - 17?"
-    request.max_tokens = max_tokens;
-    request.sampling.temperature = 0.0;
-    return request;
-  }
-  static std::vector<int32_t> read(TokenStream& stream) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!stream.finished() && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    EXPECT_TRUE(stream.finished());
-    std::vector<int32_t> tokens;
-    TokenEvent event;
-    while (stream.pop(event)) tokens.push_back(event.token);
-    return tokens;
-  }
-
-  static Backend* backend_;
-  static Checkpoint* checkpoint_;
-};
-Backend* EngineTest::backend_ = nullptr;
-Checkpoint* EngineTest::checkpoint_ = nullptr;
+using EngineTest = NanoEngine;
 
 TEST_F(EngineTest, AnswersAndReports) {
   EngineOptions fixed = options();
@@ -65,8 +20,7 @@ TEST_F(EngineTest, AnswersAndReports) {
   auto running = engine(fixed);
   const auto stream = running->submit(request(64)).value();
   const std::vector<int32_t> tokens = read(*stream);
-  EXPECT_EQ(tokens, (std::vector<int32_t>{1850, 1862, 489, 1823, 1850, 1861, 326, 1823, 1852,
-                                          1}));  // "19 - 17 = 2", end
+  EXPECT_EQ(tokens, answer());
   const RequestReport& report = stream->report();
   EXPECT_EQ(report.finish_reason, FinishReason::kStop);
   EXPECT_EQ(report.stop_token, 1);

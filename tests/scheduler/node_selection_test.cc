@@ -380,8 +380,9 @@ TEST(GlobalSelection, OfTwoEqualNodesTheOneThatSharesExpertsIsTaken) {
     drafts[1 - sharing].add(-1, 0.5f, 2);
     Kept expected(2);
     expected[sharing] = {0};
-    EXPECT_EQ(select(policy, drafts, base), expected);
-    EXPECT_DOUBLE_EQ(policy.expected_experts(), 2.0);
+    double rate = 0.0;
+    EXPECT_EQ(select(policy, drafts, base, &rate), expected);
+    EXPECT_DOUBLE_EQ(rate, 2.5 / (0.9 + 0.1 * 3 + 0.3 * 2.0));  // two experts
   }
 }
 
@@ -422,7 +423,6 @@ TEST(GlobalSelection, CountsEachExpertOfATokenOnce) {
         use(drafts[r].nodes[static_cast<size_t>(i)].token);
         tokens += static_cast<double>(drafts[r].probability[static_cast<size_t>(i)]);
       }
-    EXPECT_DOUBLE_EQ(policy.expected_experts(), static_cast<double>(used.size()));
     const double seconds = base.draft_seconds + row_seconds(base.rows + static_cast<double>(count(kept))) +
                            kPrice * static_cast<double>(used.size());
     EXPECT_NEAR(rate, tokens / seconds, 1e-9 * rate);
@@ -436,7 +436,9 @@ TEST(GlobalSelection, ExpectsExpertsOfIndependentRowsAsTheFormulaSays) {
   layout.experts = 256;
   layout.per_token = 6;
   layout.score_layers = 3;
-  const CostModel costs = exact_costs(64, [](double rows) { return 10.0 + 0.01 * rows; });
+  constexpr double kPrice = 1e-3;
+  const auto row_seconds = [](double rows) { return 10.0 + 0.01 * rows; };
+  const CostModel costs = exact_costs(64, row_seconds, kPrice);
   GlobalSelection policy(costs, layout);
   for (int32_t rows = 1; rows <= 6; ++rows)
     for (float overlap : {0.0f, 0.5f, 1.0f}) {
@@ -447,10 +449,12 @@ TEST(GlobalSelection, ExpectsExpertsOfIndependentRowsAsTheFormulaSays) {
       base.rows = rows;
       base.emitting = 1;
       base.rows_max = 64;
-      ASSERT_EQ(count(select(policy, drafts, base)), 1u);
+      double rate = 0.0;
+      ASSERT_EQ(count(select(policy, drafts, base, &rate)), 1u);
+      const double seconds = (1.0 + static_cast<double>(0.9f)) / rate;
       const auto expected = [](double m) { return 3.0 * 256.0 * (1.0 - std::pow(1.0 - 6.0 / 256.0, m)); };
       EXPECT_NEAR(
-          policy.expected_experts(),
+          (seconds - row_seconds(rows + 1)) / kPrice,
           expected(rows) + (1.0 - static_cast<double>(overlap)) * (expected(rows + 1) - expected(rows)),
           1e-9);
     }
