@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/check.h"
 #include "server/api/kept_responses.h"
 #include "server/api/tokenize.h"
 #include "server/generation/engine_error.h"
@@ -292,7 +293,6 @@ std::optional<HttpResponse> Service::admit(const HttpRequest& head) {
 }
 
 Outcome Service::handle(const HttpRequest& request, const std::function<void()>& notify) {
-  if (auto response = admit(request)) return std::move(*response);
   const Route route = find_route(request.method, request.target);
   if (route.endpoint != Endpoint::kGenerate) {
     auto response = answer(request, route);
@@ -370,6 +370,7 @@ ApiResult<HttpResponse> Service::answer(const HttpRequest& request, const Route&
   if (route.endpoint == Endpoint::kDetokenize) return detokenize(**model, *body);
   const RequestDefaults defaults = defaults_of(**model, options_);
   if (route.endpoint == Endpoint::kTokenize) return tokenize(**model, *body, defaults);
+  FT_CHECK(route.dialect != nullptr, request.target);  // else it was not admitted
   auto count = route.dialect->count({request, *body, **model, defaults, &responses_});
   if (!count) return refuse(count.error());
   return json_response(count->dump());

@@ -47,7 +47,7 @@ class HttpService {
   // What the head of a request alone is refused for: its host, key, path, method or kind of body. None: the body
   // may be read.
   virtual std::optional<HttpResponse> admit(const HttpRequest& head) = 0;
-  // Answers any request, and admits it first. `notify` is called, from another thread, whenever a pending response
+  // Answers a request that was admitted. `notify` is called, from another thread, whenever a pending response
   // can be pumped.
   virtual Outcome handle(const HttpRequest& request, const std::function<void()>& notify) = 0;
   // Headers that every response to this request carries.

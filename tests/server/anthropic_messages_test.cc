@@ -6,10 +6,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <thread>
 #include <vector>
 
 #include "server/service.h"
+#include "tests/server/ask.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server {
@@ -65,15 +65,7 @@ class AnthropicTest : public ::testing::Test {
     request.headers.emplace_back("content-type", "application/json");
     service_->identify(request);
     headers_ = service_->headers(request);
-    Outcome outcome = service_->handle(request, {});
-    auto* reply = std::get_if<std::unique_ptr<PendingResponse>>(&outcome);
-    if (reply == nullptr) return std::get<HttpResponse>(outcome);
-    std::string out;
-    while (!(*reply)->pump(out)) std::this_thread::yield();
-    if (!(*reply)->stream()) return (*reply)->response();
-    HttpResponse response;
-    response.body = out;
-    return response;
+    return testing::ask(*service_, std::move(request));
   }
   HttpResponse messages(const json& body) { return ask("POST", "/v1/messages?beta=true", body.dump()); }
   // The reply to messages alone, with more members of the body.

@@ -6,12 +6,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "encoding/tokenizer.h"
 #include "server/service.h"
+#include "tests/server/ask.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server {
@@ -50,13 +50,7 @@ class Server {
     request.target = target;
     request.body = body;
     request.headers = {{"content-type", "application/json"}};
-    service_.identify(request);
-    Outcome outcome = service_.handle(request, {});
-    auto* reply = std::get_if<std::unique_ptr<PendingResponse>>(&outcome);
-    if (reply == nullptr) return std::get<HttpResponse>(outcome);
-    std::string out;
-    while (!(*reply)->pump(out)) std::this_thread::yield();
-    return (*reply)->response();
+    return testing::ask(service_, std::move(request));
   }
   HttpResponse post(const std::string& target, const json& body) { return ask("POST", target, body.dump()); }
 

@@ -4,6 +4,7 @@
 #include "server/page/embedded_page.h"
 #include "server/page/page_response.h"
 #include "server/service.h"
+#include "tests/server/ask.h"
 
 namespace ft::server {
 namespace {
@@ -73,9 +74,8 @@ TEST(Page, IsOpenToEverybody) {
   Options options;
   options.api_keys = {"secret"};
   Service locked(options);
-  const auto answered = [](Service& service, const HttpRequest& request) {
-    Outcome outcome = service.handle(request, {});
-    return std::get<HttpResponse>(outcome).status;
+  const auto answered = [](Service& service, HttpRequest request) {
+    return testing::ask(service, std::move(request)).status;
   };
   EXPECT_EQ(answered(locked, get({{"host", "example.org"}})), 200);
   Service local((Options()));

@@ -6,11 +6,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "server/service.h"
+#include "tests/server/ask.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server::testing {
@@ -67,13 +67,7 @@ class ResponsesTest : public ::testing::Test {
     request.target = target;
     request.body = body;
     request.headers = {{"content-type", "application/json"}};
-    service_->identify(request);
-    Outcome outcome = service_->handle(request, {});
-    auto* reply = std::get_if<std::unique_ptr<PendingResponse>>(&outcome);
-    if (reply == nullptr) return std::get<HttpResponse>(outcome);
-    HttpResponse response;
-    while (!(*reply)->pump(response.body)) std::this_thread::yield();
-    return (*reply)->stream() ? response : (*reply)->response();
+    return ask(*service_, std::move(request));
   }
   json respond(const json& body) {
     const HttpResponse response = send("POST", "/v1/responses", body.dump());

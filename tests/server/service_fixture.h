@@ -7,9 +7,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 
 #include "server/service.h"
+#include "tests/server/ask.h"
 #include "tests/server/fake_model.h"
 
 namespace ft::server::testing {
@@ -57,17 +57,7 @@ class ServiceTest : public ::testing::Test {
   HttpResponse ask(const HttpRequest& given) {
     HttpRequest request = given.without_body();
     request.body = given.body;
-    service_->identify(request);
-    Outcome outcome = service_->handle(request, {});
-    if (auto* reply = std::get_if<std::unique_ptr<PendingResponse>>(&outcome)) {
-      std::string out;
-      while (!(*reply)->pump(out)) std::this_thread::yield();
-      if (!(*reply)->stream()) return (*reply)->response();
-      HttpResponse response;
-      response.body = out;
-      return response;
-    }
-    return std::get<HttpResponse>(outcome);
+    return testing::ask(*service_, std::move(request));
   }
   json error(const HttpResponse& response) { return json::parse(response.body).at("error"); }
   // The one request that reached the engine.
