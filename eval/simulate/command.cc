@@ -193,8 +193,6 @@ Result<ResultFile> run_deployment(const SimulateOptions& options, Progress& prog
       point["measured"] = level.measured;
       point["throughput_deviation"] =
           deviation(point["simulated"]["tokens_per_s"], level.measured["tokens_per_s"]);
-      point["tpot_deviation"] =
-          deviation(point["simulated"]["tpot_ms"]["mean"], level.measured["tpot_ms"]["mean"]);
     }
     progress.say(fmt::format("{}: {:.1f} tokens/s, TPOT {:.2f} ms", level.name,
                              point["simulated"]["tokens_per_s"].get<double>(),
