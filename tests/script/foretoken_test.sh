@@ -17,7 +17,7 @@ cp "$script" "$tree/foretoken"
 printf '"name": "release"\n"name": "asan"\n' >"$tree/CMakePresets.json"
 
 # Only these are on the path: a machine without git, curl or a compiler.
-for tool in bash env cat dirname readlink grep find touch mv mkdir nproc awk sleep tail rm cp chmod; do
+for tool in bash env cat dirname readlink grep sort find touch mv mkdir nproc awk sleep tail rm cp chmod; do
   ln -s "$(command -v "$tool")" "$tools/$tool"
 done
 
@@ -156,6 +156,18 @@ uid=0 stand_ins
 fake mpirun <<<'echo "launched:"; printf "<%s>" "$@"'
 foretoken serve --ranks 8 --port 0
 expect "starts ranks by mpirun" '$out == "launched:"*"<-n><8>"*"<--allow-run-as-root>"*"/foretoken-server><--ranks><8><--port><0>"'
+numa_nodes() { fake lscpu <<<"echo '# comment'; for node in $*; do echo \$node; echo \$node; done"; }
+numa_nodes 0
+foretoken serve --ranks 2
+expect "binds no ranks on one NUMA node" '$out == *"<--bind-to><none>"* && $err == *"2 ranks share the cores of 1 NUMA node"*'
+numa_nodes 0 1
+foretoken serve --ranks 2
+expect "binds a rank to each NUMA node" '$out == *"<--map-by><numa><--bind-to><numa>"* && $err == *"binding 2 ranks to 2 NUMA nodes, 1 to each"*'
+foretoken serve --ranks 8
+expect "binds as many ranks to each" '$out == *"<--map-by><numa><--bind-to><numa>"* && $err == *"binding 8 ranks to 2 NUMA nodes, 4 to each"*'
+numa_nodes 0 1 2 3
+foretoken serve --ranks 2
+expect "leaves no core idle where there are more nodes than ranks" '$out == *"<--bind-to><none>"*'
 foretoken serve --ranks=1
 expect "starts one rank by itself" '$out == "ran:"*"<--ranks=1>"'
 foretoken serve --ranks many
