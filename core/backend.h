@@ -344,7 +344,11 @@ std::unique_ptr<Backend> make_reference_backend(Numerics numerics, RankGroup ran
 // Highway SIMD on `threads` threads (0 = all cores); weights are read as stored.
 std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads, RankGroup ranks = {});
 
-// The first CUDA device. kUnavailable with the reason when this build or machine has none.
+// Whether this build and this machine have a CUDA device to run on: kUnavailable with the reason. The device of one of
+// several ranks is not opened yet, since all of them together decide which it is.
+Result<void> cuda_usable(const RankGroup& ranks);
+// The first CUDA device, or that of the rank. kUnavailable with the reason when this build or machine has none. All
+// ranks call it at the same time, and only where all of them have a device: they exchange something.
 Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks = {});
 
 }  // namespace ft

@@ -24,33 +24,48 @@ Result<BackendChoice> parse_backend_choice(std::string_view name) {
               name);
 }
 
-Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
-                                              std::string* why, RankGroup ranks) {
-  std::string reason;
-  std::unique_ptr<Backend> backend;
+Result<ranks::BackendOffer> offer_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
+                                          std::string* why, RankGroup ranks) {
+  ranks::BackendOffer offer;
+  std::function<Result<std::unique_ptr<Backend>>()> make;
   if (choice == BackendChoice::kAuto || choice == BackendChoice::kCuda) {
-    auto cuda = make_cuda_backend(numerics, ranks);
-    if (cuda) {
-      backend = std::move(*cuda);
-      reason = choice == BackendChoice::kAuto ? ", found on this machine" : "";
-    } else if (choice == BackendChoice::kCuda) {
-      return tl::make_unexpected(std::move(cuda.error()));
+    const Result<void> usable = cuda_usable(ranks);
+    if (!usable && choice == BackendChoice::kCuda) return tl::make_unexpected(usable.error());
+    if (usable) {
+      offer.kind = "cuda";
+      if (choice == BackendChoice::kAuto) offer.because = "found on this machine";
+      make = [numerics, ranks] { return make_cuda_backend(numerics, ranks); };
     } else {
-      reason = fmt::format(", because cuda is unavailable: {}", cuda.error().message);
+      offer.because = fmt::format("because cuda is unavailable: {}", usable.error().message);
     }
   }
-  if (!backend && choice == BackendChoice::kReference) {
-    backend = make_reference_backend(numerics, ranks);
-  } else if (!backend) {
+  if (choice == BackendChoice::kReference) {
+    offer.kind = "reference";
+    make = [numerics, ranks] { return make_reference_backend(numerics, ranks); };
+  } else if (!make) {
     if (auto fine = cpu::use_target(cpu.target); !fine) return tl::make_unexpected(std::move(fine.error()));
-    backend = make_cpu_backend(numerics, cpu.threads, ranks);
+    offer.kind = "cpu";
+    make = [numerics, threads = cpu.threads, ranks] { return make_cpu_backend(numerics, threads, ranks); };
   }
-  if (why != nullptr) *why = fmt::format("{} ({}){}", backend->name(), backend->description(), reason);
-  return backend;
+  offer.make = [make = std::move(make), because = offer.because, why] {
+    Result<std::unique_ptr<Backend>> made = make();
+    if (made && why != nullptr)
+      *why = fmt::format("{} ({}){}{}", (*made)->name(), (*made)->description(), because.empty() ? "" : ", ",
+                         because);
+    return made;
+  };
+  return offer;
 }
 
-Result<std::unique_ptr<Backend>> make_rank_backend(const ranks::ModelRequest& request,
-                                                   const ranks::Ranks& ranks, std::string* why) {
+Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
+                                              std::string* why) {
+  const auto offer = offer_backend(choice, numerics, cpu, why);
+  if (!offer) return tl::make_unexpected(offer.error());
+  return offer->make();
+}
+
+Result<ranks::BackendOffer> offer_rank_backend(const ranks::ModelRequest& request, const ranks::Ranks& ranks,
+                                               std::string* why) {
   const Result<Numerics> numerics = parse_numerics(request.mode);
   if (!numerics) return tl::make_unexpected(numerics.error());
   const Result<BackendChoice> choice = parse_backend_choice(request.backend);
@@ -58,7 +73,7 @@ Result<std::unique_ptr<Backend>> make_rank_backend(const ranks::ModelRequest& re
   CpuOptions cpu{request.threads, request.cpu_target};
   if (cpu.threads == 0 && ranks.sharing_cores() > 1)
     cpu.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks.sharing_cores());
-  return make_backend(*choice, *numerics, cpu, why, ranks.group());
+  return offer_backend(*choice, *numerics, cpu, why, ranks.group());
 }
 
 }  // namespace ft

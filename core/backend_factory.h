@@ -8,11 +8,7 @@
 
 #include "core/backend.h"
 #include "core/error.h"
-
-namespace ft::ranks {
-struct ModelRequest;
-class Ranks;
-}  // namespace ft::ranks
+#include "core/ranks/backend_offer.h"
 
 namespace ft {
 
@@ -32,13 +28,16 @@ struct CpuOptions {
 
 // kAuto takes the CUDA device if there is one and the CPU otherwise; the others fail with the reason where
 // they cannot be had. The target of `cpu` holds for all CPU backends of the process. `why` (may be null)
-// receives one line for people: what was chosen and, for a fallback, why not the other. All of several ranks
-// call it with the same arguments.
-Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
-                                              std::string* why, RankGroup ranks = {});
+// receives one line for people when the backend is made: what was chosen and, for a fallback, why not the other.
+Result<ranks::BackendOffer> offer_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
+                                          std::string* why, RankGroup ranks = {});
 
-// The backend of this rank, as a request of rank 0 asks for it: ranks::MakeBackend.
-Result<std::unique_ptr<Backend>> make_rank_backend(const ranks::ModelRequest& request,
-                                                   const ranks::Ranks& ranks, std::string* why = nullptr);
+// The same, made, where there is one rank.
+Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
+                                              std::string* why);
+
+// What this rank can do of what a request of rank 0 asks for: ranks::OfferBackend.
+Result<ranks::BackendOffer> offer_rank_backend(const ranks::ModelRequest& request, const ranks::Ranks& ranks,
+                                               std::string* why = nullptr);
 
 }  // namespace ft

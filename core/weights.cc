@@ -126,20 +126,41 @@ struct Checkpoint::Storage {
 Checkpoint::Checkpoint() : storage_(std::make_unique<Storage>()) {}
 Checkpoint::~Checkpoint() = default;
 
-Result<std::unique_ptr<Checkpoint>> Checkpoint::load(const std::string& path, WeightPlacer& placer,
-                                                     const std::function<void(int64_t, int64_t)>& progress) {
+CheckpointFiles::CheckpointFiles() = default;
+CheckpointFiles::~CheckpointFiles() = default;
+CheckpointFiles::CheckpointFiles(CheckpointFiles&&) noexcept = default;
+CheckpointFiles& CheckpointFiles::operator=(CheckpointFiles&&) noexcept = default;
+
+Result<CheckpointFiles> CheckpointFiles::open(const std::string& path) {
   const std::string config_path = (std::filesystem::path(path) / "config.json").string();
-  const auto text = read_file(config_path, kMaxConfigBytes);
+  auto text = read_file(config_path, kMaxConfigBytes);
   if (!text) return tl::make_unexpected(text.error());
-  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint);
-  auto config = ModelConfig::parse(*text, config_path, &checkpoint->warnings_);
+  CheckpointFiles files;
+  files.config_text = std::move(*text);
+  auto config = ModelConfig::parse(files.config_text, config_path, &files.warnings);
   if (!config) return tl::make_unexpected(config.error());
+  files.config = std::move(*config);
   auto index = SafetensorsIndex::open(path);
   if (!index) return tl::make_unexpected(index.error());
-  checkpoint->config_ = std::move(*config);
-  checkpoint->storage_->index = std::move(*index);
+  files.index = std::move(*index);
+  return files;
+}
+
+Result<std::unique_ptr<Checkpoint>> Checkpoint::load(CheckpointFiles files, WeightPlacer& placer,
+                                                     const std::function<void(int64_t, int64_t)>& progress) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint);
+  checkpoint->config_ = std::move(files.config);
+  checkpoint->warnings_ = std::move(files.warnings);
+  checkpoint->storage_->index = std::move(files.index);
   if (auto filled = checkpoint->fill(placer, progress); !filled) return tl::make_unexpected(filled.error());
   return checkpoint;
+}
+
+Result<std::unique_ptr<Checkpoint>> Checkpoint::load(const std::string& path, WeightPlacer& placer,
+                                                     const std::function<void(int64_t, int64_t)>& progress) {
+  auto files = CheckpointFiles::open(path);
+  if (!files) return tl::make_unexpected(files.error());
+  return load(std::move(*files), placer, progress);
 }
 
 Result<void> Checkpoint::fill(WeightPlacer& placer, const std::function<void(int64_t, int64_t)>& progress) {

@@ -205,11 +205,28 @@ struct WeightPart {
   int64_t bytes = 0;
 };
 
+class SafetensorsIndex;
+
+// The files of a checkpoint, opened and checked as far as that needs none of its weights.
+struct CheckpointFiles {
+  // The directory `path`: config.json, and the shards of model.safetensors.index.json or model.safetensors. Errors name
+  // the file.
+  static Result<CheckpointFiles> open(const std::string& path);
+  CheckpointFiles();
+  ~CheckpointFiles();
+  CheckpointFiles(CheckpointFiles&&) noexcept;
+  CheckpointFiles& operator=(CheckpointFiles&&) noexcept;
+
+  std::string config_text;
+  ModelConfig config;
+  std::vector<std::string> warnings;  // about config.json
+  std::unique_ptr<SafetensorsIndex> index;
+};
+
 // A loaded checkpoint: the tree, and what keeps its memory alive (mapped shards, widened vectors).
 class Checkpoint {
  public:
-  // Loads the directory `path` (config.json, and the shards of model.safetensors.index.json or
-  // model.safetensors), as far as the rank of the placer needs it. Linear weights stay where they are mapped
+  // Loads what the rank of the placer needs of the files. Linear weights stay where they are mapped
   // on the CPU; `placer.place` (the backend) copies them where it needs that. Every tensor is checked for
   // presence, dtype and shape before anything is placed; the error names file, tensor, value seen and value
   // expected. Block scales are F8_E8M0, or F32 where every one is a power of two. A tensor of layers.* that
@@ -217,6 +234,9 @@ class Checkpoint {
   // the draft: the checkpoint is then loaded without it. Names may carry the Hugging Face prefix "model.".
   // `progress(done_bytes, total_bytes)` is called now and then and once at the end; may be empty. `placer`
   // outlives the checkpoint. Call on any thread.
+  static Result<std::unique_ptr<Checkpoint>> load(CheckpointFiles files, WeightPlacer& placer,
+                                                  const std::function<void(int64_t, int64_t)>& progress = {});
+  // Of the directory `path`.
   static Result<std::unique_ptr<Checkpoint>> load(const std::string& path, WeightPlacer& placer,
                                                   const std::function<void(int64_t, int64_t)>& progress = {});
   ~Checkpoint();

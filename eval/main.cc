@@ -52,10 +52,12 @@ int main(int argc, char** argv) {
     return code == 0 ? 0 : ft::eval::kBadInput;
   }
   ft::report_lost_mappings("foretoken-eval", ft::eval::kBadInput);
-  const auto code = ft::ranks::run_as_rank(
-      {.name = "foretoken-eval",
-       .lead = [&](ft::ranks::Ranks& ranks) { return lead(ranks, run); },
-       .make_backend = [](const ft::ranks::ModelRequest& request,
-                          const ft::ranks::Ranks& ranks) { return ft::make_rank_backend(request, ranks); }});
+  const auto code =
+      ft::ranks::run_as_rank({.name = "foretoken-eval",
+                              .lead = [&](ft::ranks::Ranks& ranks) { return lead(ranks, run); },
+                              .offer_backend =
+                                  [](const ft::ranks::ModelRequest& request, const ft::ranks::Ranks& ranks) {
+                                    return ft::offer_rank_backend(request, ranks);
+                                  }});
   return code ? *code : ft::eval::report(tl::make_unexpected(code.error()));
 }

@@ -102,10 +102,10 @@ void use_ranks(ranks::Ranks& ranks) {
 Result<Session> open_session(const SessionOptions& options) {
   const ranks::ModelRequest request{options.model, options.backend, options.mode, options.cpu.target,
                                     options.cpu.threads};
-  const auto make = [](const ranks::ModelRequest& asked, const ranks::Ranks& ranks) {
-    return make_rank_backend(asked, ranks);
+  const auto offer = [](const ranks::ModelRequest& asked, const ranks::Ranks& ranks) {
+    return offer_rank_backend(asked, ranks);
   };
-  auto model = ranks::open_shared_model(*ranks_in_use(), request, make);
+  auto model = ranks::open_shared_model(*ranks_in_use(), request, offer);
   if (!model) return tl::make_unexpected(model.error());
   Session session;
   session.backend = std::move(model->backend);

@@ -17,6 +17,7 @@ struct MemoryPart {
   std::string name;
   int64_t bytes = 0;  // at least
   std::string cause;  // the options and config values that ask for it, with their values
+  bool only_of_rank_0 = false;
 };
 
 // Layers of the draft that an engine of these options loads: 0 where it wants none, or the checkpoint was loaded

@@ -74,6 +74,7 @@ int check(const Options& options, ft::ranks::Ranks& ranks) {
   model.reset();  // joins the engine, which may still have something to log
   stop_logging();
   if (found) fmt::print("{}\n", description);
+  if (ranks.alarm().raised()) return ft::ranks::kExitRankLost;  // the watch tells why
   return loaded ? 0 : report(loaded.error());
 }
 
@@ -206,12 +207,14 @@ int run(int argc, char** argv) {
   // that a launcher sends to all ranks is for rank 0 to heed.
   std::optional<StopSignals> signals;
   if (!options.check) signals.emplace();
-  const auto code = ft::ranks::run_as_rank(
-      {.name = "foretoken-server",
-       .rank_timeout = std::chrono::seconds(options.rank_timeout),
-       .lead = [&](ft::ranks::Ranks& ranks) { return lead(options, signals, ranks); },
-       .make_backend = [](const ft::ranks::ModelRequest& request,
-                          const ft::ranks::Ranks& ranks) { return ft::make_rank_backend(request, ranks); }});
+  const auto code =
+      ft::ranks::run_as_rank({.name = "foretoken-server",
+                              .rank_timeout = std::chrono::seconds(options.rank_timeout),
+                              .lead = [&](ft::ranks::Ranks& ranks) { return lead(options, signals, ranks); },
+                              .offer_backend =
+                                  [](const ft::ranks::ModelRequest& request, const ft::ranks::Ranks& ranks) {
+                                    return ft::offer_rank_backend(request, ranks);
+                                  }});
   return code ? *code : report(code.error());
 }
 

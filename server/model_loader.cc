@@ -10,6 +10,7 @@
 
 #include "core/backend_factory.h"
 #include "core/machine_memory.h"
+#include "core/process_memory.h"
 #include "core/ranks/shared_model.h"
 #include "core/release.h"
 #include "core/weights.h"
@@ -92,16 +93,21 @@ Result<void> load(const Options& options, ranks::Ranks& ranks, const std::functi
   auto path = model_path(options);
   if (!path) return tl::make_unexpected(path.error());
   std::string why;
-  const auto make = [&why](const ranks::ModelRequest& request, const ranks::Ranks& all) {
-    auto made = make_rank_backend(request, all, &why);
-    if (made) log(LogLevel::kInfo, "backend {}", why);
-    return made;
+  const auto offer = [&why](const ranks::ModelRequest& request, const ranks::Ranks& all) {
+    auto offered = offer_rank_backend(request, all, &why);
+    if (!offered) return offered;
+    offered->make = [&why, make = std::move(offered->make)] {
+      auto made = make();
+      if (made) log(LogLevel::kInfo, "backend {}", why);
+      return made;
+    };
+    return offered;
   };
   log(LogLevel::kInfo, "loading {}{}", *path,
       ranks.size() == 1 ? "" : fmt::format(" on {} ranks", ranks.size()));
   ProgressLog progress_log(progress);
   auto shared = ranks::open_shared_model(
-      ranks, {*path, options.backend, options.mode, options.cpu_target, options.threads}, make,
+      ranks, {*path, options.backend, options.mode, options.cpu_target, options.threads}, offer,
       std::ref(progress_log));
   if (!shared) return tl::make_unexpected(shared.error());
   std::unique_ptr<Backend> backend = std::move(shared->backend);
@@ -125,6 +131,7 @@ Result<void> load(const Options& options, ranks::Ranks& ranks, const std::functi
   model.warnings = checkpoint->warnings();
   model.weight_files = checkpoint->mapped_files();
 
+  const int64_t without_text = process_memory();
   auto tokenizer = encoding::load_tokenizer(*path);
   if (!tokenizer) return fail(code_of(tokenizer.error()), "{}", tokenizer.error().message);
   if (auto complete = encoding::check_chat_tokens(**tokenizer); !complete) {
@@ -151,6 +158,7 @@ Result<void> load(const Options& options, ranks::Ranks& ranks, const std::functi
   };
   model.vocabulary = vocabulary({});
   model.call_vocabulary = vocabulary(encoding::kDsmlToken);
+  const int64_t text = process_memory() - without_text;
 
   auto requested = engine_settings(options);
   if (!requested) return tl::make_unexpected(requested.error());
@@ -160,6 +168,7 @@ Result<void> load(const Options& options, ranks::Ranks& ranks, const std::functi
                                          backend->cache_format(), kOptionNames);
   needs = scheduler::memory_text(model.memory);
   if (auto fits = scheduler::check_memory(model.memory, backend->memory_limit()); !fits) return fits;
+  model.memory.push_back({"text", text, "the tokenizer and what constraints read of it", true});
   auto engine = scheduler::Engine::create(*backend, *checkpoint, *requested);
   if (!engine) return tl::make_unexpected(engine.error());
   const scheduler::EngineOptions& resolved = (*engine)->options();
@@ -209,12 +218,21 @@ std::string describe_json(const ServedModel& model, const Options& options, cons
   }
   json["warnings"] = model.warnings;
   json["backend"] = model.backend_description;
+  const auto memory_of_rank = [&](size_t rank) {
+    // What a program takes by itself is known of those that run.
+    int64_t bytes =
+        model.rank_plan[rank].total() + model.ranks[std::min(rank, model.ranks.size() - 1)].program;
+    for (const scheduler::MemoryPart& part : model.memory)
+      if (rank == 0 || !part.only_of_rank_0) bytes += part.bytes;
+    return bytes;
+  };
   for (size_t rank = 0; rank < model.rank_plan.size(); ++rank) {
     const RankShare& plan = model.rank_plan[rank];
     Json entry = {{"rank", rank},
                   {"planned_bytes", plan.total()},
                   {"of_every_rank", plan.replicated},
-                  {"of_this_rank", plan.sharded}};
+                  {"of_this_rank", plan.sharded},
+                  {"memory_bytes", memory_of_rank(rank)}};
     if (model.ranks.size() == model.rank_plan.size()) {
       entry["process"] = model.ranks[rank].rank;
       entry["read_bytes"] = model.ranks[rank].bytes;

@@ -374,23 +374,26 @@ namespace ft {
 
 namespace {
 
+// Whether this build has code for the device; does not open it.
+Result<void> known(int device, cudaDeviceProp& properties) {
+  const cudaError_t status = cudaGetDeviceProperties(&properties, device);
+  if (status != cudaSuccess)
+    return fail(ErrorCode::kUnavailable, "CUDA device {} does not say what it is: {}", device,
+                cudaGetErrorString(status));
+  if (properties.minor == 0 && (properties.major == 9 || properties.major == 10)) return {};
+  return fail(ErrorCode::kUnavailable,
+              "{} has compute capability {}.{}; this build has code for 9.0 and 10.0", properties.name,
+              properties.major, properties.minor);
+}
+
 Result<void> usable(int device, cudaDeviceProp& properties) {
-  const auto unavailable = [&](const char* what, cudaError_t status) {
-    return fail(ErrorCode::kUnavailable, "CUDA device {} {}: {}", device, what, cudaGetErrorString(status));
-  };
-  cudaError_t status = cudaGetDeviceProperties(&properties, device);
-  if (status != cudaSuccess) return unavailable("does not say what it is", status);
-  // This build holds machine code for 9.0 and 10.0 alone.
-  const bool known = properties.minor == 0 && (properties.major == 9 || properties.major == 10);
-  if (!known) {
-    return fail(ErrorCode::kUnavailable,
-                "{} has compute capability {}.{}; this build has code for 9.0 and 10.0", properties.name,
-                properties.major, properties.minor);
-  }
-  status = cudaSetDevice(device);
+  if (auto fine = known(device, properties); !fine) return fine;
+  cudaError_t status = cudaSetDevice(device);
   if (status == cudaSuccess)
     status = cudaFree(nullptr);  // makes the context; fails where the device is taken
-  if (status != cudaSuccess) return unavailable("cannot be opened", status);
+  if (status != cudaSuccess)
+    return fail(ErrorCode::kUnavailable, "CUDA device {} cannot be opened: {}", device,
+                cudaGetErrorString(status));
   return {};
 }
 
@@ -416,16 +419,21 @@ Result<void> all_usable(Comm& comm, const Result<void>& own) {
 
 }  // namespace
 
+Result<void> cuda_usable(const RankGroup& ranks) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess)
+    return fail(ErrorCode::kUnavailable, "no CUDA device can be used: {}", cudaGetErrorString(status));
+  if (count == 0) return fail(ErrorCode::kUnavailable, "the CUDA driver reports no device");
+  cudaDeviceProp properties = {};
+  return ranks.size == 1 ? usable(0, properties) : known(0, properties);
+}
+
 Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks) {
   cudaDeviceProp properties = {};
   if (ranks.size == 1) {
-    int count = 0;
-    const cudaError_t status = cudaGetDeviceCount(&count);
-    if (status != cudaSuccess) {
-      return fail(ErrorCode::kUnavailable, "no CUDA device can be used: {}", cudaGetErrorString(status));
-    }
-    if (count == 0) return fail(ErrorCode::kUnavailable, "the CUDA driver reports no device");
-    if (auto fine = usable(0, properties); !fine) return tl::make_unexpected(fine.error());
+    if (auto fine = cuda_usable(ranks); !fine) return tl::make_unexpected(fine.error());
+    if (auto fine = known(0, properties); !fine) return tl::make_unexpected(fine.error());
     return std::make_unique<cuda::CudaBackend>(numerics, 0, describe(properties), ranks, nullptr);
   }
   const auto places = cuda::find_places(*ranks.comm);

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 
-#include "core/file.h"
 #include "core/fnv.h"
 #include "core/safetensors.h"
 
@@ -12,7 +10,6 @@ namespace ft::ranks {
 
 namespace {
 
-constexpr int64_t kMaxConfigBytes = 16 << 20;
 constexpr uint64_t kMultiplier = 0xd6e8feb86659fd93u;
 
 uint64_t mixed(uint64_t hash, uint64_t word) {
@@ -45,14 +42,10 @@ std::string Fingerprint::difference(const Fingerprint& other) const {
   return text;
 }
 
-Result<Fingerprint> fingerprint(const std::string& path) {
-  const auto config = read_file((std::filesystem::path(path) / "config.json").string(), kMaxConfigBytes);
-  if (!config) return tl::make_unexpected(config.error());
-  const auto index = SafetensorsIndex::open(path);
-  if (!index) return tl::make_unexpected(index.error());
+Fingerprint fingerprint(const CheckpointFiles& files) {
   Digest text, tensors, sample;
-  text.add(config->data(), config->size());
-  for (const auto& [name, tensor] : (*index)->tensors()) {
+  text.add(files.config_text.data(), files.config_text.size());
+  for (const auto& [name, tensor] : files.index->tensors()) {
     tensors.add(name.data(), name.size());
     tensors.add(&tensor->dtype, sizeof(tensor->dtype));
     tensors.add(tensor->shape.data(), tensor->shape.size() * sizeof(tensor->shape[0]));
@@ -61,7 +54,7 @@ Result<Fingerprint> fingerprint(const std::string& path) {
     const auto place = static_cast<int64_t>(fnv1a(name) % static_cast<uint64_t>(places));
     sample.add(tensor->data + place, static_cast<size_t>(bytes));
   }
-  return Fingerprint{text.value(), tensors.value(), sample.value()};
+  return {text.value(), tensors.value(), sample.value()};
 }
 
 }  // namespace ft::ranks

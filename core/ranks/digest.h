@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "core/error.h"
+#include "core/weights.h"
 
 namespace ft::ranks {
 
@@ -31,7 +31,6 @@ struct Fingerprint {
 };
 inline constexpr int64_t kSampleBytes = 64;
 
-// Of the checkpoint in the folder `path`; with the errors of Checkpoint::load for files that are not there.
-Result<Fingerprint> fingerprint(const std::string& path);
+Fingerprint fingerprint(const CheckpointFiles& files);
 
 }  // namespace ft::ranks

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <initializer_list>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -27,17 +28,38 @@ Result<int> number(const char* name, int low, int high) {
   return value;
 }
 
+// The first of these variables that is set; "" where none is.
+const char* first_set(std::initializer_list<const char*> names) {
+  for (const char* name : names)
+    if (!variable(name).empty()) return name;
+  return "";
+}
+
+constexpr int kMostProcesses = 1 << 20;
+
 }  // namespace
 
 Result<Launch> find_launch() {
   Launch launch;
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
-    if (variable(name).empty()) continue;
+  if (*first_set({"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) != 0) {
     launch.way = Launch::Way::kMpi;
+    const char* name = first_set({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"});
+    if (*name == 0) return launch;
+    const Result<int> size = number(name, 1, kMostProcesses);
+    if (!size) return tl::make_unexpected(size.error());
+    launch.size = *size;
     return launch;
   }
-  if (variable("WORLD_SIZE").empty() || variable("RANK").empty()) return launch;
-  const Result<int> size = number("WORLD_SIZE", 1, 1 << 20);
+  if (variable("WORLD_SIZE").empty() || variable("RANK").empty()) {
+    const std::string_view tasks = variable("SLURM_STEP_NUM_TASKS");
+    if (tasks.empty() || tasks == "1" || !variable("WORLD_SIZE").empty()) return launch;
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "srun has started {} tasks, which cannot find each other: start them with `srun --mpi=pmix`, or set "
+        "RANK, WORLD_SIZE and MASTER_ADDR; WORLD_SIZE=1 is for tasks that are to be alone",
+        tasks);
+  }
+  const Result<int> size = number("WORLD_SIZE", 1, kMostProcesses);
   if (!size) return tl::make_unexpected(size.error());
   if (*size == 1) return launch;
   if (!is_rank_count(*size))

@@ -21,14 +21,14 @@ struct Launch {
     kSockets,  // torchrun-style variables: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT
   };
   Way way = Way::kAlone;
+  int size = 0;  // as the launcher says, 0 where it does not; of kSockets always
   // Of kSockets.
   int rank = 0;
-  int size = 1;
   std::string host;
   uint16_t port = 0;
 };
 
-// kInvalidArgument names the variable that makes no sense.
+// kInvalidArgument names the variable that makes no sense, and says how tasks of Slurm find each other that do not.
 Result<Launch> find_launch();
 
 }  // namespace ft::ranks

@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 
+#include "core/process_memory.h"
 #include "core/ranks/digest.h"
 #include "core/ranks/mirror_backend.h"
 #include "core/ranks/op_player.h"
@@ -17,15 +18,17 @@ namespace ft::ranks {
 
 namespace {
 
-// What a rank says when it has loaded its part, or could not.
+// What a rank says before all go on together: that it is ready, or why it is not.
 struct Outcome {
-  uint8_t loaded = 0;
+  uint8_t ready = 0;
   uint8_t has_draft = 0;
-  int32_t error = 0;  // an ErrorCode
+  int32_t error = 0;               // an ErrorCode
+  std::array<char, 16> backend{};  // its kind
   Fingerprint fingerprint;
+  int64_t program = 0;  // memory of the process before
   int64_t weight_bytes = 0;
   int64_t memory = 0;             // what allocations of this rank may take
-  std::array<char, 1024> text{};  // the problem, or what limits the memory
+  std::array<char, 1024> text{};  // the problem, or why this backend, or what limits the memory
 };
 
 template <size_t size>
@@ -62,10 +65,11 @@ ModelRequest unpacked(std::span<const uint8_t> bytes) {
 
 // What one rank has made of a request.
 struct OwnPart {
+  BackendOffer offer;
+  CheckpointFiles files;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Checkpoint> checkpoint;
   Outcome outcome;
-  ErrorCode code = ErrorCode::kInternal;
 };
 
 // The memory of a host is shared by the ranks there; a device belongs to one.
@@ -77,53 +81,82 @@ MemoryLimit own_share(const Ranks& ranks, const Backend& backend) {
   return limit;
 }
 
-Result<void> load_into(OwnPart& part, const Ranks& ranks, const ModelRequest& request,
-                       const MakeBackend& make_backend, const LoadProgress& progress) {
-  auto backend = make_backend(request, ranks);
+// Whatever can be known before the weights are read, without the other ranks.
+Result<void> prepare(OwnPart& part, const Ranks& ranks, const ModelRequest& request,
+                     const OfferBackend& offer_backend) {
+  part.outcome.program = process_memory();
+  auto offer = offer_backend(request, ranks);
+  if (!offer) return tl::make_unexpected(offer.error());
+  part.offer = std::move(*offer);
+  auto files = CheckpointFiles::open(request.path);
+  if (!files) return tl::make_unexpected(files.error());
+  part.files = std::move(*files);
+  part.outcome.fingerprint = fingerprint(part.files);
+  set_text(part.offer.kind, part.outcome.backend);
+  set_text(part.offer.because, part.outcome.text);
+  return {};
+}
+
+Result<std::unique_ptr<Backend>> make_together(Ranks& ranks, const BackendOffer& offer) {
+  try {
+    return offer.make();
+  } catch (const RankError&) {
+    throw;
+  } catch (const std::exception& error) {
+    // The others may wait for this rank in an exchange.
+    ranks.alarm().raise_and_throw(
+        fmt::format("{} failed while it made its backend: {}", ranks.name(ranks.rank()), error.what()));
+  }
+}
+
+Result<void> load_weights(OwnPart& part, Ranks& ranks, const LoadProgress& progress) {
+  auto backend = make_together(ranks, part.offer);
   if (!backend) return tl::make_unexpected(backend.error());
   part.backend = std::move(*backend);
-  const auto print = fingerprint(request.path);
-  if (!print) return tl::make_unexpected(print.error());
-  auto checkpoint = Checkpoint::load(request.path, *part.backend, progress);
+  auto checkpoint = Checkpoint::load(std::move(part.files), *part.backend, progress);
   if (!checkpoint) return tl::make_unexpected(checkpoint.error());
   part.checkpoint = std::move(*checkpoint);
   const ModelWeights& weights = part.checkpoint->weights();
   const MemoryLimit limit = own_share(ranks, *part.backend);
-  part.outcome.loaded = 1;
   part.outcome.has_draft = !weights.mtp.empty() || weights.dspark != nullptr;
-  part.outcome.fingerprint = *print;
   part.outcome.weight_bytes = part.checkpoint->weight_bytes();
   part.outcome.memory = limit.bytes;
   set_text(limit.what, part.outcome.text);
   return {};
 }
 
-// Never throws: the others wait for the outcome.
-OwnPart load_part(const Ranks& ranks, const ModelRequest& request, const MakeBackend& make_backend,
-                  const LoadProgress& progress) {
-  OwnPart part;
+// Takes a step and says in `outcome` how it went. Throws RankError alone: the others wait for the outcome.
+template <class Step>
+void attempt(Outcome& outcome, const Step& step) {
   const auto failed = [&](ErrorCode code, const std::string& why) {
-    part.outcome.loaded = 0;
-    part.outcome.error = static_cast<int32_t>(code);
-    set_text(why, part.outcome.text);
+    outcome.ready = 0;
+    outcome.error = static_cast<int32_t>(code);
+    set_text(why, outcome.text);
   };
+  outcome.ready = 1;
   try {
-    const auto loaded = load_into(part, ranks, request, make_backend, progress);
-    if (!loaded) failed(loaded.error().code, loaded.error().message);
+    const Result<void> done = step();
+    if (!done) failed(done.error().code, done.error().message);
+  } catch (const RankError&) {
+    throw;
   } catch (const std::bad_alloc&) {
     failed(ErrorCode::kTooLarge, "out of memory while loading the weights");
   } catch (const std::exception& error) {
     failed(ErrorCode::kUnavailable, error.what());
   }
-  return part;
 }
 
-// What is wrong with what the ranks have loaded: the same on every rank.
+std::string why_text(const Outcome& outcome) {
+  const std::string why = outcome.text.data();
+  return why.empty() ? "" : fmt::format(" ({})", why);
+}
+
+// Why the ranks cannot go on: the same on every rank.
 std::optional<Error> problem_of(const Ranks& ranks, const std::vector<Outcome>& all,
                                 const std::string& path) {
   for (int rank = 0; rank < ranks.size(); ++rank) {
     const Outcome& one = all[static_cast<size_t>(rank)];
-    if (one.loaded == 0)
+    if (one.ready == 0)
       return Error{static_cast<ErrorCode>(one.error),
                    fmt::format("{} cannot load its part: {}", ranks.name(rank), one.text.data())};
   }
@@ -133,6 +166,11 @@ std::optional<Error> problem_of(const Ranks& ranks, const std::vector<Outcome>& 
       return Error{ErrorCode::kInvalidFile,
                    fmt::format("{} has another checkpoint at {} than rank 0: {} differ", ranks.name(rank),
                                path, one.fingerprint.difference(all[0].fingerprint))};
+    if (one.backend != all[0].backend)
+      return Error{ErrorCode::kUnavailable,
+                   fmt::format("{} would compute on the backend {}{}, rank 0 on {}{}: name one for all ranks",
+                               ranks.name(rank), one.backend.data(), why_text(one), all[0].backend.data(),
+                               why_text(all[0]))};
     if (one.has_draft != all[0].has_draft)
       return Error{ErrorCode::kInvalidFile,
                    fmt::format("{} and rank 0 do not agree on whether the draft of {} can "
@@ -148,6 +186,19 @@ std::vector<Outcome> exchange(Ranks& ranks, const Outcome& own) {
   return all;
 }
 
+// The part of this rank, once all have theirs; `all` says what they have. An error is the same on every rank.
+Result<OwnPart> load_part(Ranks& ranks, const ModelRequest& request, const OfferBackend& offer_backend,
+                          const LoadProgress& progress, std::vector<Outcome>& all) {
+  OwnPart part;
+  attempt(part.outcome, [&] { return prepare(part, ranks, request, offer_backend); });
+  all = exchange(ranks, part.outcome);
+  if (auto problem = problem_of(ranks, all, request.path)) return tl::make_unexpected(std::move(*problem));
+  attempt(part.outcome, [&] { return load_weights(part, ranks, progress); });
+  all = exchange(ranks, part.outcome);
+  if (auto problem = problem_of(ranks, all, request.path)) return tl::make_unexpected(std::move(*problem));
+  return part;
+}
+
 // A model on a follower.
 struct FollowedModel {
   std::unique_ptr<Backend> backend;
@@ -157,13 +208,13 @@ struct FollowedModel {
 };
 
 std::optional<FollowedModel> open_as_follower(Ranks& ranks, const Message& message,
-                                              const MakeBackend& make_backend) {
-  const ModelRequest request = unpacked(message.bytes);
-  OwnPart part = load_part(ranks, request, make_backend, {});
-  if (problem_of(ranks, exchange(ranks, part.outcome), request.path)) return std::nullopt;
+                                              const OfferBackend& offer_backend) {
+  std::vector<Outcome> all;
+  auto part = load_part(ranks, unpacked(message.bytes), offer_backend, {}, all);
+  if (!part) return std::nullopt;
   FollowedModel model;
-  model.backend = std::move(part.backend);
-  model.checkpoint = std::move(part.checkpoint);
+  model.backend = std::move(part->backend);
+  model.checkpoint = std::move(part->checkpoint);
   model.catalog = std::make_unique<WeightCatalog>(*model.checkpoint);
   model.player = std::make_unique<OpPlayer>(*model.backend, ranks.comm(), ranks.patience());
   model.player->bind(*model.catalog);
@@ -173,49 +224,52 @@ std::optional<FollowedModel> open_as_follower(Ranks& ranks, const Message& messa
 }  // namespace
 
 Result<SharedModel> open_shared_model(Ranks& ranks, const ModelRequest& request,
-                                      const MakeBackend& make_backend, const LoadProgress& progress) {
+                                      const OfferBackend& offer_backend, const LoadProgress& progress) {
   if (ranks.size() == 1) {
     SharedModel model;
-    auto backend = make_backend(request, ranks);
+    const int64_t program = process_memory();
+    const auto offer = offer_backend(request, ranks);
+    if (!offer) return tl::make_unexpected(offer.error());
+    auto backend = offer->make();
     if (!backend) return tl::make_unexpected(backend.error());
     model.backend = std::move(*backend);
     auto checkpoint = Checkpoint::load(request.path, *model.backend, progress);
     if (!checkpoint) return tl::make_unexpected(checkpoint.error());
     model.checkpoint = std::move(*checkpoint);
-    model.parts = {{ranks.name(0), model.checkpoint->weight_bytes()}};
+    model.parts = {{ranks.name(0), model.checkpoint->weight_bytes(), program}};
     return model;
   }
   // Held while everybody loads: no other model's ops come between.
   std::unique_lock lock(ranks.mutex());
   const uint32_t session = ranks.new_session();
   ranks.channel().send(MessageKind::kOpen, session, packed(request));
-  OwnPart part = load_part(ranks, request, make_backend, progress);
-  const std::vector<Outcome> all = exchange(ranks, part.outcome);
-  if (const auto problem = problem_of(ranks, all, request.path)) return tl::make_unexpected(*problem);
+  std::vector<Outcome> all;
+  auto part = load_part(ranks, request, offer_backend, progress, all);
+  if (!part) return tl::make_unexpected(part.error());
   lock.unlock();
   SharedModel model;
   MemoryLimit least{INT64_MAX, ""};
   for (int rank = 0; rank < ranks.size(); ++rank) {
     const Outcome& one = all[static_cast<size_t>(rank)];
-    model.parts.push_back({ranks.name(rank), one.weight_bytes});
+    model.parts.push_back({ranks.name(rank), one.weight_bytes, one.program});
     if (one.memory < least.bytes)
       least = {one.memory, fmt::format("{} of {}", one.text.data(), ranks.name(rank))};
   }
-  auto mirror = std::make_unique<MirrorBackend>(ranks, session, std::move(part.backend));
-  mirror->bind(*part.checkpoint, std::move(least));
+  auto mirror = std::make_unique<MirrorBackend>(ranks, session, std::move(part->backend));
+  mirror->bind(*part->checkpoint, std::move(least));
   model.backend = std::move(mirror);
-  model.checkpoint = std::move(part.checkpoint);
+  model.checkpoint = std::move(part->checkpoint);
   return model;
 }
 
-int follow(Ranks& ranks, const MakeBackend& make_backend) {
+int follow(Ranks& ranks, const OfferBackend& offer_backend) {
   std::map<uint32_t, FollowedModel> models;
   for (;;) {
     const Message message = ranks.channel().receive();
     try {
       switch (message.kind) {
         case MessageKind::kOpen:
-          if (auto model = open_as_follower(ranks, message, make_backend))
+          if (auto model = open_as_follower(ranks, message, offer_backend))
             models.emplace(message.session, std::move(*model));
           break;
         case MessageKind::kOps: {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/ranks/backend_offer.h"
 #include "core/ranks/loaded_part.h"
 #include "core/ranks/ranks.h"
 #include "core/weights.h"
@@ -23,8 +24,6 @@ struct ModelRequest {
   int32_t threads = 0;  // of each rank; 0: the cores of its host, shared by the ranks there
 };
 
-// The backend of one rank.
-using MakeBackend = std::function<Result<std::unique_ptr<Backend>>(const ModelRequest&, const Ranks&)>;
 using LoadProgress = std::function<void(int64_t, int64_t)>;
 
 struct SharedModel {
@@ -33,13 +32,14 @@ struct SharedModel {
   std::vector<LoadedPart> parts;  // by rank
 };
 
-// On rank 0. An error names the rank that could not load, or that holds another checkpoint; nothing is open then.
+// On rank 0. All ranks look first whether they can, and at the same checkpoint; then they load. An error names the rank
+// that cannot, or that holds another checkpoint or would compute on another kind of backend; nothing is open then.
 // Throws RankError where a rank is lost. With one rank the backend is the plain one.
 Result<SharedModel> open_shared_model(Ranks& ranks, const ModelRequest& request,
-                                      const MakeBackend& make_backend, const LoadProgress& progress = {});
+                                      const OfferBackend& offer_backend, const LoadProgress& progress = {});
 
 // On the others: does what rank 0 asks until it ends, and returns the exit code that it gave. Throws RankError where
 // a rank is lost.
-int follow(Ranks& ranks, const MakeBackend& make_backend);
+int follow(Ranks& ranks, const OfferBackend& offer_backend);
 
 }  // namespace ft::ranks

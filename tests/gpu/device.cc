@@ -49,5 +49,9 @@ std::unique_ptr<Backend> make_test_backend(const std::string& name, Numerics num
   return cuda(numerics);
 }
 
+OpenCheckpoint open_checkpoint(const std::string& path, const std::string& backend_name, Numerics numerics) {
+  return open_on(make_test_backend(backend_name, numerics), path);
+}
+
 }  // namespace support
 }  // namespace ft

@@ -17,9 +17,30 @@ namespace {
 
 const std::string kTiny = FT_TEST_DATA "/goldens/tiny-v4";
 const ModelRequest kRequest{kTiny, "cpu", "official", "auto", 1};
+const ModelRequest kBad{kTiny, "cpu", "official", "auto", 7};
 
-std::unique_ptr<Backend> cpu(int, const ModelRequest&, RankGroup group) {
-  return make_cpu_backend(Numerics::kOfficial, 1, group);
+Result<BackendOffer> cpu(const ModelRequest&, const Ranks& ranks) {
+  return BackendOffer{"cpu", "",
+                      [group = ranks.group()] { return make_cpu_backend(Numerics::kOfficial, 1, group); }};
+}
+
+// On rank 1 that, on the others `plain`, where the request is the bad one.
+OfferBackend on_rank_1(OfferBackend bad, OfferBackend plain = cpu) {
+  return [bad = std::move(bad), plain = std::move(plain)](const ModelRequest& request, const Ranks& ranks) {
+    if (request.threads != kBad.threads) return cpu(request, ranks);
+    return (ranks.rank() == 1 ? bad : plain)(request, ranks);
+  };
+}
+
+// A backend whose making is an exchange, as on devices.
+Result<BackendOffer> exchanging(const ModelRequest&, const Ranks& ranks) {
+  return BackendOffer{"cuda", "found on this machine",
+                      [group = ranks.group()]() -> Result<std::unique_ptr<Backend>> {
+                        std::vector<int64_t> places(static_cast<size_t>(group.size));
+                        const int64_t own = group.rank;
+                        group.comm->all_gather(&own, places.data(), sizeof(own));
+                        return make_cpu_backend(Numerics::kOfficial, 1, group);
+                      }};
 }
 
 bool has(const std::string& text, const std::string& piece) {
@@ -39,8 +60,8 @@ void run(SharedModel& model, int times) {
 
 TEST(RankFailure, RanksThatDifferAreFoundBeforeALogitLeaves) {
   std::string seen;
-  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const MakeBackend& maker) {
-    SharedModel model = open_shared_model(ranks, kRequest, maker).value();
+  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const OfferBackend& offer) {
+    SharedModel model = open_shared_model(ranks, kRequest, offer).value();
     run(model, 2);
     // What a broken wire or memory would do: rank 1 plays a byte that rank 0 did not.
     std::vector<uint8_t> stream;
@@ -78,40 +99,82 @@ TEST(RankFailure, AFingerprintTellsWhatOfACheckpointDiffers) {
     for (size_t i = 8 + header; i < bytes.size(); ++i) bytes[i] = static_cast<char>(bytes[i] ^ 1);
     directory.write("other/model.safetensors", bytes);
   }
-  const auto theirs = fingerprint(other);
-  ASSERT_TRUE(theirs) << theirs.error().message;
-  EXPECT_EQ(theirs->difference(fingerprint(kTiny).value()), "the bytes of tensors");
+  const auto print = [](const std::string& path) { return fingerprint(CheckpointFiles::open(path).value()); };
+  EXPECT_EQ(print(other).difference(print(kTiny)), "the bytes of tensors");
 
   directory.write("other/config.json", file_bytes(kTiny + "/config.json") + "\n");
-  EXPECT_EQ(fingerprint(other)->difference(fingerprint(kTiny).value()),
-            "config.json and the bytes of tensors");
+  EXPECT_EQ(print(other).difference(print(kTiny)), "config.json and the bytes of tensors");
+}
+
+// What rank 0 is told where rank 1 does `bad` with its backend and the others `plain`. Afterwards all go on with
+// another model: none waits in an exchange, or takes an answer for that of another question.
+std::string problem_of(const OfferBackend& bad, const OfferBackend& plain) {
+  std::string problem;
+  const auto endings =
+      support::run_ranks(2, on_rank_1(bad, plain), [&](Ranks& ranks, const OfferBackend& offer) {
+        const auto failed = open_shared_model(ranks, kBad, offer);
+        ASSERT_FALSE(failed);
+        problem = failed.error().message;
+        SharedModel good = open_shared_model(ranks, kRequest, offer).value();
+        run(good, 1);
+      });
+  EXPECT_EQ(endings[1], "0");
+  return problem;
 }
 
 TEST(RankFailure, AFollowerThatCannotLoadIsNamedAndTheOthersGoOn) {
-  const auto make = [](int rank, const ModelRequest& request, RankGroup group) -> std::unique_ptr<Backend> {
-    if (rank == 1 && request.threads == 7)
-      throw std::runtime_error("model-00002.safetensors: Input/output error");
-    return cpu(rank, request, group);
+  const auto throws = [](const ModelRequest&, const Ranks&) -> Result<BackendOffer> {
+    throw std::runtime_error("model-00002.safetensors: Input/output error");
   };
-  const auto endings = support::run_ranks(2, make, [&](Ranks& ranks, const MakeBackend& maker) {
-    ModelRequest bad = kRequest;
-    bad.threads = 7;
-    const auto failed = open_shared_model(ranks, bad, maker);
-    ASSERT_FALSE(failed);
-    EXPECT_TRUE(has(failed.error().message, "rank 1 (pid ")) << failed.error().message;
-    EXPECT_TRUE(
-        has(failed.error().message, "cannot load its part: model-00002.safetensors: Input/output error"))
-        << failed.error().message;
-    SharedModel good = open_shared_model(ranks, kRequest, maker).value();
-    run(good, 1);
-  });
-  EXPECT_EQ(endings[1], "0");
+  const std::string problem = problem_of(throws, cpu);
+  EXPECT_TRUE(has(problem, "rank 1 (pid ")) << problem;
+  EXPECT_TRUE(has(problem, "cannot load its part: model-00002.safetensors: Input/output error")) << problem;
+}
+
+TEST(RankFailure, NobodyWaitsInAnExchangeForARankWithoutADevice) {
+  const auto without = [](const ModelRequest&, const Ranks&) -> Result<BackendOffer> {
+    return fail(ErrorCode::kUnavailable, "the CUDA driver reports no device");
+  };
+  const std::string problem = problem_of(without, exchanging);
+  EXPECT_TRUE(has(problem, "rank 1 (pid ")) << problem;
+  EXPECT_TRUE(has(problem, "cannot load its part: the CUDA driver reports no device")) << problem;
+}
+
+TEST(RankFailure, RanksComputeOnBackendsOfOneKind) {
+  const auto fallback = [](const ModelRequest& request, const Ranks& ranks) {
+    auto offer = cpu(request, ranks);
+    offer->because = "because cuda is unavailable: built without CUDA";
+    return offer;
+  };
+  const std::string problem = problem_of(fallback, exchanging);
+  EXPECT_TRUE(has(problem,
+                  "would compute on the backend cpu (because cuda is unavailable: built without CUDA), "
+                  "rank 0 on cuda (found on this machine)"))
+      << problem;
+}
+
+TEST(RankFailure, AnExceptionBeforeAnExchangeOfBackendsEndsEverybody) {
+  std::string seen;
+  const auto throws = [](const ModelRequest&, const Ranks&) -> Result<BackendOffer> {
+    return BackendOffer{"cuda", "", []() -> Result<std::unique_ptr<Backend>> { throw std::bad_alloc(); }};
+  };
+  const auto endings =
+      support::run_ranks(2, on_rank_1(throws, exchanging), [&](Ranks& ranks, const OfferBackend& offer) {
+        try {
+          (void)open_shared_model(ranks, kBad, offer);
+        } catch (const RankError& error) {
+          seen = error.what();
+        }
+      });
+  EXPECT_TRUE(has(seen, "rank 1 (pid ") && has(seen, "failed while it made its backend: std::bad_alloc"))
+      << seen;
+  EXPECT_EQ(endings[1], seen);
 }
 
 TEST(RankFailure, AnExceptionInAnOpOfAFollowerEndsEverybody) {
   std::string seen;
-  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const MakeBackend& maker) {
-    SharedModel model = open_shared_model(ranks, kRequest, maker).value();
+  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const OfferBackend& offer) {
+    SharedModel model = open_shared_model(ranks, kRequest, offer).value();
     const std::vector<uint8_t> nonsense = {255};
     {
       const std::lock_guard lock(ranks.mutex());

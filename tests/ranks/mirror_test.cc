@@ -1,14 +1,21 @@
 // Ranks that share a model against one that has it alone: the same bits, with every kind of op and of checkpoint.
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstring>
+#include <filesystem>
+#include <map>
 
+#include "core/file.h"
 #include "core/model.h"
 #include "core/mtp.h"
 #include "core/ranks/mirror_backend.h"
 #include "eval/generate_command.h"
 #include "eval/prefill.h"
 #include "tests/support/rank_threads.h"
+#include "tests/support/temp_dir.h"
 
 namespace ft::ranks {
 namespace {
@@ -16,8 +23,9 @@ namespace {
 const std::string kGoldens = FT_TEST_DATA "/goldens/";
 constexpr int64_t kChunk = 7;  // so that blocks close inside and between chunks
 
-std::unique_ptr<Backend> cpu(int, const ModelRequest& request, RankGroup group) {
-  return make_cpu_backend(request.mode == "exact" ? Numerics::kExact : Numerics::kOfficial, 1, group);
+Result<BackendOffer> cpu(const ModelRequest& request, const Ranks& ranks) {
+  const Numerics numerics = request.mode == "exact" ? Numerics::kExact : Numerics::kOfficial;
+  return BackendOffer{"cpu", "", [=, group = ranks.group()] { return make_cpu_backend(numerics, 1, group); }};
 }
 
 std::vector<int32_t> tokens_of(const ModelConfig& config, int64_t count) {
@@ -43,15 +51,11 @@ TEST_P(SharedCheckpoint, GivesTheLogitsOfOneRank) {
   const auto& [name, mode, size] = GetParam();
   const ModelRequest request{kGoldens + name, "cpu", mode, "auto", 1};
   Ranks alone;
-  const auto make_alone = [](const ModelRequest& asked,
-                             const Ranks& ranks) -> Result<std::unique_ptr<Backend>> {
-    return cpu(0, asked, ranks.group());
-  };
-  const SharedModel one = open_shared_model(alone, request, make_alone).value();
+  const SharedModel one = open_shared_model(alone, request, cpu).value();
   const std::vector<float> expected = logits_of(*one.backend, *one.checkpoint);
   std::vector<float> seen;
-  const auto endings = support::run_ranks(size, cpu, [&](Ranks& ranks, const MakeBackend& make) {
-    auto shared = open_shared_model(ranks, request, make);
+  const auto endings = support::run_ranks(size, cpu, [&](Ranks& ranks, const OfferBackend& offer) {
+    auto shared = open_shared_model(ranks, request, offer);
     ASSERT_TRUE(shared) << shared.error().message;
     EXPECT_EQ(shared->parts.size(), static_cast<size_t>(ranks.size()));
     seen = logits_of(*shared->backend, *shared->checkpoint);
@@ -84,17 +88,13 @@ std::vector<eval::Completion> complete(const SharedModel& model, const std::stri
 }
 
 TEST(SharedEngine, GeneratesTheTokensOfOneRankWithEveryDrafter) {
-  const auto make_alone = [](const ModelRequest& asked,
-                             const Ranks& ranks) -> Result<std::unique_ptr<Backend>> {
-    return cpu(0, asked, ranks.group());
-  };
   for (const auto& [name, drafter] :
        {std::pair("tiny-v4", "mtp"), std::pair("tiny-v4-dspark", "dspark"), std::pair("tiny-v4", "ngram")}) {
     const ModelRequest request{kGoldens + name, "cpu", "official", "auto", 1};
     Ranks alone;
-    const auto expected = complete(open_shared_model(alone, request, make_alone).value(), "none");
-    (void)support::run_ranks(2, cpu, [&](Ranks& ranks, const MakeBackend& make) {
-      const SharedModel shared = open_shared_model(ranks, request, make).value();
+    const auto expected = complete(open_shared_model(alone, request, cpu).value(), "none");
+    (void)support::run_ranks(2, cpu, [&](Ranks& ranks, const OfferBackend& offer) {
+      const SharedModel shared = open_shared_model(ranks, request, offer).value();
       const auto seen = complete(shared, drafter);
       ASSERT_EQ(seen.size(), expected.size());
       for (size_t i = 0; i < seen.size(); ++i)
@@ -106,9 +106,9 @@ TEST(SharedEngine, GeneratesTheTokensOfOneRankWithEveryDrafter) {
 TEST(SharedEngine, ServesSeveralModelsOfOneProcess) {
   const ModelRequest first{kGoldens + "tiny-v4", "cpu", "official", "auto", 1};
   const ModelRequest second{kGoldens + "tiny-v4-r128", "cpu", "official", "auto", 1};
-  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const MakeBackend& make) {
-    SharedModel a = open_shared_model(ranks, first, make).value();
-    SharedModel b = open_shared_model(ranks, second, make).value();
+  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const OfferBackend& offer) {
+    SharedModel a = open_shared_model(ranks, first, offer).value();
+    SharedModel b = open_shared_model(ranks, second, offer).value();
     std::vector<float> of_a, of_b;
     std::thread beside([&] { of_a = logits_of(*a.backend, *a.checkpoint); });
     of_b = logits_of(*b.backend, *b.checkpoint);
@@ -117,6 +117,46 @@ TEST(SharedEngine, ServesSeveralModelsOfOneProcess) {
     EXPECT_EQ(of_b, logits_of(*b.backend, *b.checkpoint));
   });
   EXPECT_EQ(endings[1], "0");
+}
+
+TEST(SharedEngine, EndsWithOpsThatNobodyHasWaitedFor) {
+  const ModelRequest request{kGoldens + "tiny-v4", "cpu", "official", "auto", 1};
+  const auto endings = support::run_ranks(2, cpu, [&](Ranks& ranks, const OfferBackend& offer) {
+    SharedModel shared = open_shared_model(ranks, request, offer).value();
+    CacheLimits limits;
+    limits.context = limits.total_tokens = 256;
+    { const Model planned_only(*shared.backend, *shared.checkpoint, limits); }
+    // Ops that name its config and weights are still under way.
+    shared.checkpoint.reset();
+    shared.backend.reset();
+    EXPECT_FALSE(ranks.alarm().raised()) << ranks.alarm().message();
+  });
+  EXPECT_EQ(endings[1], "0");
+}
+
+TEST(SharedEngine, OpensEachFileOnceOnEachRank) {
+  const TempDir directory;
+  const std::string path = directory.file("model");
+  std::filesystem::copy(kGoldens + "tiny-v4-r128", path);
+  const Descriptor notify(inotify_init1(IN_NONBLOCK));
+  ASSERT_GE(inotify_add_watch(notify.number(), path.c_str(), IN_OPEN), 0);
+  (void)support::run_ranks(2, cpu, [&](Ranks& ranks, const OfferBackend& offer) {
+    (void)open_shared_model(ranks, {path, "cpu", "official", "auto", 1}, offer).value();
+  });
+  std::map<std::string, int> opened;
+  alignas(inotify_event) std::array<char, 1 << 16> events;
+  for (ssize_t got = 0; (got = read(notify.number(), events.data(), events.size())) > 0;)
+    for (ssize_t at = 0; at < got;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(events.data() + at);
+      if (event->len > 0) ++opened[event->name];
+      at += static_cast<ssize_t>(sizeof(*event) + event->len);
+    }
+  // The system merges what two ranks do at the very same time.
+  for (const char* name :
+       {"config.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors"}) {
+    EXPECT_GE(opened[name], 1) << name;
+    EXPECT_LE(opened[name], 2) << name;
+  }
 }
 
 }  // namespace

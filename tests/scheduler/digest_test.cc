@@ -104,8 +104,8 @@ std::vector<GenerateRequest> grid_requests() {
 }
 
 uint64_t grid_digest(const Cell& cell) {
-  auto backend = make_cpu_backend(Numerics::kOfficial, cell.threads);
-  const auto checkpoint = Checkpoint::load(std::string(FT_MODELS "/") + cell.model, *backend).value();
+  const auto opened = support::open_checkpoint(std::string(FT_MODELS "/") + cell.model,
+                                               cell.threads == 1 ? "cpu1" : "cpu", Numerics::kOfficial);
   EngineOptions options;
   options.max_sequences = cell.requests_at_once;
   options.context = 512;
@@ -113,7 +113,7 @@ uint64_t grid_digest(const Cell& cell) {
   options.prefill_chunk = 32;
   options.drafter = support::drafter(cell.drafter);
   options.tree_nodes = cell.tree_nodes;
-  const auto engine = Engine::create(*backend, *checkpoint, options).value();
+  const auto engine = Engine::create(*opened.backend, *opened.checkpoint, options).value();
   const auto ended = std::make_shared<std::counting_semaphore<>>(0);
   std::vector<std::shared_ptr<TokenStream>> streams;
   for (GenerateRequest& request : grid_requests())

@@ -15,10 +15,10 @@ namespace {
 using Prompts = std::vector<std::vector<int32_t>>;
 
 std::vector<eval::Completion> complete(const eval::GenerateOptions& options, const Prompts& prompts) {
-  auto backend = make_cpu_backend(parse_numerics(options.session.mode).value(), 1);
-  const auto checkpoint = Checkpoint::load(options.session.model, *backend).value();
-  const auto settings = eval::engine_options(options, checkpoint->config(), prompts).value();
-  const auto engine = Engine::create(*backend, *checkpoint, settings).value();
+  const auto opened =
+      support::open_checkpoint(options.session.model, "cpu1", parse_numerics(options.session.mode).value());
+  const auto settings = eval::engine_options(options, opened.checkpoint->config(), prompts).value();
+  const auto engine = Engine::create(*opened.backend, *opened.checkpoint, settings).value();
   return eval::generate(*engine, options, prompts, nullptr).value();
 }
 

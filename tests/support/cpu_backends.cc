@@ -20,4 +20,8 @@ std::unique_ptr<Backend> make_test_backend(const std::string& name, Numerics num
   return make_cpu_backend(numerics, name == "cpu" ? 2 : 1);
 }
 
+OpenCheckpoint open_checkpoint(const std::string& path, const std::string& backend_name, Numerics numerics) {
+  return open_on(make_test_backend(backend_name, numerics), path);
+}
+
 }  // namespace ft::support

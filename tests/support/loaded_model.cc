@@ -13,12 +13,17 @@ constexpr int64_t kContextMax = 2048;
 
 }  // namespace
 
-LoadedModel::LoadedModel(const std::string& path, const std::string& backend_name, Numerics numerics,
-                         int32_t rows, int32_t sequences)
-    : backend(make_test_backend(backend_name, numerics)) {
+OpenCheckpoint open_on(std::unique_ptr<Backend> backend, const std::string& path) {
   auto loaded = Checkpoint::load(path, *backend);
   FT_CHECK(loaded.has_value(), loaded.error().message);
-  checkpoint = std::move(*loaded);
+  return {std::move(backend), std::move(*loaded)};
+}
+
+LoadedModel::LoadedModel(const std::string& path, const std::string& backend_name, Numerics numerics,
+                         int32_t rows, int32_t sequences) {
+  OpenCheckpoint opened = open_checkpoint(path, backend_name, numerics);
+  backend = std::move(opened.backend);
+  checkpoint = std::move(opened.checkpoint);
   CacheLimits limits;
   limits.sequences = sequences;
   limits.rows = rows;

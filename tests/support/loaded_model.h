@@ -13,12 +13,23 @@
 
 namespace ft::support {
 
-// The names of the backends that an executable runs model tests on, and how to make one: defined once in each
-// (tests/support/cpu_backends.cc, tests/gpu/device.cc).
-std::vector<std::string> model_backends();
-std::unique_ptr<Backend> make_test_backend(const std::string& name, Numerics numerics);
+// A checkpoint on the backend that it was loaded for.
+struct OpenCheckpoint {
+  std::unique_ptr<Backend> backend;  // outlives the checkpoint
+  std::unique_ptr<Checkpoint> checkpoint;
+};
 
-// Loads `path`; ends the test program with the message if that fails.
+// The names of the backends that an executable runs model tests on, and how to load a checkpoint on one: defined once
+// in each (tests/support/cpu_backends.cc, tests/gpu/device.cc, tests/mpi/main.cc). Ends the test program with the
+// message where that fails.
+std::vector<std::string> model_backends();
+OpenCheckpoint open_checkpoint(const std::string& path, const std::string& backend_name, Numerics numerics);
+
+// One of these on its own, where it is this process alone that computes.
+std::unique_ptr<Backend> make_test_backend(const std::string& name, Numerics numerics);
+OpenCheckpoint open_on(std::unique_ptr<Backend> backend, const std::string& path);
+
+// What open_checkpoint() gives, and a model of it.
 struct LoadedModel {
   LoadedModel(const std::string& path, const std::string& backend_name, Numerics numerics, int32_t rows,
               int32_t sequences = 2);

@@ -30,18 +30,11 @@ inline Result<std::unique_ptr<ranks::Ranks>> join(int rank, int size, uint16_t p
 }
 
 // Runs `lead` as rank 0 and follow() as the others; returns what the followers returned, or the message of their
-// RankError. `make(rank)` makes the backend of a rank.
-using MakeRankBackend =
-    std::function<std::unique_ptr<Backend>(int rank, const ranks::ModelRequest&, RankGroup)>;
-
+// RankError. `offer` is what each rank can compute on.
 inline std::vector<std::string> run_ranks(
-    int size, const MakeRankBackend& make,
-    const std::function<void(ranks::Ranks&, const ranks::MakeBackend&)>& lead) {
+    int size, const ranks::OfferBackend& offer,
+    const std::function<void(ranks::Ranks&, const ranks::OfferBackend&)>& lead) {
   const uint16_t port = free_port();
-  const auto maker = [&make](const ranks::ModelRequest& request,
-                             const ranks::Ranks& ranks) -> Result<std::unique_ptr<Backend>> {
-    return make(ranks.rank(), request, ranks.group());
-  };
   std::vector<std::string> endings(static_cast<size_t>(size));
   std::vector<std::thread> followers;
   for (int rank = 1; rank < size; ++rank)
@@ -49,16 +42,17 @@ inline std::vector<std::string> run_ranks(
       auto joined = join(rank, size, port);
       ASSERT_TRUE(joined) << joined.error().message;
       try {
-        endings[static_cast<size_t>(rank)] = std::to_string(ranks::follow(**joined, maker));
+        endings[static_cast<size_t>(rank)] = std::to_string(ranks::follow(**joined, offer));
       } catch (const RankError& error) {
         endings[static_cast<size_t>(rank)] = error.what();
       }
+      (*joined)->end(0);
     });
   {
     auto joined = join(0, size, port);
     EXPECT_TRUE(joined) << joined.error().message;
     if (joined) {
-      lead(**joined, maker);
+      lead(**joined, offer);
       (*joined)->end(0);
     }
     for (std::thread& follower : followers) follower.join();

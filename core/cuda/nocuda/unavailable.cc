@@ -2,8 +2,12 @@
 
 namespace ft {
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics, RankGroup) {
+Result<void> cuda_usable(const RankGroup&) {
   return fail(ErrorCode::kUnavailable, "built without CUDA (no CUDA 13 compiler was found, or FT_CUDA=OFF)");
+}
+
+Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics, RankGroup ranks) {
+  return tl::make_unexpected(cuda_usable(ranks).error());
 }
 
 }  // namespace ft

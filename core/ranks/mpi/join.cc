@@ -17,8 +17,17 @@ Result<std::unique_ptr<Ranks>> join_launched(WatchOptions watch) {
   const auto launch = find_launch();
   if (!launch) return tl::make_unexpected(launch.error());
   switch (launch->way) {
-    case Launch::Way::kMpi:
-      return Ranks::start(make_mpi_comm, std::move(watch));
+    case Launch::Way::kMpi: {
+      auto ranks = Ranks::start(make_mpi_comm, std::move(watch));
+      // Else each of them would serve by itself.
+      if (ranks && launch->size > 1 && (*ranks)->size() != launch->size)
+        return fail(
+            ErrorCode::kUnavailable,
+            "the launcher has started {} processes, of which MPI finds {}: this program's MPI does not "
+            "understand the launcher (mpirun has to be of the same MPI, srun needs --mpi=pmix)",
+            launch->size, (*ranks)->size());
+      return ranks;
+    }
     case Launch::Way::kSockets:
       return Ranks::start(
           [&](const Patience& patience) {
@@ -51,7 +60,7 @@ Result<int> run_as_rank(const Program& program) {
     code = program.lead(ranks);
   } else {
     try {
-      code = follow(ranks, program.make_backend);
+      code = follow(ranks, program.offer_backend);
     } catch (const RankError&) {
       // The watch tells why.
     }

@@ -14,7 +14,7 @@ struct Program {
   const char* name;  // before messages on stderr
   std::chrono::milliseconds rank_timeout{5000};
   std::function<int(Ranks&)> lead;  // what rank 0 does; returns the exit code of all ranks
-  MakeBackend make_backend;         // of followers
+  OfferBackend offer_backend;       // of followers
 };
 
 // Runs the program as one rank, or as the only one where no launcher was at work; returns its exit code. Where a rank
