@@ -19,6 +19,7 @@ struct RunningRequest {
   PlanInput wanted;
   PlanEntry plan;
   bool asked_model = false;  // for this step
+  int32_t look = 0;          // nodes that are verified to see what they cost, whether they pay or not
   draft::DraftTree drafts;
   std::vector<float> probability;  // of the drafts' nodes: corrected path probabilities
   std::vector<float> optimistic;   // and optimistic ones; see AcceptanceModel

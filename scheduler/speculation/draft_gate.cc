@@ -15,6 +15,8 @@ constexpr double kCatchUpSpread = 8.0;
 // Rounds of the search for the best set, and the gain below which it ends.
 constexpr int kRounds = 3;
 constexpr double kSettled = 1.005;
+// What a probe is charged at least, as a part of its time: that it pays for itself is an estimate.
+constexpr double kLeastCharge = 0.05;
 // Drafting steps between two plain ones at least, however close the two are.
 constexpr double kPlainEvery = 8.0;
 
@@ -99,6 +101,7 @@ DraftGate::BestSet DraftGate::best_set(std::span<const Request> requests, const 
 int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t emitting,
                       std::vector<uint8_t>& draft) {
   draft.assign(requests.size(), 0);
+  look_ = {};
   int32_t able = 0;
   for (const Request& request : requests) able += request.nodes_max > 0 ? 1 : 0;
   if (able == 0 || emitting == 0) return depth_.trained;
@@ -141,27 +144,47 @@ int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t e
     return depth_.trained;
   }
   // One probe, of the request that has waited longest, as soon as it is paid for.
-  const double probe =
-      draft_seconds(1, depth) + std::max(0.0, costs_.verify_seconds(rows + 1.0) - plain_seconds);
-  const size_t probed = due_probe(requests, draft, probe);
+  const size_t probed = longest_idle(requests, draft);
   if (probed == requests.size()) return depth;
-  // All of what it costs, although some of it comes back in tokens.
-  credit_ -= probe + costs_.catch_up_seconds(static_cast<double>(requests[probed].catch_up_rows));
+  const Probe probe = probe_of(requests[probed], step, depth);
+  probe_seconds_ = probe.seconds;
+  if (credit_ < probe.seconds) return depth;
+  credit_ -= probe.seconds + costs_.catch_up_seconds(static_cast<double>(requests[probed].catch_up_rows));
   draft[probed] = 1;
+  look_ = {probed, probe.nodes};
   return depth;
 }
 
-// The request that has waited longest.
-size_t DraftGate::due_probe(std::span<const Request> requests, std::span<const uint8_t> draft,
-                            double probe_seconds) const {
+size_t DraftGate::longest_idle(std::span<const Request> requests, std::span<const uint8_t> draft) {
   size_t longest = requests.size();
-  if (credit_ < probe_seconds) return longest;
   for (size_t i = 0; i < requests.size(); ++i)
     if (draft[i] == 0 && requests[i].nodes_max > 0 &&
         (longest == requests.size() ||
          requests[i].history->idle_seconds > requests[longest].history->idle_seconds))
       longest = i;
   return longest;
+}
+
+DraftGate::Probe DraftGate::probe_of(const Request& request, const Step& step, int depth) const {
+  const double plain = costs_.verify_seconds(step.rows), draft = draft_seconds(1, depth);
+  const auto seconds = [&](double nodes) {
+    return draft +
+           std::max(0.0, costs_.verify_seconds(step.rows + nodes) - plain - nodes * saved(request, step));
+  };
+  const AcceptanceHistory& history = known(*request.history);
+  // Before any drafts were seen the selection says what is verified.
+  if (history.observations == 0.0f) return {0, seconds(1.0)};
+  int32_t best = 1;
+  double best_rate = 0.0;
+  const auto most = std::min<int32_t>(request.nodes_max, static_cast<int32_t>(AcceptanceHistory::kNodes));
+  for (int32_t nodes = 1; nodes <= most; ++nodes) {
+    const double rate = (step.tokens + static_cast<double>(history.sum[static_cast<size_t>(nodes)])) /
+                        (plain + seconds(nodes));
+    if (rate > best_rate) best = nodes, best_rate = rate;
+  }
+  const double all = seconds(best);
+  const double back = static_cast<double>(history.sum[static_cast<size_t>(best)]) / step.plain_rate;
+  return {best, std::max(all - back, kLeastCharge * all)};
 }
 
 void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds) {
@@ -174,7 +197,7 @@ void DraftGate::spend(std::span<const Request> requests, std::span<const uint8_t
   // Credit does not pile up while there is nothing to probe.
   const double most =
       4.0 * (draft_seconds(1, depth_.trained) + costs_.verify_seconds(2.0) - costs_.verify_seconds(1.0));
-  credit_ = idle ? std::min(credit_ + kProbeShare * seconds, std::max(most, 0.0)) : 0.0;
+  credit_ = idle ? std::min(credit_ + kProbeShare * seconds, std::max(most, probe_seconds_)) : 0.0;
 }
 
 void DraftGate::observe(AcceptanceHistory& history, std::span<const draft::DraftNode> nodes,

@@ -6,7 +6,8 @@
 // (dspark.md 3.2, confidences of steps before). It drafts for the requests that raise the expected tokens per
 // second, deeper than the model was trained for if that raises them further. A request that is not drafted
 // for is probed now and then, within a fixed part of the time, so that a change of content or load is
-// noticed.
+// noticed. A probe also verifies as many nodes as would come nearest to paying, so that the price of that many rows
+// is seen where no step would have them otherwise; it is charged what it is expected to lose.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,12 @@ class DraftGate {
   // Fills draft[i]: whether to propose for requests[i], all that run. `rows`: of the step without drafts;
   // `emitting`: requests that will emit a token. Returns how deep the model is to draft.
   int decide(std::span<const Request> requests, int32_t rows, int32_t emitting, std::vector<uint8_t>& draft);
+  // Of the last decision: nodes of the probed request that are to be verified, whether they pay or not.
+  struct Look {
+    size_t request = 0;
+    int32_t nodes = 0;  // 0: nothing is looked at
+  };
+  const Look& look() const { return look_; }
   // A step has taken `seconds`.
   void spend(std::span<const Request> requests, std::span<const uint8_t> drafted, double seconds);
   // What a request's draft, `depth` deep, turned out to be. The average history learns from it as well.
@@ -75,16 +82,23 @@ class DraftGate {
     return static_cast<double>(request.expert_overlap) * step.experts_seconds;
   }
   const AcceptanceHistory& known(const AcceptanceHistory& history) const;
-  // One more request to draft for, if a probe is due and paid for; draft.size() if none.
-  size_t due_probe(std::span<const Request> requests, std::span<const uint8_t> draft,
-                   double probe_seconds) const;
+  // The request without a draft that has waited longest for one; draft.size() if none.
+  static size_t longest_idle(std::span<const Request> requests, std::span<const uint8_t> draft);
+  // A probe of a request: how many of its nodes are verified, and the seconds that this is expected to lose.
+  struct Probe {
+    int32_t nodes = 0;
+    double seconds = 0.0;
+  };
+  Probe probe_of(const Request& request, const Step& step, int depth) const;
 
   const CostModel& costs_;
   draft::ModelDepth depth_;
   AcceptanceHistory average_;
   // Expected tokens beyond the trained depth, relative to a path that goes on as it came.
   float continuation_ = 1.0f;
-  double credit_ = 0.0;       // seconds that probing may spend
+  double credit_ = 0.0;         // seconds that probing may spend
+  double probe_seconds_ = 0.0;  // that the probe which is due is expected to lose
+  Look look_;
   double lost_ = 0.0;         // part of a step that a plain step instead would lose, over kProbeShare
   double since_plain_ = 0.0;  // steps since the last one without any draft
   std::vector<uint8_t> best_;

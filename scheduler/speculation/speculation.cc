@@ -49,6 +49,7 @@ void Speculation::decide_drafting(std::span<RunningRequest> running) {
   for (size_t i = 0; i < running.size(); ++i) {
     RunningRequest& request = running[i];
     request.asked_model = request.asked_model && gate_drafts_[i] != 0;
+    request.look = i == gate_.look().request ? gate_.look().nodes : 0;
     if (request.plan.drafts == 0 || !request.state->use_model || request.asked_model) continue;
     request.fallback = Fallback::kNotWorth;
     if (!request.state->drafts_freely()) request.plan.drafts = 0;
@@ -97,11 +98,29 @@ void Speculation::select(std::span<RunningRequest> running, double draft_seconds
   base.anchors = anchors_;
   if (candidates_.empty()) return;
   selection_->select(candidates_, base, kept_);
+  int32_t room = base.rows_max - base.rows;
+  for (size_t k = 0; k < candidates_of_.size(); ++k) room -= static_cast<int32_t>(kept_[k].size());
   for (size_t k = 0; k < candidates_of_.size(); ++k) {
     RunningRequest& request = *candidates_of_[k];
     std::swap(request.kept, kept_[k]);
+    const auto kept = static_cast<int32_t>(request.kept.size());
+    if (optimistic && request.look > kept) keep_best(request, std::min(request.look, kept + room));
     if (request.kept.empty()) request.fallback = Fallback::kNotWorth;
   }
+}
+
+// The most probable nodes. A child is at most as probable as its parent and stands behind it.
+void Speculation::keep_best(RunningRequest& request, int32_t count) const {
+  request.kept.clear();
+  for (size_t i = 0; i < request.drafts.nodes.size(); ++i)
+    if (request.optimistic[i] > 0.0f) request.kept.push_back(static_cast<int32_t>(i));
+  std::ranges::sort(request.kept, [&](int32_t a, int32_t b) {
+    const float first = request.optimistic[static_cast<size_t>(a)],
+                second = request.optimistic[static_cast<size_t>(b)];
+    return first > second || (first == second && a < b);
+  });
+  if (std::ssize(request.kept) > count) request.kept.resize(static_cast<size_t>(count));
+  std::ranges::sort(request.kept);
 }
 
 // A fixed number of rows: the drafter was asked for the best nodes of so many.

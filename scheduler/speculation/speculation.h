@@ -57,6 +57,7 @@ class Speculation {
   const AcceptanceModel& acceptance() const { return acceptance_; }
 
  private:
+  void keep_best(RunningRequest& request, int32_t count) const;
   void select_fixed(RunningRequest& request) const;
   void learn_costs(const StepSeen& seen, const StepOutcome& outcome);
   void learn_overlap(RequestState& state, std::span<const float> overlaps);

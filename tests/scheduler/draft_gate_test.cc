@@ -212,6 +212,43 @@ TEST(DraftGate, ProbingStaysWithinItsShareOfTime) {
   }
 }
 
+// Rows were measured while something else used the machine, or in steps unlike those of replies. No step without drafts
+// would ever show that they are cheaper.
+TEST(DraftGate, FindsOutThatRowsCostLessThanWasMeasured) {
+  const std::vector<float> chain = {0.8f, 0.64f, 0.51f, 0.41f};
+  const auto step_seconds = [](double row, int32_t rows) { return 1e-3 * (1.0 + row * (rows - 1)); };
+  CostModel costs(64, 16, 1.0);
+  std::vector<CostCurve::Point> verify;
+  for (double rows : cost_grid(64))
+    verify.push_back({rows, step_seconds(0.8, static_cast<int32_t>(rows)), 0.0, CostCurve::kMemory});
+  const std::vector<CostCurve::Point> draft = {{1.0, 4e-4, 0.0, CostCurve::kMemory}};
+  costs.restore(verify, draft, 0.0, 0.0);
+  DraftGate gate(costs, kShallow);
+  AcceptanceHistory history;
+  for (int i = 0; i < 20; ++i) observe(gate, history, chain);
+  const DraftGate::Request request{&history, static_cast<int32_t>(chain.size())};
+  std::vector<uint8_t> drafted;
+  const auto drafts = [&](int steps) {
+    int count = 0;
+    for (int i = 0; i < steps; ++i) {
+      gate.decide(std::span(&request, 1), 1, 1, drafted);
+      count += drafted[0];
+      // Where drafts pay, all nodes do; else what the gate wants to look at.
+      const double drafting = costs.verify_seconds(5.0) + 4e-4;
+      const bool pays = (1.0 + 0.8 + 0.64 + 0.51 + 0.41) / drafting > 1.02 / costs.verify_seconds(1.0);
+      const int32_t rows = drafted[0] == 0 ? 1 : 1 + (pays ? request.nodes_max : gate.look().nodes);
+      const double seconds = step_seconds(0.2, rows);
+      costs.observe_verify(rows, 0.0, seconds);
+      gate.spend(std::span(&request, 1), drafted, seconds + (drafted[0] != 0 ? 4e-4 : 0.0));
+      if (drafted[0] != 0) observe(gate, history, chain);
+    }
+    return count;
+  };
+  EXPECT_LE(drafts(100), 3) << "by what was measured it does not pay";
+  drafts(4000);
+  EXPECT_GE(drafts(900), most_of(900));
+}
+
 TEST(DraftGate, ProbesEachRequestInTurn) {
   const CostModel costs = machine(2e-5, 8e-4, 4e-4);
   Decoding decoding(costs, {0.01f, 0.01f, 0.01f, 0.01f});
