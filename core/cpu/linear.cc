@@ -61,6 +61,7 @@ struct FloatKernel {
     for (int r = 0; r < kRows; ++r) part[r] = zero16();
 #pragma GCC unroll 4
     for (int g = 0; g < kBlockGroups; g += Decode::kStepGroups) {
+      if (g >= groups) break;  // it has no scale either
       const typename Decode::Raw raw =
           Decode::raw(bytes + g * Decode::kGroupBytes, Decode::group_scale(scales, block * kBlockGroups + g));
 #pragma GCC unroll 8
@@ -111,8 +112,8 @@ struct FloatKernel {
         Sixteen sums[kRows];
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) sums[r] = chunk.first ? zero16() : out[p * kRows + r];
-        const int64_t end = std::min(whole, chunk.at[p + 1]);
-        for (int64_t block = chunk.at[p]; block < end; ++block) {
+        int64_t block = chunk.at[p];
+        for (const int64_t end = std::min(whole, chunk.at[p + 1]); block < end; ++block) {
           const uint8_t* data = bytes + block * kBlockBytes;
 #pragma GCC unroll 8
           for (int line = 0; line < kBlockBytes; line += 64) hwy::Prefetch(data + ahead + line);
@@ -120,8 +121,8 @@ struct FloatKernel {
         }
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) out[p * kRows + r] = sums[r];
-        if (HWY_UNLIKELY(whole < chunk.at[p + 1]))
-          add_rest<kRows>(panel, o, whole, rows.data, whole * stride, out + p * kRows);
+        if (HWY_UNLIKELY(block < chunk.at[p + 1]))
+          add_rest<kRows>(panel, o, block, rows.data, block * stride, out + p * kRows);
       }
     }
   }
