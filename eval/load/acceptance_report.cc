@@ -67,6 +67,7 @@ std::string said_in(const Json& reply) {
   if (!reply.is_object() || !reply.contains("choices")) return "";
   std::string said;
   for (const Json& choice : reply["choices"]) {
+    if (!choice.is_object()) continue;
     Json message = choice.value("message", Json());
     if (message.is_object() && message.contains("tool_calls") && message["tool_calls"].is_array())
       for (Json& call : message["tool_calls"])

@@ -131,6 +131,7 @@ TEST(LoadAcceptance, ComparesWhatWasSaidWithoutIds) {
   EXPECT_EQ(said_in(reply("call_1", "Rome")), said_in(reply("call_2", "Rome")));
   EXPECT_NE(said_in(reply("call_1", "Rome")), said_in(reply("call_1", "Oslo")));
   EXPECT_EQ(said_in(Json()), "");
+  EXPECT_EQ(said_in(Json::parse(R"({"choices": ["no choice", null]})")), "");
 }
 
 TEST(LoadAcceptance, IsReadFromEveryShape) {
