@@ -101,7 +101,7 @@ class CompletionParser {
   bool read_body();
   // The tag at the beginning of what is left, which is known to be one.
   Opening read_opening() const;
-  // The text goes no further, and what it holds may be more: of no use if it has ended.
+  // For a reader whose tag or value is cut off: false, wait for more text; or, where none comes, true and done.
   bool leave_torn();
 
   // `before`: the byte in front of `text`; `length`: bytes to take with what was found.

@@ -35,8 +35,8 @@ class NodeBuilder {
     std::vector<std::vector<Parameter>> alternatives;
   };
   // The named members of a schema's objects as parameters, texts without what `outside` accepts. Members that
-  // the schema does not name are left out. Refused: values that are no objects, bounds on the number of members
-  // that the parameters of an alternative do not meet by themselves.
+  // the schema does not name are left out, and so are values that are no objects. Refused: a schema without objects,
+  // bounds on the number of members that the parameters of an alternative do not meet by themselves.
   tl::expected<Call, SchemaError> build_call(const AutomatonRef& outside);
 
  private:
