@@ -132,6 +132,26 @@ test('the end of a reply stays in view, unless one scrolls up', async () => {
   await open.close();
 });
 
+// What the page has begun to write is in the browser's store: a later transaction waits for earlier ones.
+const written = (page) =>
+  page.evaluate(
+    () =>
+      new Promise((done, fail) => {
+        const opening = indexedDB.open('foretoken');
+        opening.onerror = fail;
+        opening.onsuccess = () => {
+          const transaction = opening.result.transaction(['conversations', 'messages'], 'readonly');
+          transaction.objectStore('conversations').count();
+          transaction.objectStore('messages').count();
+          transaction.onerror = fail;
+          transaction.oncomplete = () => {
+            opening.result.close();
+            done();
+          };
+        };
+      }),
+  );
+
 test('regenerating and editing make branches, and a reload finds them', async () => {
   const open = await bench.all.open();
   const { page } = open;
@@ -157,6 +177,7 @@ test('regenerating and editing make branches, and a reload finds them', async ()
   await page.waitForFunction(() => document.querySelectorAll('.question').length === 2);
   assert.equal(await open.lastText(), 'deeper');
 
+  await written(page);
   await page.reload();
   await open.ready();
   await page.locator('.reply').nth(1).waitFor();
