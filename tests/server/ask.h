@@ -11,6 +11,16 @@
 
 namespace ft::server::testing {
 
+// A request as clients of the APIs send it.
+inline HttpRequest json_request(std::string method, std::string target, std::string body) {
+  HttpRequest request;
+  request.method = std::move(method);
+  request.target = std::move(target);
+  request.body = std::move(body);
+  request.headers = {{"content-type", "application/json"}};
+  return request;
+}
+
 // What a session would send for this request, which gets its id and is admitted or not. A stream is the body.
 inline HttpResponse ask(HttpService& service, HttpRequest request) {
   service.identify(request);

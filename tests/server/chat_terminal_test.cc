@@ -5,39 +5,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <string>
 
-#include "server/http/http_server.h"
-#include "server/service.h"
-#include "tests/server/fake_model.h"
+#include "tests/server/loopback_fixture.h"
 
 namespace ft::server {
 namespace {
-
-using testing::ByteTokenizer;
-using testing::Script;
-
-// An answer; without an end where "endless" is in the prompt.
-Script direct(const scheduler::GenerateRequest& request) {
-  Script script = testing::say("The answer is 42.");
-  const std::vector<int32_t> word = ByteTokenizer::bytes("endless");
-  if (std::search(request.prompt.begin(), request.prompt.end(), word.begin(), word.end()) !=
-      request.prompt.end()) {
-    script.steps.pop_back();
-    script.endless = true;
-  }
-  return script;
-}
 
 class ChatTerminal : public ::testing::Test {
  protected:
   void SetUp() override {
     options_.port = 0;
     service_ = std::make_unique<Service>(options_);
-    auto backend = std::make_unique<testing::ScriptedBackend>(direct, std::chrono::milliseconds(1), 64);
+    auto backend =
+        std::make_unique<testing::ScriptedBackend>(testing::direct, std::chrono::milliseconds(1), 64);
     backend_ = backend.get();
     service_->set_model(testing::fake_model(std::move(backend), 1 << 21));
     server_ = HttpServer::start(options_, *service_).value();

@@ -45,12 +45,7 @@ class Server {
   }
 
   HttpResponse ask(const std::string& method, const std::string& target, const std::string& body = "") {
-    HttpRequest request;
-    request.method = method;
-    request.target = target;
-    request.body = body;
-    request.headers = {{"content-type", "application/json"}};
-    return testing::ask(service_, std::move(request));
+    return testing::ask(service_, testing::json_request(method, target, body));
   }
   HttpResponse post(const std::string& target, const json& body) { return ask("POST", target, body.dump()); }
 

@@ -30,6 +30,7 @@ inline constexpr const char* kEndless =
 inline constexpr const char* kEndlessStream =
     R"({"messages":[{"role":"user","content":"endless"}],"stream":true,"max_tokens":1000000})";
 
+// An answer; without an end where "endless" is in the prompt.
 inline Script direct(const scheduler::GenerateRequest& request) {
   Script script = say("The answer is 42.");
   const std::vector<int32_t> word = ByteTokenizer::bytes("endless");

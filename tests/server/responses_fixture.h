@@ -62,12 +62,7 @@ class ResponsesTest : public ::testing::Test {
   }
 
   HttpResponse send(const std::string& method, const std::string& target, const std::string& body = "") {
-    HttpRequest request;
-    request.method = method;
-    request.target = target;
-    request.body = body;
-    request.headers = {{"content-type", "application/json"}};
-    return ask(*service_, std::move(request));
+    return ask(*service_, json_request(method, target, body));
   }
   json respond(const json& body) {
     const HttpResponse response = send("POST", "/v1/responses", body.dump());

@@ -17,12 +17,7 @@ namespace ft::server::testing {
 using nlohmann::json;
 
 inline HttpRequest post(const std::string& target, const std::string& body) {
-  HttpRequest request;
-  request.method = "POST";
-  request.target = target;
-  request.body = body;
-  request.headers = {{"content-type", "application/json"}};
-  return request;
+  return json_request("POST", target, body);
 }
 
 inline HttpRequest get(const std::string& target) {
