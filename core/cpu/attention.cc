@@ -18,7 +18,7 @@ namespace ft::cpu::HWY_NAMESPACE {
 constexpr int kTileKeys = 4;                         // keys scored together
 constexpr int kTileHeads = kLanes == 16 ? 4 : 2;     // heads beside them
 constexpr int kValueVectors = kLanes == 16 ? 4 : 2;  // column vectors accumulated together
-constexpr int64_t kValueKeys = 64;  // keys per pass over the columns: 128 KiB of 512-wide rows
+constexpr int64_t kValueFloats = 32768;              // of the keys of a pass over the columns: 128 KiB
 
 int64_t padded_keys(int64_t count) {
   return (count + 15) / 16 * 16;
@@ -27,11 +27,16 @@ int64_t padded_width(int64_t width) {
   return (width + 15) / 16 * 16;
 }
 
+// Keys of a pass: whole tiles.
+int64_t value_keys(int64_t head_dim) {
+  return std::max<int64_t>(1, kValueFloats / (padded_width(head_dim) * kTileKeys)) * kTileKeys;
+}
+
 // What a unit works on.
 struct HeadBlock {
   const void** rows;    // of the keys, in list order
   const float** keys;   // the same as float32 rows; of packed rows, those of the chunk that was unpacked last
-  float* unpacked;      // [kValueKeys, padded_width]
+  float* unpacked;      // [value_keys, padded_width]
   bool packed_window;   // the first window_count rows
   bool packed_entries;  // the others
   int64_t window_count;
@@ -73,7 +78,7 @@ HWY_INLINE void collect_keys(const AttentionArgs& args, int64_t row, HeadBlock& 
   block.count = count;
 }
 
-// Makes the keys [begin, end) float32 rows, at most kValueKeys of them.
+// Makes the keys [begin, end) float32 rows, at most value_keys of them.
 HWY_INLINE void load_keys(const HeadBlock& block, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; ++k) {
     if (k < block.window_count ? block.packed_window : block.packed_entries) {
@@ -218,7 +223,7 @@ HWY_INLINE void add_value_columns(const HeadBlock& block, int head, int64_t begi
 void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end, int thread) {
   const AttentionArgs& args = *job.args;
   const D d;
-  const int64_t width = padded_width(args.head_dim);
+  const int64_t width = padded_width(args.head_dim), pass = value_keys(args.head_dim);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.head_dim)));
   float* scratch = job.thread_scratch + thread * attention_scratch_floats(job.key_max, args.head_dim);
   HeadBlock block;
@@ -227,7 +232,7 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
   block.rows = reinterpret_cast<const void**>(scratch);
   block.keys = reinterpret_cast<const float**>(scratch + 2 * block.stride);
   block.unpacked = scratch + 4 * block.stride;
-  block.scores = block.unpacked + kValueKeys * width;
+  block.scores = block.unpacked + pass * width;
   block.sums = block.scores + kHeadBlockMax * block.stride;
   block.packed_window = args.raw.packed();
   block.packed_entries = args.compressed.packed();
@@ -244,8 +249,8 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
     }
     block.heads = std::min(job.head_block, args.head_count - first);
     for (int h = 0; h < block.heads; ++h) block.q[h] = args.q.row(row) + (first + h) * args.head_dim;
-    for (int64_t chunk = 0; chunk < block.count; chunk += kValueKeys) {
-      const int64_t last = std::min(block.count, chunk + kValueKeys);
+    for (int64_t chunk = 0; chunk < block.count; chunk += pass) {
+      const int64_t last = std::min(block.count, chunk + pass);
       load_keys(block, chunk, last);
       for (int64_t k = chunk; k < last; k += kTileKeys) {
         for (int h = 0; h < block.heads; h += kTileHeads) score_tile(block, h, k, scale);
@@ -257,9 +262,9 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
           soften(block.scores + h * block.stride, block.count, args.sink.data[first + h], job.official);
     }
     std::fill_n(block.sums, block.heads * width, 0.0f);
-    for (int64_t k = 0; k < block.count; k += kValueKeys) {
-      const int64_t last = std::min(block.count, k + kValueKeys);
-      load_keys(block, k, last);
+    for (int64_t k = 0; k < block.count; k += pass) {
+      const int64_t last = std::min(block.count, k + pass);
+      if (block.count > pass) load_keys(block, k, last);
       int h = 0;
       for (; h + kTileHeads <= block.heads; h += kTileHeads) add_value_columns<kTileHeads>(block, h, k, last);
       for (; h < block.heads; ++h) add_value_columns<1>(block, h, k, last);
@@ -281,7 +286,8 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
 
 int64_t attention_scratch_target(int64_t key_max, int64_t head_dim) {
   // Two pointers a key, four floats.
-  return padded_keys(key_max) * (4 + kHeadBlockMax) + (kValueKeys + kHeadBlockMax) * padded_width(head_dim);
+  return padded_keys(key_max) * (4 + kHeadBlockMax) +
+         (value_keys(head_dim) + kHeadBlockMax) * padded_width(head_dim);
 }
 
 }  // namespace ft::cpu::HWY_NAMESPACE

@@ -14,9 +14,12 @@ HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
 // Lanes are heads: q is transposed to [head_dim, heads], so a key's columns are broadcast and no lanes need
-// folding until all heads are weighed. Keys share the loads of q.
-constexpr int kKeys = 4;
+// folding until all heads are weighed. Keys share the loads of q, and so many sums are in flight that additions
+// need not wait for each other.
 constexpr int kHeadGroups = kLanes == 16 ? 4 : 1;  // groups of sixteen heads that are weighed together
+constexpr int kKeysOfMany = 4;                     // keys beside so many heads
+constexpr int kKeysOfFew = kLanes == 16 ? 8 : 4;   // keys beside one group
+constexpr int kKeysMost = 8;
 
 struct Query {
   const float* transposed;  // [head_dim, padded]
@@ -27,13 +30,13 @@ struct Query {
 
 // Adds what 16 * kGroups heads give; group by group, so that total is the same however many are taken
 // together.
-template <int kGroups>
+template <int kGroups, int kKeys>
 HWY_INLINE void weigh_heads(const Query& query, const float* const* keys, int64_t first_head, bool official,
                             Sixteen (&total)[kKeys]) {
   constexpr int kHeadVectors = kGroups * kParts;
   const D d;
   V dot[kKeys][kHeadVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int k = 0; k < kKeys; ++k) {
 #pragma GCC unroll 4
     for (int v = 0; v < kHeadVectors; ++v) dot[k][v] = hn::Zero(d);
@@ -43,14 +46,14 @@ HWY_INLINE void weigh_heads(const Query& query, const float* const* keys, int64_
 #pragma GCC unroll 4
     for (int v = 0; v < kHeadVectors; ++v) {
       const V heads = hn::LoadU(d, q + v * kLanes);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int k = 0; k < kKeys; ++k) dot[k][v] = hn::MulAdd(heads, hn::Set(d, keys[k][c]), dot[k][v]);
     }
   }
 #pragma GCC unroll 4
   for (int v = 0; v < kHeadVectors; ++v) {
     const V weight = hn::LoadU(d, query.weights + first_head + v * kLanes);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int k = 0; k < kKeys; ++k) {
       const V relu = hn::Max(round_if(d, dot[k][v], official), hn::Zero(d));
       V& sum = total[k].part[v % kParts];
@@ -59,6 +62,7 @@ HWY_INLINE void weigh_heads(const Query& query, const float* const* keys, int64_
   }
 }
 
+template <int kKeys>
 HWY_INLINE void score_keys(const Query& query, const float* const* keys, bool official, float* scores) {
   Sixteen total[kKeys];
   for (int k = 0; k < kKeys; ++k) total[k] = zero16();
@@ -68,7 +72,11 @@ HWY_INLINE void score_keys(const Query& query, const float* const* keys, bool of
   }
   for (; head < query.padded; head += kSumLanes) weigh_heads<1>(query, keys, head, official, total);
   const D4 d4;
-  hn::StoreU(round_if(d4, sum_lanes4(total[0], total[1], total[2], total[3]), official), d4, scores);
+#pragma GCC unroll 2
+  for (int k = 0; k < kKeys; k += 4) {
+    const V4 sums = sum_lanes4(total[k], total[k + 1], total[k + 2], total[k + 3]);
+    hn::StoreU(round_if(d4, sums, official), d4, scores + k);
+  }
 }
 
 int64_t padded_heads(int64_t heads) {
@@ -76,7 +84,38 @@ int64_t padded_heads(int64_t heads) {
 }
 
 int64_t score_scratch_target(int64_t head_count, int64_t head_dim) {
-  return padded_heads(head_count) * (head_dim + 1) + kKeys * head_dim;
+  return padded_heads(head_count) * (head_dim + 1) + kKeysMost * head_dim;
+}
+
+// Scores of the entries [first, last) of a row.
+template <int kKeys>
+HWY_INLINE void score_entries(const ScoreJob& job, const Query& query, int64_t row, int32_t first,
+                              int32_t last, float* unpacked, float* scores) {
+  const int64_t packed_bytes = index_key_bytes(RowFormat::kPacked, job.head_dim);
+  for (int32_t j = first; j < last; j += kKeys) {
+    const float* keys[kKeys];
+    for (int32_t k = 0; k < kKeys; ++k) {
+      if (j + k >= last) {  // scored and not used
+        keys[k] = keys[0];
+        continue;
+      }
+      const int64_t address = entry_address(*job.view, row, j + k);
+      if (job.keys.packed()) {
+        keys[k] = unpacked + k * job.head_dim;
+        unpack_index_row(static_cast<const uint8_t*>(job.keys.data) + address * packed_bytes, job.head_dim,
+                         unpacked + k * job.head_dim);
+      } else {
+        keys[k] = job.keys.f32() + address * job.head_dim;
+      }
+    }
+    if (j + kKeys <= last) {
+      score_keys<kKeys>(query, keys, job.official, scores + j);
+    } else {
+      float rest[kKeys];
+      score_keys<kKeys>(query, keys, job.official, rest);
+      std::copy_n(rest, last - j, scores + j);
+    }
+  }
 }
 
 void score_units_target(const ScoreJob& job, int64_t begin, int64_t end, int thread) {
@@ -86,7 +125,6 @@ void score_units_target(const ScoreJob& job, int64_t begin, int64_t end, int thr
   float* weights = scratch + padded * job.head_dim;
   float* unpacked = weights + padded;
   const Query query{scratch, weights, padded, job.head_dim};
-  const int64_t packed_bytes = index_key_bytes(RowFormat::kPacked, job.head_dim);
   int64_t prepared = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t i = unit / job.chunks;
@@ -106,25 +144,10 @@ void score_units_target(const ScoreJob& job, int64_t begin, int64_t end, int thr
     }
     const int32_t last = std::min(visible, first + kScoreChunk);
     float* scores = job.scores + i * job.score_stride;
-    for (int32_t j = first; j < last; j += kKeys) {
-      const float* keys[kKeys];
-      for (int32_t k = 0; k < kKeys; ++k) {
-        const int64_t address = entry_address(*job.view, row, std::min(j + k, last - 1));
-        if (job.keys.packed()) {
-          keys[k] = unpacked + k * job.head_dim;
-          unpack_index_row(static_cast<const uint8_t*>(job.keys.data) + address * packed_bytes, job.head_dim,
-                           unpacked + k * job.head_dim);
-        } else {
-          keys[k] = job.keys.f32() + address * job.head_dim;
-        }
-      }
-      if (j + kKeys <= last) {
-        score_keys(query, keys, job.official, scores + j);
-      } else {
-        float rest[kKeys];
-        score_keys(query, keys, job.official, rest);
-        std::copy_n(rest, last - j, scores + j);
-      }
+    if (padded == kSumLanes) {
+      score_entries<kKeysOfFew>(job, query, row, first, last, unpacked, scores);
+    } else {
+      score_entries<kKeysOfMany>(job, query, row, first, last, unpacked, scores);
     }
   }
 }

@@ -41,8 +41,8 @@ struct ScoreJob {
 int64_t score_scratch_floats(int64_t head_count, int64_t head_dim);
 void score_units(const ScoreJob& job, int64_t begin, int64_t end, int thread);
 
-// Writes the indices of the `k` largest of scores[0..count), ascending; ties go to the smaller index. k <=
-// count. Radix selection: linear in count, no ordering of the rest. -0 counts as 0.
+// Writes the indices of the `k` largest of scores[0..count), ascending; ties go to the smaller index. 0 < k <= count.
+// The k-th largest is found bit by bit, at most 32 passes over the scores. -0 counts as 0.
 void select_largest(const float* scores, int32_t count, int32_t k, int32_t* indices);
 
 }  // namespace ft::cpu

@@ -11,7 +11,6 @@
 #include "core/check.h"
 #include "core/cpu/decode-inl.h"
 #include "core/cpu/panel-inl.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -22,6 +21,11 @@ template <class Decode>
 struct FloatKernel {
   static constexpr int64_t kBlockBytes = kBlockGroups * Decode::kGroupBytes;
   static constexpr int64_t kRowBytes = kBlockColumns * sizeof(float);
+  static constexpr int together(int rows) {
+    if (kLanes < 16) return rows <= 2 ? 2 : 1;
+    if (Decode::kGroupBytes > 2 * kGroup) return 1;  // as many loads of weights as of a row
+    return rows == 1 ? 4 : rows <= 6 ? 2 : 1;
+  }
 
   class Panel {
    public:
@@ -50,80 +54,113 @@ struct FloatKernel {
     int64_t block_stride;
   };
 
-  // Adds a block, of which `groups` groups exist, to the sums of kRows rows, whose columns of it are at x[r] + column.
-  template <int kRows>
-  static HWY_INLINE void add_block(const uint8_t* bytes, const uint8_t* scales, int64_t block, int64_t groups,
-                                   const float* const* x, int64_t column, Sixteen* sums) {
+  template <int kOutputs>
+  struct Outputs {
+    HWY_INLINE Outputs(const Panel& panel, int64_t first) : whole(panel.columns() / kBlockColumns) {
+      for (int o = 0; o < kOutputs; ++o) {
+        bytes[o] = panel.bytes(first + o);
+        scales[o] = panel.scales(first + o);
+      }
+    }
+    const uint8_t* bytes[kOutputs];
+    const uint8_t* scales[kOutputs];
+    int64_t whole;
+  };
+
+  // Adds a block, of which `groups` groups exist.
+  template <int kRows, int kOutputs>
+  static HWY_INLINE void add_groups(const uint8_t* const (&bytes)[kOutputs],
+                                    const uint8_t* const (&scales)[kOutputs], const Rows& rows, int64_t block,
+                                    int64_t groups, Sixteen (&sums)[kOutputs][kRows]) {
     const D d;
     constexpr int kVectors = Decode::kStepGroups * kGroup / kLanes;
-    Sixteen part[kRows];
+    Sixteen part[kOutputs][kRows];
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) part[r] = zero16();
+      for (int r = 0; r < kRows; ++r) part[o][r] = zero16();
+    }
 #pragma GCC unroll 4
     for (int g = 0; g < kBlockGroups; g += Decode::kStepGroups) {
       if (g >= groups) break;  // it has no scale either
-      const typename Decode::Raw raw =
-          Decode::raw(bytes + g * Decode::kGroupBytes, Decode::group_scale(scales, block * kBlockGroups + g));
+      typename Decode::Raw raw[kOutputs];
+#pragma GCC unroll 4
+      for (int o = 0; o < kOutputs; ++o)
+        raw[o] = Decode::raw(bytes[o] + g * Decode::kGroupBytes,
+                             Decode::group_scale(scales[o], block * kBlockGroups + g));
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         if (g + v * kLanes / kGroup >= groups) break;
-        const V w = Decode::vector(raw, v);
+        V w[kOutputs];
+#pragma GCC unroll 4
+        for (int o = 0; o < kOutputs; ++o) w[o] = Decode::vector(raw[o], v);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          V& lanes = part[r].part[v % kParts];
-          lanes = hn::MulAdd(w, hn::LoadU(d, x[r] + column + g * kGroup + v * kLanes), lanes);
+          const V x = hn::LoadU(d, rows.data[r] + block * rows.block_stride + g * kGroup + v * kLanes);
+#pragma GCC unroll 4
+          for (int o = 0; o < kOutputs; ++o) {
+            V& lanes = part[o][r].part[v % kParts];
+            lanes = hn::MulAdd(w[o], x, lanes);
+          }
         }
       }
     }
-    const V factor = hn::Set(d, Decode::factor(scales, block));
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) {
+      const V factor = hn::Set(d, Decode::factor(scales[o], block));
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
+      for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-      for (int p = 0; p < kParts; ++p) {
-        sums[r].part[p] = Decode::kScaled ? hn::MulAdd(part[r].part[p], factor, sums[r].part[p])
-                                          : hn::Add(part[r].part[p], sums[r].part[p]);
+        for (int p = 0; p < kParts; ++p) {
+          V& sum = sums[o][r].part[p];
+          sum = Decode::kScaled ? hn::MulAdd(part[o][r].part[p], factor, sum)
+                                : hn::Add(part[o][r].part[p], sum);
+        }
       }
     }
   }
 
-  // The last block where it is not whole, from a copy with zeros behind the columns.
-  template <int kRows>
-  static HWY_NOINLINE void add_rest(const Panel& panel, int64_t output, int64_t block, const float* const* x,
-                                    int64_t column, Sixteen* sums) {
-    HWY_ALIGN uint8_t bytes[kBlockBytes] = {};
-    const int64_t columns = panel.columns() - block * kBlockColumns;
-    std::memcpy(bytes, panel.bytes(output) + block * kBlockBytes,
-                static_cast<size_t>(columns * Decode::kGroupBytes / kGroup));
-    add_block<kRows>(bytes, panel.scales(output), block, (columns + kGroup - 1) / kGroup, x, column, sums);
+  template <int kRows, int kOutputs>
+  static HWY_INLINE void add_block(const Outputs<kOutputs>& outputs, const Rows& rows, int64_t block,
+                                   Sixteen (&sums)[kOutputs][kRows]) {
+    const uint8_t* bytes[kOutputs];
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) bytes[o] = outputs.bytes[o] + block * kBlockBytes;
+    add_groups(bytes, outputs.scales, rows, block, kBlockGroups, sums);
   }
 
-  template <int kRows>
-  static FT_INNERMOST void add(const Panel& panel, int64_t outputs, const Rows& rows, const Chunk& chunk,
-                               Sixteen* out) {
-    const int64_t whole = panel.columns() / kBlockColumns, stride = rows.block_stride;
-    const float* x[kRows];
+  // The last block where it is not whole: in place if what is decoded at once ends with the columns, otherwise from
+  // copies with zeros behind them.
+  template <int kRows, int kOutputs>
+  static HWY_NOINLINE void add_odd_block(const Panel& panel, const Outputs<kOutputs>& outputs,
+                                         const Rows& rows, int64_t block, Sixteen* out) {
+    const int64_t columns = panel.columns() - block * kBlockColumns;
+    const int64_t groups = (columns + kGroup - 1) / kGroup;
+    const bool in_place = columns % (Decode::kStepGroups * kGroup) == 0;
+    HWY_ALIGN uint8_t copies[kOutputs][kBlockBytes];
+    const uint8_t* bytes[kOutputs];
+    Sixteen sums[kOutputs][kRows];
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) {
+      bytes[o] = outputs.bytes[o] + block * kBlockBytes;
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) x[r] = rows.data[r];
-    for (int64_t o = 0; o < outputs; ++o, out += kRowsMost) {
-      const uint8_t* bytes = panel.bytes(o);
-      const uint8_t* scales = panel.scales(o);
-      const int64_t ahead = chunk.ahead(o);
-      for (int p = 0; p < chunk.parts; ++p) {
-        Sixteen sums[kRows];
+      for (int r = 0; r < kRows; ++r) sums[o][r] = out[o * kRowsMost + r];
+      if (in_place) continue;
+      const auto size = static_cast<size_t>(columns * Decode::kGroupBytes / kGroup);
+      std::memcpy(copies[o], bytes[o], size);
+      std::memset(copies[o] + size, 0, kBlockBytes - size);
+      bytes[o] = copies[o];
+    }
+    // Half a block is what models with a query of rank 64 have; a number that the compiler knows saves it branches.
+    if (groups == kBlockGroups / 2) {
+      add_groups(bytes, outputs.scales, rows, block, kBlockGroups / 2, sums);
+    } else {
+      add_groups(bytes, outputs.scales, rows, block, groups, sums);
+    }
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) sums[r] = chunk.first ? zero16() : out[p * kRows + r];
-        int64_t block = chunk.at[p];
-        for (const int64_t end = std::min(whole, chunk.at[p + 1]); block < end; ++block) {
-          const uint8_t* data = bytes + block * kBlockBytes;
-#pragma GCC unroll 8
-          for (int line = 0; line < kBlockBytes; line += 64) hwy::Prefetch(data + ahead + line);
-          add_block<kRows>(data, scales, block, kBlockGroups, x, block * stride, sums);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) out[p * kRows + r] = sums[r];
-        if (HWY_UNLIKELY(block < chunk.at[p + 1]))
-          add_rest<kRows>(panel, o, block, rows.data, block * stride, out + p * kRows);
-      }
+      for (int r = 0; r < kRows; ++r) out[o * kRowsMost + r] = sums[o][r];
     }
   }
 };

@@ -94,41 +94,54 @@ HWY_INLINE VI add_pairs(V16 a, V16 b, VI sum) {
 #endif
 }
 
-// Adds the products of `kGroups` decoded groups with one block of a row, times `unit` and the scale of the row.
-// `unit` counts eighths of coarse: without the fine parts the sum of products and the unit are shifted alike.
-template <int kGroups>
-HWY_INLINE void add_products(const Codes* weights, const CodeRows& x, int64_t place, int64_t column,
-                             uint8_t scale, Sixteen& sum) {
+// Adds the products of `kGroups` decoded groups of each output, from group `first` of the block on, with a row's,
+// times the units of the outputs' scales and the scale of the row. A unit counts eighths of coarse: without the fine
+// parts the sum of products and the unit are shifted alike.
+template <int kGroups, int kOutputs>
+HWY_INLINE void add_products(const Codes (&weights)[kOutputs][kBlockGroups], int64_t first, const CodeRows& x,
+                             int64_t place, const uint8_t (&scales)[kOutputs],
+                             Sixteen* const (&sums)[kOutputs]) {
   const D d;
   const D16 d16;
   const DI di;
-  const int16_t* coarse = x.coarse + place * kBlockColumns + column;
-  VI products[kParts];
-#pragma GCC unroll 2
-  for (int p = 0; p < kParts; ++p) {
-    products[p] = hn::Zero(di);
+  const int16_t* coarse = x.coarse + place * kBlockColumns + first * kGroup;
+  VI products[kOutputs][kParts];
+  const auto add = [&](const int16_t* row) HWY_ATTR {
 #pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g)
-      products[p] =
-          add_pairs(weights[g].part[p], hn::LoadU(d16, coarse + g * kGroup + p * 2 * kLanes), products[p]);
-  }
-  float unit = kCoarseUnit[scale];
-  if (HWY_UNLIKELY(x.has_fine[place] != 0)) {
-    const int16_t* fine = coarse + (x.fine - x.coarse);
-    unit = kFineUnit[scale];
+    for (int g = 0; g < kGroups; ++g) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kParts; ++p) {
-      products[p] = hn::ShiftLeft<3>(products[p]);
+      for (int p = 0; p < kParts; ++p) {
+        const V16 columns = hn::LoadU(d16, row + g * kGroup + p * 2 * kLanes);
 #pragma GCC unroll 4
-      for (int g = 0; g < kGroups; ++g)
-        products[p] =
-            add_pairs(weights[g].part[p], hn::LoadU(d16, fine + g * kGroup + p * 2 * kLanes), products[p]);
+        for (int o = 0; o < kOutputs; ++o)
+          products[o][p] = add_pairs(weights[o][first + g].part[p], columns, products[o][p]);
+      }
     }
-  }
-  const V factor = hn::Mul(hn::Set(d, unit), hn::Set(d, x.scale[place]));
+  };
+#pragma GCC unroll 4
+  for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
-  for (int p = 0; p < kParts; ++p)
-    sum.part[p] = hn::MulAdd(hn::ConvertTo(d, products[p]), factor, sum.part[p]);
+    for (int p = 0; p < kParts; ++p) products[o][p] = hn::Zero(di);
+  }
+  add(coarse);
+  const float* units = kCoarseUnit.data();
+  if (HWY_UNLIKELY(x.has_fine[place] != 0)) {
+    units = kFineUnit.data();
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) {
+#pragma GCC unroll 2
+      for (int p = 0; p < kParts; ++p) products[o][p] = hn::ShiftLeft<3>(products[o][p]);
+    }
+    add(coarse + (x.fine - x.coarse));
+  }
+  const V row_scale = hn::Set(d, x.scale[place]);
+#pragma GCC unroll 4
+  for (int o = 0; o < kOutputs; ++o) {
+    const V factor = hn::Mul(hn::Set(d, units[scales[o]]), row_scale);
+#pragma GCC unroll 2
+    for (int p = 0; p < kParts; ++p)
+      sums[o]->part[p] = hn::MulAdd(hn::ConvertTo(d, products[o][p]), factor, sums[o]->part[p]);
+  }
 }
 
 // Whether a block with these scales can be summed as a whole.
@@ -162,6 +175,7 @@ HWY_INLINE bool all_in_reach(const uint8_t* scales, int64_t groups) {
 struct CodeKernel {
   static constexpr int64_t kBlockBytes = ft::cpu::HWY_NAMESPACE::kBlockBytes;
   static constexpr int64_t kRowBytes = kBlockColumns * sizeof(int16_t);
+  static constexpr int together(int rows) { return kLanes < 16 ? 1 : rows == 1 ? 4 : 2; }
 
   class Panel {
    public:
@@ -198,62 +212,70 @@ struct CodeKernel {
     int64_t places[kRowsMost];
   };
 
-  // A block of fewer than four groups, or with scales that lie far apart.
-  template <int kRows>
-  static HWY_NOINLINE void add_odd_block(const Panel& panel, int64_t output, int64_t block, const Rows& rows,
-                                         Sixteen* sums) {
-    const uint8_t* scales = panel.scales(output) + block * kBlockGroups;
-    const int64_t groups = std::min<int64_t>(kBlockGroups, panel.groups() - block * kBlockGroups);
-    HWY_ALIGN uint8_t bytes[kBlockBytes] = {};  // Groups that are missing add zeros.
-    std::memcpy(bytes, panel.bytes(output) + block * kBlockBytes, static_cast<size_t>(groups * kGroupBytes));
-    const bool whole = in_reach(scales, groups);
-    int shift[kBlockGroups];
-    for (int g = 0; g < kBlockGroups; ++g)
-      shift[g] = whole && g < groups ? scales[g] - scales[0] + kScaleReach : kScaleReach;
-    const Decoder decoder;
-    Codes weights[kBlockGroups];
-    for (int g = 0; g < kBlockGroups; ++g) weights[g] = decoder.group(g, bytes, kCodeTables[shift[g]]);
-    for (int r = 0; r < kRows; ++r) {
-      const int64_t place = block * rows.x.rows + rows.places[r];
-      if (whole) {
-        add_products<kBlockGroups>(weights, rows.x, place, 0, scales[0], sums[r]);
-        continue;
+  template <int kOutputs>
+  struct Outputs {
+    HWY_INLINE Outputs(const Panel& panel, int64_t first) : whole(panel.whole_blocks(first)) {
+      for (int o = 0; o < kOutputs; ++o) {
+        bytes[o] = panel.bytes(first + o);
+        scales[o] = panel.scales(first + o);
+        whole = std::min(whole, panel.whole_blocks(first + o));
       }
-      for (int64_t g = 0; g < groups; ++g)
-        add_products<1>(weights + g, rows.x, place, g * kGroup, scales[g], sums[r]);
+    }
+    Decoder decoder;
+    const uint8_t* bytes[kOutputs];
+    const uint8_t* scales[kOutputs];
+    int64_t whole;
+  };
+
+  template <int kRows, int kOutputs>
+  static HWY_INLINE void add_block(const Outputs<kOutputs>& outputs, const Rows& rows, int64_t block,
+                                   Sixteen (&sums)[kOutputs][kRows]) {
+    Codes weights[kOutputs][kBlockGroups];
+    uint8_t first_scales[kOutputs];
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o) {
+      const uint8_t* data = outputs.bytes[o] + block * kBlockBytes;
+      const uint8_t* scales = outputs.scales[o] + block * kBlockGroups;
+      const CodeTable* tables = kCodeTables.data() + kScaleReach - scales[0];
+      first_scales[o] = scales[0];
+#pragma GCC unroll 4
+      for (int g = 0; g < kBlockGroups; ++g)
+        weights[o][g] = outputs.decoder.group(g, data, tables[scales[g]]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      Sixteen* row_sums[kOutputs];
+#pragma GCC unroll 4
+      for (int o = 0; o < kOutputs; ++o) row_sums[o] = &sums[o][r];
+      add_products<kBlockGroups>(weights, 0, rows.x, block * rows.x.rows + rows.places[r], first_scales,
+                                 row_sums);
     }
   }
 
-  template <int kRows>
-  static FT_INNERMOST void add(const Panel& panel, int64_t outputs, const Rows& rows, const Chunk& chunk,
-                               Sixteen* out) {
-    const CodeRows x = rows.x;
-    const Decoder decoder;
-    for (int64_t o = 0; o < outputs; ++o, out += kRowsMost) {
-      const uint8_t* bytes = panel.bytes(o);
-      const uint8_t* all_scales = panel.scales(o);
-      const int64_t ahead = chunk.ahead(o), whole = panel.whole_blocks(o);
-      for (int p = 0; p < chunk.parts; ++p) {
-        Sixteen sums[kRows];
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) sums[r] = chunk.first ? zero16() : out[p * kRows + r];
-        int64_t block = chunk.at[p];
-        for (const int64_t end = std::min(whole, chunk.at[p + 1]); block < end; ++block) {
-          const uint8_t* data = bytes + block * kBlockBytes;
-          const uint8_t* scales = all_scales + block * kBlockGroups;
-          const CodeTable* tables = kCodeTables.data() + kScaleReach - scales[0];
-          hwy::Prefetch(data + ahead);
-          Codes weights[kBlockGroups];
-#pragma GCC unroll 4
-          for (int g = 0; g < kBlockGroups; ++g) weights[g] = decoder.group(g, data, tables[scales[g]]);
-#pragma GCC unroll 8
-          for (int r = 0; r < kRows; ++r)
-            add_products<kBlockGroups>(weights, x, block * x.rows + rows.places[r], 0, scales[0], sums[r]);
+  // A block of fewer than four groups, or with scales that lie far apart.
+  template <int kRows, int kOutputs>
+  static HWY_NOINLINE void add_odd_block(const Panel& panel, const Outputs<kOutputs>& outputs,
+                                         const Rows& rows, int64_t block, Sixteen* sums) {
+    const int64_t groups = std::min<int64_t>(kBlockGroups, panel.groups() - block * kBlockGroups);
+    for (int o = 0; o < kOutputs; ++o, sums += kRowsMost) {
+      const uint8_t* scales = outputs.scales[o] + block * kBlockGroups;
+      HWY_ALIGN uint8_t bytes[kBlockBytes] = {};  // Groups that are missing add zeros.
+      std::memcpy(bytes, outputs.bytes[o] + block * kBlockBytes, static_cast<size_t>(groups * kGroupBytes));
+      const bool whole = in_reach(scales, groups);
+      int shift[kBlockGroups];
+      for (int g = 0; g < kBlockGroups; ++g)
+        shift[g] = whole && g < groups ? scales[g] - scales[0] + kScaleReach : kScaleReach;
+      Codes weights[1][kBlockGroups];
+      for (int g = 0; g < kBlockGroups; ++g)
+        weights[0][g] = outputs.decoder.group(g, bytes, kCodeTables[shift[g]]);
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t place = block * rows.x.rows + rows.places[r];
+        if (whole) {
+          add_products<kBlockGroups, 1>(weights, 0, rows.x, place, {scales[0]}, {sums + r});
+          continue;
         }
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) out[p * kRows + r] = sums[r];
-        for (; HWY_UNLIKELY(block < chunk.at[p + 1]); ++block)
-          add_odd_block<kRows>(panel, o, block, rows, out + p * kRows);
+        for (int64_t g = 0; g < groups; ++g)
+          add_products<1, 1>(weights, g, rows.x, place, {scales[g]}, {sums + r});
       }
     }
   }

@@ -23,15 +23,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// Consecutive outputs that read the same columns of x: those of `tiles` tiles from number `t` on, as far as
-// its group of the matrix goes.
+// Consecutive outputs of a group of the matrix: they read the same columns of x.
 struct Tile {
-  Tile(const LinearJob& job, int64_t t, int64_t tiles = 1) : group(t / job.tiles_per_group()) {
-    const int64_t first_in_group = t % job.tiles_per_group() * kTileOutputs;
-    first = group * job.outputs_per_group() + first_in_group;
-    count = std::min(tiles * kTileOutputs, job.outputs_per_group() - first_in_group);
-  }
-
   int64_t group;
   int64_t first;
   int64_t count;
