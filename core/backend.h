@@ -52,6 +52,18 @@ namespace ft {
 
 enum class Numerics : uint8_t { kExact, kOfficial };
 
+// Who computes the linears of long prompts: the kernels that compute every other row, whose sums do not depend on how
+// many rows there are, or cuBLASLt, whose sums do (docs/cuda.md, "Long prompts").
+enum class PrefillGemm : uint8_t { kInvariant, kCublasLt };
+inline constexpr int64_t kLongPromptRows = 64;  // a part of a prompt is long where it has more rows in a step
+
+// Consecutive rows.
+struct RowRange {
+  int64_t first = 0;
+  int64_t count = 0;
+  bool operator==(const RowRange&) const = default;
+};
+
 // What happens to a linear's input and output besides the product.
 enum class LinearInput : uint8_t { kAsIs, kQ8 };    // kQ8: q8() in kOfficial when the weight is fp8 or fp4
 enum class LinearOutput : uint8_t { kF32, kBF16 };  // kBF16: rb() of the sum in kOfficial
@@ -144,6 +156,11 @@ class Backend : public DeviceMemory, public WeightPlacer {
   void reserve(const ModelConfig& config, int64_t rows);
 
   virtual std::unique_ptr<StepGraph> make_graph() { return std::make_unique<StepGraph>(); }
+
+  virtual PrefillGemm prefill_gemm() const { return PrefillGemm::kInvariant; }
+  // The linears from here on may compute each of these ranges of rows by itself, in sums that depend on how many rows
+  // it has: long parts of prompts, ascending and apart. An empty list ends it. Without kCublasLt nothing changes.
+  virtual void set_prompt_rows(std::span<const RowRange>) {}
 
   // The ops between these two do not depend on each other: none reads or writes what another one writes. So they may
   // run in any order, and together where the hardware gains by it. Use IndependentOps.
@@ -349,6 +366,10 @@ std::unique_ptr<Backend> make_cpu_backend(Numerics numerics, int threads, RankGr
 Result<void> cuda_usable(const RankGroup& ranks);
 // The first CUDA device, or that of the rank. kUnavailable with the reason when this build or machine has none. All
 // ranks call it at the same time, and only where all of them have a device: they exchange something.
-Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks = {});
+Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks = {},
+                                                   PrefillGemm prefill = PrefillGemm::kInvariant);
+// What decides the order of cuBLASLt's sums, in words: its version, and the device. kUnavailable with the reason where
+// this build or machine has no cuBLASLt. Call where cuda_usable().
+Result<std::string> cublaslt_usable();
 
 }  // namespace ft

@@ -24,8 +24,35 @@ Result<BackendChoice> parse_backend_choice(std::string_view name) {
               name);
 }
 
-Result<ranks::BackendOffer> offer_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
-                                          std::string* why, RankGroup ranks) {
+Result<PrefillGemm> parse_prefill_gemm(std::string_view name) {
+  if (name == "invariant") return PrefillGemm::kInvariant;
+  if (name == "cublaslt") return PrefillGemm::kCublasLt;
+  return fail(ErrorCode::kInvalidArgument, "prefill-gemm '{}' is unknown: expected invariant or cublaslt",
+              name);
+}
+
+namespace {
+
+// Adds to an offer what ranks must have in common so that cuBLASLt gives the same bits on all of them.
+Result<void> offer_cublaslt(Numerics numerics, ranks::BackendOffer& offer) {
+  if (numerics == Numerics::kExact)
+    return fail(ErrorCode::kInvalidArgument,
+                "--prefill-gemm cublaslt needs --mode official: with exact numerics sums have one order");
+  if (offer.kind != "cuda")
+    return fail(ErrorCode::kInvalidArgument, "--prefill-gemm cublaslt needs the CUDA backend: this is {}{}{}",
+                offer.kind, offer.because.empty() ? "" : ", ", offer.because);
+  const Result<std::string> usable = cublaslt_usable();
+  if (!usable)
+    return fail(ErrorCode::kUnavailable, "--prefill-gemm cublaslt: there is no cuBLASLt: {}",
+                usable.error().message);
+  offer.kind = fmt::format("cuda, long prompts by {}", *usable);
+  return {};
+}
+
+}  // namespace
+
+Result<ranks::BackendOffer> offer_backend(const BackendOptions& options, std::string* why, RankGroup ranks) {
+  const auto& [choice, numerics, prefill, cpu] = options;
   ranks::BackendOffer offer;
   std::function<Result<std::unique_ptr<Backend>>()> make;
   if (choice == BackendChoice::kAuto || choice == BackendChoice::kCuda) {
@@ -34,18 +61,26 @@ Result<ranks::BackendOffer> offer_backend(BackendChoice choice, Numerics numeric
     if (usable) {
       offer.kind = "cuda";
       if (choice == BackendChoice::kAuto) offer.because = "found on this machine";
-      make = [numerics, ranks] { return make_cuda_backend(numerics, ranks); };
+      make = [=, numerics = numerics, prefill = prefill] {
+        return make_cuda_backend(numerics, ranks, prefill);
+      };
     } else {
       offer.because = fmt::format("because cuda is unavailable: {}", usable.error().message);
     }
   }
   if (choice == BackendChoice::kReference) {
     offer.kind = "reference";
-    make = [numerics, ranks] { return make_reference_backend(numerics, ranks); };
+    make = [=, numerics = numerics] { return make_reference_backend(numerics, ranks); };
   } else if (!make) {
     if (auto fine = cpu::use_target(cpu.target); !fine) return tl::make_unexpected(std::move(fine.error()));
     offer.kind = "cpu";
-    make = [numerics, threads = cpu.threads, ranks] { return make_cpu_backend(numerics, threads, ranks); };
+    make = [=, numerics = numerics, threads = cpu.threads] {
+      return make_cpu_backend(numerics, threads, ranks);
+    };
+  }
+  if (prefill == PrefillGemm::kCublasLt) {
+    if (auto fine = offer_cublaslt(numerics, offer); !fine)
+      return tl::make_unexpected(std::move(fine.error()));
   }
   offer.make = [make = std::move(make), because = offer.because, why] {
     Result<std::unique_ptr<Backend>> made = make();
@@ -57,9 +92,8 @@ Result<ranks::BackendOffer> offer_backend(BackendChoice choice, Numerics numeric
   return offer;
 }
 
-Result<std::unique_ptr<Backend>> make_backend(BackendChoice choice, Numerics numerics, const CpuOptions& cpu,
-                                              std::string* why) {
-  const auto offer = offer_backend(choice, numerics, cpu, why);
+Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options, std::string* why) {
+  const auto offer = offer_backend(options, why);
   if (!offer) return tl::make_unexpected(offer.error());
   return offer->make();
 }
@@ -70,10 +104,12 @@ Result<ranks::BackendOffer> offer_rank_backend(const ranks::ModelRequest& reques
   if (!numerics) return tl::make_unexpected(numerics.error());
   const Result<BackendChoice> choice = parse_backend_choice(request.backend);
   if (!choice) return tl::make_unexpected(choice.error());
+  const Result<PrefillGemm> prefill = parse_prefill_gemm(request.prefill_gemm);
+  if (!prefill) return tl::make_unexpected(prefill.error());
   CpuOptions cpu{request.threads, request.cpu_target};
   if (cpu.threads == 0 && ranks.sharing_cores() > 1)
     cpu.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks.sharing_cores());
-  return offer_backend(*choice, *numerics, cpu, why, ranks.group());
+  return offer_backend({*choice, *numerics, *prefill, std::move(cpu)}, why, ranks.group());
 }
 
 }  // namespace ft

@@ -72,12 +72,13 @@ Model::Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& 
   host_indices_.reserve(static_cast<size_t>(2 * rows));
 }
 
-void Model::run_layers(const StepPlan& plan, int64_t logit_count) {
+void Model::run_layers(const StepPlan& plan, int64_t logit_count, std::span<const RowRange> prompts) {
   LayerScope scope{backend_, config_, activations_, plan};
   scope.route_ids = static_cast<int32_t*>(routing_memory_.data());
   BlockChain blocks(scope);
   backend_.embed(plan.tokens, weights_.embed, config_.hc_mult, activations_.streams);
   const std::vector<int>& auxiliary_layers = config_.dspark.target_layer_ids;
+  if (!prompts.empty()) backend_.set_prompt_rows(prompts);
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     blocks.run(weights_.layers[static_cast<size_t>(i)], cache_.layer(i));
     scope.route_ids += activations_.rows_max() * config_.num_experts_per_tok;
@@ -89,6 +90,7 @@ void Model::run_layers(const StepPlan& plan, int64_t logit_count) {
           Matrix(auxiliary_.data + column, plan.rows, config_.hidden_size, auxiliary_.stride));
     }
   }
+  if (!prompts.empty()) backend_.set_prompt_rows({});
   const Matrix streams = blocks.streams();
   if (logit_count == 0) return;
   const int32_t* indices = static_cast<const int32_t*>(logit_indices_.data());
@@ -106,7 +108,8 @@ StepGraph& Model::graph_of(int64_t rows, int64_t logit_count) {
   return *graph;
 }
 
-ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logit_rows) {
+ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logit_rows,
+                             std::span<const RowRange> prompts) {
   activations_.set_rows(plan.rows);
   const auto logit_count = static_cast<int64_t>(logit_rows.size());
   FT_CHECK(logit_count <= plan.rows, logit_count, plan.rows);
@@ -116,8 +119,13 @@ ForwardOutput Model::forward(const StepPlan& plan, std::span<const int32_t> logi
     backend_.upload(logit_indices_.data(), host_indices_.data(), host_indices_.size() * sizeof(int32_t));
   // Replaying a step does not execute run_layers, so what the host keeps of it is set here.
   head_.set_rows(logit_count);
-  const auto layers = [&] { run_layers(plan, logit_count); };
-  graph_of(plan.rows, logit_count).run(std::ref(layers));  // by reference it needs no memory of its own
+  if (prompts.empty()) {
+    const auto layers = [&] { run_layers(plan, logit_count, {}); };
+    graph_of(plan.rows, logit_count).run(std::ref(layers));  // by reference it needs no memory of its own
+  } else {
+    // Not recorded: which rows are prompts changes from step to step, and long prompts hide what a launch costs.
+    run_layers(plan, logit_count, prompts);
+  }
   ForwardOutput output;
   if (logit_count > 0) output.logits = head_.fetch();
   output.streams = activations_.streams;

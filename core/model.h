@@ -64,8 +64,10 @@ class Model {
   Model(Backend& backend, const Checkpoint& checkpoint, const CacheLimits& limits);
 
   // Runs the rows of `plan` (made by a transaction of cache())
-  // and returns the logits of the plan rows `logit_rows`.
-  ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows);
+  // and returns the logits of the plan rows `logit_rows`. `prompts`: rows of the plan that are long parts of prompts,
+  // for Backend::set_prompt_rows, which lasts for the layers of this call.
+  ForwardOutput forward(const StepPlan& plan, std::span<const int32_t> logit_rows,
+                        std::span<const RowRange> prompts = {});
 
   // The experts that the last forward call chose for its first `rows` rows, on the host: [layers, rows, K],
   // ids ascending (docs/spec/model.md 3.9). Valid until the next call. Waits for the forward call.
@@ -78,7 +80,7 @@ class Model {
   const ModelWeights& weights() const { return weights_; }
 
  private:
-  void run_layers(const StepPlan& plan, int64_t logit_count);
+  void run_layers(const StepPlan& plan, int64_t logit_count, std::span<const RowRange> prompts);
   // The recorded step of this shape.
   StepGraph& graph_of(int64_t rows, int64_t logit_count);
 

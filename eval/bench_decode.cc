@@ -28,7 +28,7 @@ double tokens_per_second(const RunTotals& total, int32_t concurrency) {
 Result<void> run_bench_decode(const BenchDecodeOptions& options, std::FILE* out) {
   std::vector<std::vector<int32_t>> prompts;
   GenerateOptions base;
-  base.session = {options.model, "auto", options.mode, options.cpu};
+  base.session = {options.model, "auto", options.mode, options.cpu, options.prefill_gemm};
   base.prompts = options.prompts;
   base.concurrency = options.concurrency;
   base.max_tokens = options.max_tokens;

@@ -18,6 +18,7 @@ struct BenchDecodeOptions {
   std::vector<std::string> arms = {"cpu/none/1", "cpu/auto/4", "cpu/auto/6", "cpu/auto/8",
                                    "cpu/auto/adaptive"};
   CpuOptions cpu;
+  std::string prefill_gemm = "invariant";
   int32_t concurrency = 1;
   int64_t max_tokens = 64;
   double temperature = 0.0;

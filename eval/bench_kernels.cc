@@ -51,7 +51,7 @@ int run_bench_kernels(const BenchKernelOptions& options, std::FILE* out) {
   const auto choice = parse_backend_choice(options.backend);
   if (!choice) return complain(choice.error().message);
   std::string why;
-  auto made = make_backend(*choice, Numerics::kOfficial, options.cpu, &why);
+  auto made = make_backend({*choice, Numerics::kOfficial, PrefillGemm::kInvariant, options.cpu}, &why);
   if (!made) return complain(made.error().message);
   Backend& backend = **made;
   std::ofstream file;

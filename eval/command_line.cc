@@ -18,6 +18,14 @@ void add_cpu(CLI::App* command, CpuOptions& cpu) {
       ->capture_default_str();
 }
 
+void add_prefill_gemm(CLI::App* command, std::string& choice) {
+  command
+      ->add_option(
+          "--prefill-gemm", choice,
+          "linears of more than 64 prompt rows of a request: invariant, or cublaslt on a CUDA device")
+      ->capture_default_str();
+}
+
 CLI::Option* add_session(CLI::App* command, SessionOptions& session) {
   CLI::Option* model = command->add_option("--model", session.model, "checkpoint directory")
                            ->required()
@@ -25,6 +33,7 @@ CLI::Option* add_session(CLI::App* command, SessionOptions& session) {
   command->add_option("--backend", session.backend, "auto, cpu, cuda or reference")->capture_default_str();
   command->add_option("--mode", session.mode, "numerics: official (as served) or exact")
       ->capture_default_str();
+  add_prefill_gemm(command, session.prefill_gemm);
   add_cpu(command, session.cpu);
   return model;
 }

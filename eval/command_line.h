@@ -50,7 +50,10 @@ int report(const Result<void>& result);
 
 // --threads, --cpu-target.
 void add_cpu(CLI::App* command, CpuOptions& cpu);
-// --model, --backend, --mode, and those of add_cpu. Returns --model, which is required unless that is taken back.
+// --prefill-gemm.
+void add_prefill_gemm(CLI::App* command, std::string& choice);
+// --model, --backend, --mode, --prefill-gemm, and those of add_cpu. Returns --model, which is required unless that is
+// taken back.
 CLI::Option* add_session(CLI::App* command, SessionOptions& session);
 
 // The nano model of this checkout, and its held-out questions.

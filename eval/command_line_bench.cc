@@ -28,6 +28,7 @@ void add_decode(CLI::App& bench, Run& run) {
       ->add_option("--arm", options->arms,
                    "backend/drafter/nodes or .../adaptive, several; the first is the baseline")
       ->capture_default_str();
+  add_prefill_gemm(command, options->prefill_gemm);
   add_cpu(command, options->cpu);
   command->add_option("--concurrency", options->concurrency, "requests at a time")
       ->check(within(1, 1024))
@@ -52,6 +53,7 @@ void add_draft_options(CLI::App& command, BenchDraftsOptions& options) {
   command.add_option("--prompts", options.prompts, "JSON Lines of prompts")->required();
   command.add_option("--backend", options.session.backend, "auto, cpu, cuda or reference")
       ->capture_default_str();
+  add_prefill_gemm(&command, options.session.prefill_gemm);
   add_cpu(&command, options.session.cpu);
   command.add_option("--drafter", options.drafter, draft::drafter_names_text())->capture_default_str();
   command

@@ -21,7 +21,10 @@ void prefill(Model& model, SequenceId sequence, std::span<const int32_t> tokens,
     indices.resize(static_cast<size_t>(count));
     std::iota(indices.begin(), indices.end(), 0);
     KvTransaction transaction = model.cache().begin();
-    const ForwardOutput output = model.forward(transaction.stage(rows), indices);
+    const RowRange prompt{0, count};
+    const bool is_long = count > kLongPromptRows && model.backend().prefill_gemm() != PrefillGemm::kInvariant;
+    const ForwardOutput output =
+        model.forward(transaction.stage(rows), indices, std::span(&prompt, is_long ? 1 : 0));
     if (visit) visit(output, first, count);
     std::move(transaction).commit(indices);
   }

@@ -92,7 +92,9 @@ Result<std::unique_ptr<Backend>> open_backend(const SessionOptions& options) {
   if (!numerics) return tl::make_unexpected(numerics.error());
   const Result<BackendChoice> choice = parse_backend_choice(options.backend);
   if (!choice) return tl::make_unexpected(choice.error());
-  return make_backend(*choice, *numerics, options.cpu, nullptr);
+  const Result<PrefillGemm> prefill = parse_prefill_gemm(options.prefill_gemm);
+  if (!prefill) return tl::make_unexpected(prefill.error());
+  return make_backend({*choice, *numerics, *prefill, options.cpu}, nullptr);
 }
 
 void use_ranks(ranks::Ranks& ranks) {
@@ -100,8 +102,8 @@ void use_ranks(ranks::Ranks& ranks) {
 }
 
 Result<Session> open_session(const SessionOptions& options) {
-  const ranks::ModelRequest request{options.model, options.backend, options.mode, options.cpu.target,
-                                    options.cpu.threads};
+  const ranks::ModelRequest request{options.model,      options.backend,     options.mode,
+                                    options.cpu.target, options.cpu.threads, options.prefill_gemm};
   const auto offer = [](const ranks::ModelRequest& asked, const ranks::Ranks& ranks) {
     return offer_rank_backend(asked, ranks);
   };

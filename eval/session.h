@@ -22,6 +22,7 @@ struct SessionOptions {
   std::string backend = "auto";  // auto, cpu, cuda, reference
   std::string mode = "official";
   CpuOptions cpu;
+  std::string prefill_gemm = "invariant";  // invariant, cublaslt
 };
 
 // A checkpoint loaded for a backend. The backend outlives the checkpoint.

@@ -9,6 +9,7 @@
 #include "scheduler/cost_probe.h"
 #include "scheduler/running_request.h"
 #include "scheduler/speculation/learned_state.h"
+#include "scheduler/step_builder.h"
 
 namespace ft::scheduler {
 
@@ -80,6 +81,7 @@ ModelExecutor::ModelExecutor(Backend& backend, const Checkpoint& checkpoint, con
   for (std::vector<int32_t>& committed : committed_) committed.reserve(rows);
   for (std::vector<int32_t>& next : next_tokens_) next.reserve(rows);
   commit_rows_.reserve(rows);
+  prompts_.reserve(sequences);
   observed_.reserve(sequences);
   outcomes_.resize(sequences);
   for (RequestOutcome& request : outcomes_) {
@@ -103,7 +105,9 @@ const StepOutcome& ModelExecutor::step(const StepBatch& batch) {
   outcome_.canary_report.clear();
   const auto begin = Now::now();
   KvTransaction transaction = model_.cache().begin();
-  const ForwardOutput output = model_.forward(transaction.stage(batch.rows), batch.logit_rows);
+  prompts_.clear();
+  if (model_.backend().prefill_gemm() != PrefillGemm::kInvariant) find_long_prompts(batch, prompts_);
+  const ForwardOutput output = model_.forward(transaction.stage(batch.rows), batch.logit_rows, prompts_);
   for (size_t i = 0; i < batch.requests.size(); ++i) verify(batch.requests[i], output.logits, outcomes_[i]);
   const auto verified = Now::now();
   experts_.count(model_, static_cast<int64_t>(batch.rows.size()));

@@ -61,6 +61,7 @@ class ModelExecutor final : public Executor {
   std::vector<std::vector<int32_t>>
       committed_;  // rows of each request: its known ones, then the accepted path
   std::vector<std::vector<int32_t>> next_tokens_;  // the token after each of them
+  std::vector<RowRange> prompts_;
   std::vector<int32_t> commit_rows_;
   std::vector<int32_t> canary_rows_;
   std::vector<int32_t> canary_tokens_;

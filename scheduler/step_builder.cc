@@ -4,6 +4,11 @@
 
 namespace ft::scheduler {
 
+void find_long_prompts(const StepBatch& batch, std::vector<RowRange>& ranges) {
+  for (const StepRequest& request : batch.requests)
+    if (request.known > kLongPromptRows) ranges.push_back({request.first_row, request.known});
+}
+
 StepBuilder::StepBuilder(const EngineOptions& options) {
   rows_.reserve(static_cast<size_t>(options.batch_rows));
   logit_rows_.reserve(static_cast<size_t>(options.batch_rows));

@@ -4,10 +4,15 @@
 #include <span>
 #include <vector>
 
+#include "core/backend.h"
 #include "scheduler/executor.h"
 #include "scheduler/running_request.h"
 
 namespace ft::scheduler {
+
+// Adds the rows that are long parts of prompts (Backend::set_prompt_rows): more than kLongPromptRows of one request
+// that are known before the step. Drafts behind them are verified like those of any other step.
+void find_long_prompts(const StepBatch& batch, std::vector<RowRange>& ranges);
 
 class StepBuilder {
  public:

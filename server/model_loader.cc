@@ -107,8 +107,9 @@ Result<void> load(const Options& options, ranks::Ranks& ranks, const std::functi
       ranks.size() == 1 ? "" : fmt::format(" on {} ranks", ranks.size()));
   ProgressLog progress_log(progress);
   auto shared = ranks::open_shared_model(
-      ranks, {*path, options.backend, options.mode, options.cpu_target, options.threads}, offer,
-      std::ref(progress_log));
+      ranks,
+      {*path, options.backend, options.mode, options.cpu_target, options.threads, options.prefill_gemm},
+      offer, std::ref(progress_log));
   if (!shared) return tl::make_unexpected(shared.error());
   std::unique_ptr<Backend> backend = std::move(shared->backend);
   std::unique_ptr<Checkpoint> checkpoint = std::move(shared->checkpoint);

@@ -45,6 +45,11 @@ void visit_options(AnyOptions& o, Visit&& visit) {
         OneOf{"auto", "cpu", "cuda", "reference"});
   visit({kModel, "mode", "official (activation quantisation as trained) or exact"}, o.mode,
         OneOf{"official", "exact"});
+  visit({kModel, "prefill-gemm",
+         "Linears of more than 64 prompt rows of a request: invariant = as all others, cublaslt = by "
+         "cuBLASLt on a "
+         "CUDA device; replies then depend on how prompts were split into steps (docs/cuda.md)"},
+        o.prefill_gemm, OneOf{"invariant", "cublaslt"});
   visit({kModel, "threads", "Threads of the CPU backend, 0 = all cores"}, o.threads, Range{0, 1024});
   visit({kModel, "cpu-target",
          "Instruction set of the CPU backend; auto takes the best, and all give the same replies"},

@@ -19,6 +19,7 @@ struct Options : HttpOptions {
   std::vector<std::string> served_model_names;  // default: the folder's name
   std::string backend = "auto";                 // auto, cpu, cuda, reference
   std::string mode = "official";                // official, exact
+  std::string prefill_gemm = "invariant";       // invariant, cublaslt
   int threads = 0;                              // of the CPU backend; 0 = all cores
   std::string cpu_target = "auto";              // its instruction set (core/cpu/target.h)
   int ranks = 0;                                // processes that share the model; 0 = as launched

@@ -30,8 +30,13 @@ void check_cuda(cudaError_t status, const char* what) {
 }
 
 CudaBackend::CudaBackend(Numerics numerics, int device, std::string description, RankGroup ranks,
-                         std::unique_ptr<Exchange> exchange)
+                         std::unique_ptr<Exchange> exchange, std::unique_ptr<GemmLibrary> gemms)
     : Backend(numerics, ranks), description_(std::move(description)), exchange_(std::move(exchange)) {
+  if (gemms != nullptr) {
+    FT_CHECK(official());
+    prompt_linears_.emplace(std::move(gemms));
+    description_ += fmt::format(", long prompts by {}", prompt_linears_->name());
+  }
   use_device(queue_.device = device);
   check_cuda(cudaStreamCreateWithFlags(&queue_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
 }
@@ -157,7 +162,9 @@ void CudaBackend::do_reserve(const ModelConfig& config, int64_t rows) {
       rows * (expert_rows * (2 * config.moe_intermediate_size * element + shards * d * 4) + 2 * d * element));
   const size_t lists = static_cast<size_t>(rows) * size_t{1} << 20;
   const size_t sums = rank_sum_bytes(Matrix(nullptr, rows, d));
-  (void)scratch(std::max(bytes, std::min(std::max(lists, experts), kListScratchBytes)) + sums +
+  const int64_t outputs = std::max(widest, int64_t{config.index_n_heads} * config.index_head_dim);
+  const size_t prompts = prompt_linears_.has_value() ? PromptLinears::most_bytes(rows, widest, outputs) : 0;
+  (void)scratch(std::max({bytes, prompts, std::min(std::max(lists, experts), kListScratchBytes)}) + sums +
                 (size_t{1} << 20));
 }
 
@@ -231,76 +238,6 @@ void CudaBackend::do_combine_streams(Matrix e, Matrix h, Matrix streams) {
 
 void CudaBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
   ft::cuda::rms_norm(queue_, official(), x, weight.data, rms_norm_eps_, y);
-}
-
-size_t CudaBackend::linear_scratch_bytes(const LinearTask& task) const {
-  const auto values = static_cast<size_t>(task.x.rows * task.x.cols);
-  if (takes_few(task)) return 0;
-  if (official() && tensor_core_shape(task)) return values * 2;
-  return task.quantize ? values * sizeof(float) : 0;
-}
-
-void CudaBackend::run_linear(const LinearTask& task, void* memory) {
-  if (takes_few(task)) {
-    linear_few(queue_, &task, 1);
-  } else if (official() && tensor_core_shape(task)) {
-    prepare_input(queue_, task, memory);
-    linear_many(queue_, task, memory);
-  } else {
-    linear_exact(queue_, task, static_cast<float*>(memory));
-  }
-}
-
-LinearTask CudaBackend::task_of(const LinearCall& call) const {
-  const WeightFormat format = call.weight->format;
-  const bool scaled = format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row;
-  return {call.x,
-          *call.weight,
-          call.y,
-          official() && scaled && call.input == LinearInput::kQ8,
-          official() && call.output == LinearOutput::kBF16,
-          call.groups,
-          false,
-          {}};
-}
-
-bool CudaBackend::takes_few(const LinearTask& task) const {
-  return official() && tensor_core_shape(task) && few_rows(task);
-}
-
-void CudaBackend::do_linear(const LinearCall& call) {
-  do_linears(std::span(&call, 1));
-}
-
-// Products of few rows are launched together, the others one by one; those that follow each other share their input.
-void CudaBackend::do_linears(std::span<const LinearCall> calls) {
-  LinearTask together[kLinearTasks];
-  int count = 0;
-  const auto launch_together = [&] {
-    if (count > 0) linear_few(queue_, together, count);
-    count = 0;
-  };
-  LinearTask prepared;  // whose input the scratch holds
-  for (const LinearCall& call : calls) {
-    if (call.weight->rows == 0) continue;  // others own them all
-    LinearTask task = task_of(own_part(call));
-    task.grouped = call.groups > 1;
-    if (takes_few(task)) {
-      together[count++] = task;
-      if (count == kLinearTasks) launch_together();
-      continue;
-    }
-    void* memory = scratch(linear_scratch_bytes(task));
-    if (official() && tensor_core_shape(task)) {
-      if (!same_input(prepared, task)) prepare_input(queue_, task, memory);
-      linear_many(queue_, task, memory);
-      prepared = task;
-    } else {
-      run_linear(task, memory);
-      prepared = {};
-    }
-  }
-  launch_together();
 }
 
 void CudaBackend::do_attend(const AttentionArgs& whole) {
@@ -429,22 +366,41 @@ Result<void> cuda_usable(const RankGroup& ranks) {
   return ranks.size == 1 ? usable(0, properties) : known(0, properties);
 }
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks) {
+Result<std::string> cublaslt_usable() {
+  const auto name = cuda::cublaslt_name();
+  if (!name) return name;
+  cudaDeviceProp properties = {};
+  if (auto fine = known(0, properties); !fine) return tl::make_unexpected(fine.error());
+  return fmt::format("{} on {}", *name, properties.name);
+}
+
+Result<std::unique_ptr<Backend>> make_cuda_backend(Numerics numerics, RankGroup ranks, PrefillGemm prefill) {
+  std::unique_ptr<cuda::GemmLibrary> gemms;
+  const auto load_gemms = [&]() -> Result<void> {
+    if (prefill == PrefillGemm::kInvariant) return {};
+    auto loaded = cuda::load_cublaslt();
+    if (!loaded) return tl::make_unexpected(loaded.error());
+    gemms = std::move(*loaded);
+    return {};
+  };
   cudaDeviceProp properties = {};
   if (ranks.size == 1) {
     if (auto fine = cuda_usable(ranks); !fine) return tl::make_unexpected(fine.error());
     if (auto fine = known(0, properties); !fine) return tl::make_unexpected(fine.error());
-    return std::make_unique<cuda::CudaBackend>(numerics, 0, describe(properties), ranks, nullptr);
+    if (auto fine = load_gemms(); !fine) return tl::make_unexpected(fine.error());
+    return std::make_unique<cuda::CudaBackend>(numerics, 0, describe(properties), ranks, nullptr,
+                                               std::move(gemms));
   }
   const auto places = cuda::find_places(*ranks.comm);
   if (!places) return tl::make_unexpected(places.error());
   if (auto fine = all_usable(*ranks.comm, usable(places->device, properties)); !fine)
     return tl::make_unexpected(fine.error());
   auto exchange = cuda::make_exchange(*ranks.comm, *places);
+  if (auto fine = load_gemms(); !fine) return tl::make_unexpected(fine.error());
   auto description = fmt::format("{}, device {} of rank {} of {}, which exchange {}", describe(properties),
                                  places->device, ranks.rank, ranks.size, exchange->name());
   return std::make_unique<cuda::CudaBackend>(numerics, places->device, std::move(description), ranks,
-                                             std::move(exchange));
+                                             std::move(exchange), std::move(gemms));
 }
 
 }  // namespace ft

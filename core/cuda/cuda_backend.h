@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "core/cuda/exchange.h"
 #include "core/cuda/kernels.h"
 #include "core/cuda/memory.h"
+#include "core/cuda/prompt_linears.h"
 
 namespace ft::cuda {
 
@@ -23,9 +25,10 @@ ColumnParts parts_of(const ShardedAxis& axis, const RankGroup& ranks);
 
 class CudaBackend final : public Backend {
  public:
-  // `device` has been checked to run this build's kernels. `exchange` is there where there are several ranks.
+  // `device` has been checked to run this build's kernels. `exchange` is there where there are several ranks, `gemms`
+  // where a library computes long prompts, which takes official numerics.
   CudaBackend(Numerics numerics, int device, std::string description, RankGroup ranks,
-              std::unique_ptr<Exchange> exchange);
+              std::unique_ptr<Exchange> exchange, std::unique_ptr<GemmLibrary> gemms);
   ~CudaBackend() override;
 
   std::string_view name() const override { return "cuda"; }
@@ -42,6 +45,10 @@ class CudaBackend final : public Backend {
   // host, nothing is recorded.
   std::unique_ptr<StepGraph> make_graph() override;
   bool fixed_shapes() const override { return true; }
+  PrefillGemm prefill_gemm() const override {
+    return prompt_linears_.has_value() ? PrefillGemm::kCublasLt : PrefillGemm::kInvariant;
+  }
+  void set_prompt_rows(std::span<const RowRange> ranges) override;
   void begin_independent() override;
   void end_independent() override;
   void copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
@@ -95,6 +102,11 @@ class CudaBackend final : public Backend {
   // `memory` holds linear_scratch_bytes(task).
   void run_linear(const LinearTask& task, void* memory);
   size_t linear_scratch_bytes(const LinearTask& task) const;
+  // Calls part(range, is_prompt) for the prompts among `rows` rows and for what lies between them, in order.
+  template <class Part>
+  void for_parts(int64_t rows, const Part& part) const;
+  void launch_linears(std::span<const LinearCall> calls, RowRange rows);
+  void launch_prompt_linears(std::span<const LinearCall> calls, RowRange rows);
   void* scratch(size_t bytes);
   const ExpertTable& expert_table(const MoeWeights& moe);
 
@@ -116,6 +128,8 @@ class CudaBackend final : public Backend {
   Scratch scratch_;
   Staging staging_;
   std::unique_ptr<Exchange> exchange_;
+  std::optional<PromptLinears> prompt_linears_;
+  std::vector<RowRange> prompts_;  // of set_prompt_rows; none without prompt_linears_
   bool recording_ = false;
   bool collecting_ = false;  // between begin_independent() and end_independent()
   std::array<RowJob, kRowJobs> row_jobs_;

@@ -48,22 +48,6 @@ void CudaBackend::clear(const Matrix& own) {
       "an empty sum");
 }
 
-void CudaBackend::do_shard_linear(const LinearCall& call, int64_t unit) {
-  LinearTask task = task_of(own_columns(call));
-  task.parts = parts_of({call.weight->all_cols(), unit}, ranks());
-  const bool round = task.round;
-  const size_t sum_bytes = rank_sum_bytes(call.y);
-  uint8_t* memory = static_cast<uint8_t*>(scratch(sum_bytes + linear_scratch_bytes(task)));
-  task.y = own_sum(call.y, memory);
-  task.round = round && ranks().size == 1;
-  if (task.weight.cols > 0) {
-    run_linear(task, memory + sum_bytes);
-  } else {
-    clear(task.y);
-  }
-  add_ranks(task.y, round, call.y);
-}
-
 void CudaBackend::do_gather_columns(Matrix y, int64_t unit) {
   const ShardedAxis axis{y.cols, unit};
   ColumnParts of;

@@ -137,6 +137,18 @@ void linear_many(Queue queue, const LinearTask& task, const void* prepared);
 // `quantized` holds rows * cols(x) floats of scratch where task.quantize, else unused.
 void linear_exact(Queue queue, const LinearTask& task, float* quantized);
 
+// --- gemm_operands.cu: for a matrix library (gemm_library.h); columns of x and weights are multiples of 128 ---
+// q8() of x as e4m3 codes [rows, cols(x)] and scales [cols(x)/128, rows]. Rows beyond those of x are zeros.
+void quantize_operand(Queue queue, Matrix x, int64_t rows, uint8_t* codes, float* scales);
+// x, or q8() of it, as bf16 [rows, cols(x)].
+void round_operand(Queue queue, Matrix x, int64_t rows, bool quantize, void* values);
+// The scales of a kFp8Block weight as float32, `stride` of them from one block of rows to the next.
+void widen_scales(Queue queue, const Weight& weight, int64_t stride, float* scales);
+// Rows of a kFp8Block weight as bf16, which holds them exactly.
+void widen_weight(Queue queue, const Weight& weight, int64_t first_row, int64_t rows, void* values);
+// y[r, c] = product[r, c], rows of which have `stride` columns, all used; `round`: rb().
+void store_product(Queue queue, const float* product, int64_t stride, bool round, Matrix y);
+
 // --- indexer.cu ---
 struct IndexSelectArgs {
   Matrix q;

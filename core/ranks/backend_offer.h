@@ -15,7 +15,7 @@ struct ModelRequest;
 class Ranks;
 
 struct BackendOffer {
-  std::string kind;     // what ranks must have in common: "cuda", "cpu"
+  std::string kind;     // what ranks must have in common: "cuda", "cpu", and what else decides their bits
   std::string because;  // why not another, where that was looked for; else ""
   // Every rank calls it at the same time. What one of them finds wrong in an exchange, all have to find wrong.
   std::function<Result<std::unique_ptr<Backend>>()> make;

@@ -142,6 +142,11 @@ std::unique_ptr<StepGraph> MirrorBackend::make_graph() {
   return std::make_unique<Graph>(*this, ++graphs_made_);
 }
 
+void MirrorBackend::set_prompt_rows(std::span<const RowRange> ranges) {
+  verb(Verb::kPromptRows, static_cast<uint64_t>(ranges.size()));
+  for (const RowRange& range : ranges) writer()(range.first, range.count);
+}
+
 void MirrorBackend::begin_independent() {
   verb(Verb::kIndependent);
 }

@@ -41,6 +41,8 @@ class MirrorBackend final : public Backend {
   bool fixed_shapes() const override { return local_->fixed_shapes(); }
   RowFormat cache_format() const override { return local_->cache_format(); }
   std::unique_ptr<StepGraph> make_graph() override;
+  PrefillGemm prefill_gemm() const override { return local_->prefill_gemm(); }
+  void set_prompt_rows(std::span<const RowRange> ranges) override;
   void begin_independent() override;
   void end_independent() override;
 

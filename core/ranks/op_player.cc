@@ -86,6 +86,14 @@ void OpPlayer::play_verb(Verb verb, Reader& reader) {
       return backend_.begin_independent();
     case Verb::kTogether:
       return backend_.end_independent();
+    case Verb::kPromptRows: {
+      std::vector<RowRange> ranges;
+      for (reader(bytes); ranges.size() < bytes;) {
+        RowRange& range = ranges.emplace_back();
+        reader(range.first, range.count);
+      }
+      return backend_.set_prompt_rows(ranges);
+    }
     case Verb::kRecord: {
       reader(id, bytes);
       const auto ops = reader.raw(bytes);

@@ -30,6 +30,7 @@ enum class Verb : uint8_t {
   kRecord,          // graph id, bytes: the ops of a step of fixed shape, run now and again
   kReplay,          // graph id
   kForget,          // graph id
+  kPromptRows,      // how many ranges, first and count of each: what the ops from here know as long prompts
 };
 
 // The buffers of one rank, by address.

@@ -22,8 +22,8 @@ namespace {
 struct Outcome {
   uint8_t ready = 0;
   uint8_t has_draft = 0;
-  int32_t error = 0;               // an ErrorCode
-  std::array<char, 16> backend{};  // its kind
+  int32_t error = 0;                // an ErrorCode
+  std::array<char, 128> backend{};  // its kind
   Fingerprint fingerprint;
   int64_t program = 0;  // memory of the process before
   int64_t weight_bytes = 0;
@@ -40,8 +40,8 @@ void set_text(const std::string& text, std::array<char, size>& to) {
 // The fields of a request, each ended by a zero byte.
 std::vector<uint8_t> packed(const ModelRequest& request) {
   std::vector<uint8_t> bytes;
-  for (const std::string& field :
-       {request.path, request.backend, request.mode, request.cpu_target, std::to_string(request.threads)}) {
+  for (const std::string& field : {request.path, request.backend, request.mode, request.cpu_target,
+                                   std::to_string(request.threads), request.prefill_gemm}) {
     bytes.insert(bytes.end(), field.begin(), field.end());
     bytes.push_back(0);
   }
@@ -53,7 +53,8 @@ ModelRequest unpacked(std::span<const uint8_t> bytes) {
   const auto* at = reinterpret_cast<const char*>(bytes.data());
   const char* end = at + bytes.size();
   std::string threads;
-  for (std::string* field : {&request.path, &request.backend, &request.mode, &request.cpu_target, &threads}) {
+  for (std::string* field : {&request.path, &request.backend, &request.mode, &request.cpu_target, &threads,
+                             &request.prefill_gemm}) {
     const auto* zero = static_cast<const char*>(std::memchr(at, 0, static_cast<size_t>(end - at)));
     if (zero == nullptr) throw RankError("rank 0 asked for a model in words that this rank does not know");
     field->assign(at, zero);

@@ -22,6 +22,7 @@ struct ModelRequest {
   std::string mode = "official";
   std::string cpu_target = "auto";
   int32_t threads = 0;  // of each rank; 0: the cores of its host, shared by the ranks there
+  std::string prefill_gemm = "invariant";
 };
 
 using LoadProgress = std::function<void(int64_t, int64_t)>;

@@ -58,6 +58,7 @@ Json accept_configuration(const AcceptOptions& options) {
           {"concurrency", options.concurrency},
           {"backend", options.session.backend},
           {"mode", options.session.mode},
+          {"prefill_gemm", options.session.prefill_gemm},
           {"threads", options.session.cpu.threads},
           {"cpu_target", options.session.cpu.target},
           {"url", options.url},

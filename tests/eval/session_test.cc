@@ -9,6 +9,31 @@
 namespace ft::eval {
 namespace {
 
+// Built without CUDA, as these tests are.
+TEST(EvalSession, LongPromptsGoToCublasLtWhereItCanComputeThem) {
+  const auto refusal = [](const SessionOptions& options) {
+    const auto backend = open_backend(options);
+    return backend ? "none" : backend.error().message;
+  };
+  SessionOptions options;
+  options.cpu.threads = 1;
+  options.prefill_gemm = "cublas";
+  EXPECT_EQ(refusal(options), "prefill-gemm 'cublas' is unknown: expected invariant or cublaslt");
+  options.prefill_gemm = "cublaslt";
+  EXPECT_EQ(
+      refusal(options).find("--prefill-gemm cublaslt needs the CUDA backend: this is cpu, because cuda is "
+                            "unavailable: built without CUDA"),
+      0u)
+      << refusal(options);
+  options.backend = "reference";
+  EXPECT_EQ(refusal(options), "--prefill-gemm cublaslt needs the CUDA backend: this is reference");
+  options.mode = "exact";
+  EXPECT_EQ(refusal(options),
+            "--prefill-gemm cublaslt needs --mode official: with exact numerics sums have one order");
+  options.prefill_gemm = "invariant";
+  EXPECT_EQ(refusal(options), "none");
+}
+
 TEST(EvalSession, MessagesNeedAChatTokenizer) {
   const TempDir folder;
   const std::string path = folder.path() + "/prompts.jsonl";

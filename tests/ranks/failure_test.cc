@@ -153,6 +153,29 @@ TEST(RankFailure, RanksComputeOnBackendsOfOneKind) {
       << problem;
 }
 
+// What computes long prompts is rank 0's choice, and a rank whose library would add in another order is refused.
+TEST(RankFailure, RanksComputeLongPromptsAlike) {
+  const ModelRequest request{kTiny, "cpu", "official", "auto", kBad.threads, "cublaslt"};
+  const auto with = [](const std::string& version) {
+    return [version](const ModelRequest& asked, const Ranks&) -> Result<BackendOffer> {
+      if (asked.prefill_gemm != "cublaslt")
+        return fail(ErrorCode::kInternal, "asked for {}", asked.prefill_gemm);
+      return BackendOffer{"cuda, long prompts by cuBLASLt " + version + " on NVIDIA H100 80GB HBM3", "", {}};
+    };
+  };
+  std::string problem;
+  (void)support::run_ranks(2, on_rank_1(with("13.1.0"), with("13.0.2")),
+                           [&](Ranks& ranks, const OfferBackend& offer) {
+                             const auto model = open_shared_model(ranks, request, offer);
+                             problem = model ? "none" : model.error().message;
+                           });
+  EXPECT_TRUE(
+      has(problem,
+          "would compute on the backend cuda, long prompts by cuBLASLt 13.1.0 on NVIDIA H100 80GB HBM3, "
+          "rank 0 on cuda, long prompts by cuBLASLt 13.0.2 on NVIDIA H100 80GB HBM3"))
+      << problem;
+}
+
 TEST(RankFailure, AnExceptionBeforeAnExchangeOfBackendsEndsEverybody) {
   std::string seen;
   const auto throws = [](const ModelRequest&, const Ranks&) -> Result<BackendOffer> {

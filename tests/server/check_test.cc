@@ -63,6 +63,18 @@ TEST(Check, PrintsWhatWasFound) {
   for (const json& part : found["memory"]) EXPECT_GT(part["bytes"], 0) << part;
 }
 
+TEST(Check, SaysWhyCublasLtCannotComputePrompts) {
+  const Ended on_cpu = check(kNano, {"--prefill-gemm", "cublaslt"});
+  EXPECT_EQ(on_cpu.code, 2);
+  EXPECT_NE(on_cpu.errors.find("--prefill-gemm cublaslt needs the CUDA backend: this is cpu"),
+            std::string::npos)
+      << on_cpu.errors;
+  const Ended exact = check(kNano, {"--prefill-gemm", "cublaslt", "--mode", "exact"});
+  EXPECT_EQ(exact.code, 2);
+  EXPECT_NE(exact.errors.find("--prefill-gemm cublaslt needs --mode official"), std::string::npos)
+      << exact.errors;
+}
+
 TEST(Check, SaysWhatWasLeftOut) {
   const TempDir directory;
   const std::string base = make_form(directory, "bf16-draft");

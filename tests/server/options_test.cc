@@ -27,6 +27,7 @@ TEST(Options, HaveDefaults) {
   EXPECT_EQ(options.host, "127.0.0.1");
   EXPECT_EQ(options.port, 8000);
   EXPECT_EQ(options.mode, "official");
+  EXPECT_EQ(options.prefill_gemm, "invariant");
   EXPECT_EQ(options.max_body_bytes, 0);  // as large as the context calls for
   EXPECT_EQ(options.tree_nodes, 0);      // the scheduler decides
   EXPECT_EQ(options.drafter, "auto");
@@ -142,6 +143,7 @@ TEST(Options, RefuseNamesTheFlag) {
                                              {"--port", "x"},
                                              {"--backend", "tpu"},
                                              {"--mode", "fast"},
+                                             {"--prefill-gemm", "fast"},
                                              {"--drafter", "eagle"},
                                              {"--drafter", "ngram+dspark"},
                                              {"--tree-nodes", "-1"},

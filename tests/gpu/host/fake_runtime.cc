@@ -22,6 +22,7 @@ struct State {
   std::map<const void*, std::string> kernels;
   std::map<const void*, size_t> shared_allowed;
   std::vector<std::string> refused;
+  int64_t allocations = 0;
 };
 
 State& state() {
@@ -85,6 +86,11 @@ std::vector<std::string> refused() {
   return state().refused;
 }
 
+int64_t allocations() {
+  const std::lock_guard lock(state().mutex);
+  return state().allocations;
+}
+
 }  // namespace ft::test
 
 using namespace ft::test;
@@ -145,6 +151,8 @@ cudaError_t cudaGetLastError() {
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   if (capturing) return cudaErrorStreamCaptureUnsupported;
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  const std::lock_guard lock(state().mutex);
+  ++state().allocations;
   return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 cudaError_t cudaFree(void* memory) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct Launch {
 
 // What the calling thread has launched since the last call.
 std::vector<Launch> take_launches();
+
+// How often device memory was allocated, on any thread.
+int64_t allocations();
 
 // What a device would have refused on any thread: one line each.
 std::vector<std::string> refused();
