@@ -89,10 +89,7 @@ PrepareJob CpuBackend::preparation(Matrix x, int64_t k, int groups, WeightFormat
   PrepareJob job{x, k, groups, wants_paired(format), quantize};
   const int64_t columns = x.rows * groups * padded_columns(k);
   if (quantize && groups == 1 && takes_codes(format)) {
-    job.coarse = scratch_.take<int16_t>(columns);
-    job.fine = scratch_.take<int16_t>(columns);
-    job.scale = scratch_.take<float>(columns / kBlockColumns);
-    job.has_fine = scratch_.take<uint8_t>(columns / kBlockColumns);
+    job.codes = scratch_.take<CodeBlock>(columns / kBlockColumns);
   } else if (job.paired || quantize || k % 32 != 0 || groups != 1) {
     job.floats = scratch_.take<float>(columns);
   }

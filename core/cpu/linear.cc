@@ -187,7 +187,7 @@ namespace ft::cpu {
 HWY_EXPORT(linear_tiles_target);
 
 void linear_tiles(const LinearJob& job, int64_t begin, int64_t end) {
-  if (job.x.codes.coarse != nullptr) {
+  if (job.x.codes.data != nullptr) {
     FT_CHECK(job.weight->format == WeightFormat::kFp4Row, static_cast<int>(job.weight->format));
     return linear_codes_tiles(job, begin, end);
   }

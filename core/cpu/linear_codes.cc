@@ -98,23 +98,22 @@ HWY_INLINE VI add_pairs(V16 a, V16 b, VI sum) {
 // times the units of the outputs' scales and the scale of the row. A unit counts eighths of coarse: without the fine
 // parts the sum of products and the unit are shifted alike.
 template <int kGroups, int kOutputs>
-HWY_INLINE void add_products(const Codes (&weights)[kOutputs][kBlockGroups], int64_t first, const CodeRows& x,
-                             int64_t place, const uint8_t (&scales)[kOutputs],
+HWY_INLINE void add_products(const Codes (&weights)[kOutputs][kBlockGroups], int64_t first,
+                             const CodeBlock& x, const uint8_t (&scales)[kOutputs],
                              Sixteen* const (&sums)[kOutputs]) {
   const D d;
   const D16 d16;
   const DI di;
-  const int16_t* coarse = x.coarse + place * kBlockColumns + first * kGroup;
   VI products[kOutputs][kParts];
-  const auto add = [&](const int16_t* row) HWY_ATTR {
+  const auto add = [&](const int16_t* columns) HWY_ATTR {
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) {
 #pragma GCC unroll 2
       for (int p = 0; p < kParts; ++p) {
-        const V16 columns = hn::LoadU(d16, row + g * kGroup + p * 2 * kLanes);
+        const V16 row = hn::Load(d16, columns + (first + g) * kGroup + p * 2 * kLanes);
 #pragma GCC unroll 4
         for (int o = 0; o < kOutputs; ++o)
-          products[o][p] = add_pairs(weights[o][first + g].part[p], columns, products[o][p]);
+          products[o][p] = add_pairs(weights[o][first + g].part[p], row, products[o][p]);
       }
     }
   };
@@ -123,18 +122,18 @@ HWY_INLINE void add_products(const Codes (&weights)[kOutputs][kBlockGroups], int
 #pragma GCC unroll 2
     for (int p = 0; p < kParts; ++p) products[o][p] = hn::Zero(di);
   }
-  add(coarse);
+  add(x.coarse);
   const float* units = kCoarseUnit.data();
-  if (HWY_UNLIKELY(x.has_fine[place] != 0)) {
+  if (HWY_UNLIKELY(x.has_fine)) {
     units = kFineUnit.data();
 #pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
       for (int p = 0; p < kParts; ++p) products[o][p] = hn::ShiftLeft<3>(products[o][p]);
     }
-    add(coarse + (x.fine - x.coarse));
+    add(x.fine);
   }
-  const V row_scale = hn::Set(d, x.scale[place]);
+  const V row_scale = hn::Set(d, x.scale);
 #pragma GCC unroll 4
   for (int o = 0; o < kOutputs; ++o) {
     const V factor = hn::Mul(hn::Set(d, units[scales[o]]), row_scale);
@@ -186,8 +185,9 @@ struct CodeKernel {
       // The scales of the next panel lie behind these.
       const int64_t count = tile.count * groups_;
       for (int64_t line = 0; line < count; line += 64) hwy::Prefetch(scales_ + count + line);
-      const bool all = groups_ % kBlockGroups == 0 && all_in_reach(scales_, count);
-      for (int64_t o = 0; o < tile.count; ++o) whole_[o] = all || all_in_reach(scales(o), groups_);
+      all_whole_ = groups_ % kBlockGroups == 0 && all_in_reach(scales_, count);
+      if (all_whole_) return;
+      for (int64_t o = 0; o < tile.count; ++o) whole_[o] = all_in_reach(scales(o), groups_);
     }
 
     int64_t row_bytes() const { return groups_ * kGroupBytes; }
@@ -195,21 +195,26 @@ struct CodeKernel {
     const uint8_t* bytes(int64_t output) const { return bytes_ + output * row_bytes(); }
     const uint8_t* scales(int64_t output) const { return scales_ + output * groups_; }
     // Blocks from the first on that can be summed as a whole.
-    int64_t whole_blocks(int64_t output) const { return whole_[output] ? groups_ / kBlockGroups : 0; }
+    int64_t whole_blocks(int64_t output) const {
+      return all_whole_ || whole_[output] ? groups_ / kBlockGroups : 0;
+    }
 
    private:
     int64_t groups_;
     const uint8_t* bytes_;
     const uint8_t* scales_;
-    bool whole_[kPanelOutputs];
+    bool all_whole_;
+    bool whole_[kPanelOutputs];  // where not all are
   };
 
   struct Rows {
-    Rows(const LinearJob& job, int64_t, int64_t row, int64_t rows) : x(job.x.codes) {
-      for (int64_t r = 0; r < rows; ++r) places[r] = job.source_row(row + r);
+    Rows(const LinearJob& job, int64_t, int64_t row, int64_t rows) : block_stride(job.x.codes.rows) {
+      for (int64_t r = 0; r < rows; ++r) data[r] = job.x.codes.data + job.source_row(row + r);
     }
-    const CodeRows& x;
-    int64_t places[kRowsMost];
+    const CodeBlock& block(int row, int64_t number) const { return data[row][number * block_stride]; }
+
+    const CodeBlock* data[kRowsMost];
+    int64_t block_stride;
   };
 
   template <int kOutputs>
@@ -247,8 +252,7 @@ struct CodeKernel {
       Sixteen* row_sums[kOutputs];
 #pragma GCC unroll 4
       for (int o = 0; o < kOutputs; ++o) row_sums[o] = &sums[o][r];
-      add_products<kBlockGroups>(weights, 0, rows.x, block * rows.x.rows + rows.places[r], first_scales,
-                                 row_sums);
+      add_products<kBlockGroups>(weights, 0, rows.block(r, block), first_scales, row_sums);
     }
   }
 
@@ -269,13 +273,12 @@ struct CodeKernel {
       for (int g = 0; g < kBlockGroups; ++g)
         weights[0][g] = outputs.decoder.group(g, bytes, kCodeTables[shift[g]]);
       for (int r = 0; r < kRows; ++r) {
-        const int64_t place = block * rows.x.rows + rows.places[r];
+        const CodeBlock& x = rows.block(r, block);
         if (whole) {
-          add_products<kBlockGroups, 1>(weights, 0, rows.x, place, {scales[0]}, {sums + r});
+          add_products<kBlockGroups, 1>(weights, 0, x, {scales[0]}, {sums + r});
           continue;
         }
-        for (int64_t g = 0; g < groups; ++g)
-          add_products<1, 1>(weights, g, rows.x, place, {scales[g]}, {sums + r});
+        for (int64_t g = 0; g < groups; ++g) add_products<1, 1>(weights, g, x, {scales[g]}, {sums + r});
       }
     }
   }

@@ -1,5 +1,5 @@
-// The order in which linears go through outputs, columns and rows: sixteen outputs, a chunk of columns that is as long
-// as the first cache holds of all rows, and within it a few outputs after the other, their weights decoded into
+// The order in which linears go through outputs, columns and rows: a panel of outputs, a chunk of columns that is as
+// long as the first cache holds of all rows, and within it a few outputs after the other, their weights decoded into
 // registers for up to eight rows. Included once per instruction set.
 #if defined(FT_CORE_CPU_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FT_CORE_CPU_PANEL_INL_H_
@@ -22,7 +22,7 @@ HWY_BEFORE_NAMESPACE();
 #endif
 namespace ft::cpu::HWY_NAMESPACE {
 
-inline constexpr int64_t kPanelOutputs = 16;
+inline constexpr int64_t kPanelOutputs = 32;
 // Rows whose sums stay in registers.
 inline constexpr int kRowsMost = kLanes == 16 ? 8 : 4;
 // What is fetched lies at least so many bytes behind what is read, in the order of reading: memory answers in time.

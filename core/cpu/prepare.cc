@@ -86,23 +86,21 @@ void prepare_codes(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
       for (int64_t c = 0; c < kBlockColumns; c += kLanes) {
         hn::Store(round_to<E4m3>(hn::Mul(hn::LoadU(d, x + c), inverse)), d, rounded + c);
       }
-      const int64_t place = b * job.x.rows + r;
-      int16_t* coarse = job.coarse + place * kBlockColumns;
-      int16_t* fine = job.fine + place * kBlockColumns;
+      CodeBlock& block = job.codes[b * job.x.rows + r];
       auto any_fine = hn::Zero(di);
       for (int64_t c = 0; c < kBlockColumns; c += 16) {
         const auto first = hn::Load(d8, rounded + c), second = hn::Load(d8, rounded + c + 8);
-        store_codes(hn::ConcatEven(d8, second, first), coarse + c, fine + c, any_fine);
-        store_codes(hn::ConcatOdd(d8, second, first), coarse + c + 8, fine + c + 8, any_fine);
+        store_codes(hn::ConcatEven(d8, second, first), block.coarse + c, block.fine + c, any_fine);
+        store_codes(hn::ConcatOdd(d8, second, first), block.coarse + c + 8, block.fine + c + 8, any_fine);
       }
-      job.scale[place] = exp2_int(exponent);
-      job.has_fine[place] = hn::AllTrue(di, hn::Eq(any_fine, hn::Zero(di))) ? 0 : 1;
+      block.scale = exp2_int(exponent);
+      block.has_fine = !hn::AllTrue(di, hn::Eq(any_fine, hn::Zero(di)));
     }
   }
 }
 
 void prepare_rows_target(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
-  if (job.coarse != nullptr) {
+  if (job.codes != nullptr) {
     prepare_codes(job, begin_row, end_row);
   } else if (job.floats != nullptr) {
     prepare_floats(job, begin_row, end_row);

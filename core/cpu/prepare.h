@@ -29,19 +29,22 @@ struct FloatRows {
   FloatRows from_row(int64_t row) const { return {data + row * row_stride, row_stride, block_stride}; }
 };
 
-// Rows as q8() leaves them, in integers: the value of a column is (8 * coarse + fine) * 2^-9 * scale, with
-// |coarse| <= 28672 and fine from 0 to 7. `fine` is 0 throughout most blocks, and `has_fine` says where it is
-// not. Block b of row r is number b * rows + r; columns are in the order of code_column().
+// A block of a row as q8() leaves it, in integers: the value of a column is (8 * coarse + fine) * 2^-9 * scale, with
+// |coarse| <= 28672 and fine from 0 to 7. `fine` is 0 throughout most blocks, and `has_fine` says where it is not.
+// Columns are in the order of code_column().
+struct alignas(64) CodeBlock {
+  int16_t coarse[kBlockColumns];
+  float scale;
+  bool has_fine;
+  alignas(64) int16_t fine[kBlockColumns];
+};
+
+// Block b of row r is data[b * rows + r].
 struct CodeRows {
-  const int16_t* coarse = nullptr;  // [blocks, rows, 128]
-  const int16_t* fine = nullptr;    // [blocks, rows, 128]
-  const float* scale = nullptr;     // [blocks, rows]
-  const uint8_t* has_fine = nullptr;
+  const CodeBlock* data = nullptr;
   int64_t rows = 0;
 
-  CodeRows from_row(int64_t row) const {
-    return {coarse + row * kBlockColumns, fine + row * kBlockColumns, scale + row, has_fine + row, rows};
-  }
+  CodeRows from_row(int64_t row) const { return {data + row, rows}; }
 };
 
 // Which column of its group of 32 stands at place i of the group: the even columns of the first sixteen, then
@@ -56,7 +59,7 @@ struct Prepared {
   CodeRows codes;
 
   Prepared from_row(int64_t row) const {
-    return codes.coarse != nullptr ? Prepared{{}, codes.from_row(row)} : Prepared{floats.from_row(row), {}};
+    return codes.data != nullptr ? Prepared{{}, codes.from_row(row)} : Prepared{floats.from_row(row), {}};
   }
 };
 
@@ -74,14 +77,11 @@ struct PrepareJob {
   bool paired;              // of floats
   bool quantize;            // q8() first; codes always are
   float* floats = nullptr;  // [groups * blocks_of(k), rows, 128]
-  // As codes (groups is 1): the arrays of CodeRows. With neither these nor floats, x is ready as it is.
-  int16_t* coarse = nullptr;
-  int16_t* fine = nullptr;
-  float* scale = nullptr;
-  uint8_t* has_fine = nullptr;
+  // As codes (groups is 1): [blocks_of(k), rows]. With neither these nor floats, x is ready as it is.
+  CodeBlock* codes = nullptr;
 
   Prepared prepared() const {
-    if (coarse != nullptr) return {{}, {coarse, fine, scale, has_fine, x.rows}};
+    if (codes != nullptr) return {{}, {codes, x.rows}};
     if (floats != nullptr) return {{floats, kBlockColumns, x.rows * kBlockColumns}, {}};
     return {{x.data, x.stride, kBlockColumns}, {}};
   }

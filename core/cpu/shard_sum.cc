@@ -14,13 +14,25 @@ namespace ft::cpu::HWY_NAMESPACE {
 
 void add_shards_target(const float* const* sums, int shards, int64_t count, float* y, bool round) {
   const D d;
+  // Where one shard has it all, the others add zeros.
+  const float* only = nullptr;
+  int there = 0;
+  for (int s = 0; s < shards; ++s) {
+    if (sums[s] == nullptr) continue;
+    only = sums[s];
+    ++there;
+  }
   V part[kShards];
   for (int64_t c = 0; c < count; c += kLanes) {
     const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, count - c)));
-    for (int s = 0; s < shards; ++s)
-      part[s] = sums[s] != nullptr ? hn::MaskedLoad(mask, d, sums[s] + c) : hn::Zero(d);
-    for (int step = 1; step < shards; step *= 2) {
-      for (int s = 0; s < shards; s += 2 * step) part[s] = hn::Add(part[s], part[s + step]);
+    if (there == 1) {
+      part[0] = hn::Add(hn::MaskedLoad(mask, d, only + c), hn::Zero(d));
+    } else {
+      for (int s = 0; s < shards; ++s)
+        part[s] = sums[s] != nullptr ? hn::MaskedLoad(mask, d, sums[s] + c) : hn::Zero(d);
+      for (int step = 1; step < shards; step *= 2) {
+        for (int s = 0; s < shards; s += 2 * step) part[s] = hn::Add(part[s], part[s + step]);
+      }
     }
     hn::BlendedStore(round_if(d, part[0], round), mask, d, y + c);
   }

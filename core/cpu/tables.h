@@ -66,7 +66,7 @@ constexpr std::array<CodeTable, 2 * kScaleReach + 1> code_tables() {
 inline constexpr std::array<CodeTable, 2 * kScaleReach + 1> kCodeTables = code_tables();
 
 // ue8m0 byte of the first group of a block to the unit of the block's products with the fine and with the coarse parts
-// of activations (CodeRows): that of the weights times 2^-9, and eight times as much.
+// of activations (CodeBlock): that of the weights times 2^-9, and eight times as much.
 inline constexpr std::array<float, 256> kFineUnit = e8m0_table(-1 - kScaleReach - 9);
 inline constexpr std::array<float, 256> kCoarseUnit = e8m0_table(-1 - kScaleReach - 6);
 

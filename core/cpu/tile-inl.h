@@ -78,26 +78,35 @@ HWY_INLINE V sum_lanes16(const Get& get) {
 }
 #endif
 
-// The same for a panel of up to sixteen outputs: get(o) is the sum of its output o, also behind the last up to a
-// whole tile.
+// The same for the panel's outputs [first, first + 16): get(o) is the sum of output o of the panel.
+template <class Get>
+HWY_INLINE void store_sixteen(const LinearJob& job, const Tile& panel, int64_t row, int part, int64_t first,
+                              const Get& get) {
+#if HWY_TARGET <= HWY_AVX3
+  const D d;
+  const V dots = sum_lanes16([&](int64_t o) HWY_ATTR { return get(first + o); });
+  if (job.partial == nullptr)
+    return hn::StoreU(round_if(d, dots, job.round), d, job.y + row * job.y_stride + panel.first + first);
+  float* y = partial_sums(job, row, part) + panel.first + first;
+  hn::StoreU(hn::Add(hn::LoadU(d, y), dots), d, y);
+#else
+#pragma GCC unroll 4
+  for (int64_t o = first; o < first + 16; o += kTileOutputs)
+    store_tile(job, {panel.group, panel.first + o, kTileOutputs}, row, part,
+               {get(o), get(o + 1), get(o + 2), get(o + 3)});
+#endif
+}
+
+// The same for a panel of up to 32 outputs; get(o) is there behind the last up to a whole tile.
 template <class Get>
 HWY_INLINE void store_panel(const LinearJob& job, const Tile& panel, int64_t row, int part, const Get& get) {
-#if HWY_TARGET <= HWY_AVX3
-  if (panel.count == 16) {
-    const D d;
-    const V dots = sum_lanes16(get);
-    if (job.partial == nullptr)
-      return hn::StoreU(round_if(d, dots, job.round), d, job.y + row * job.y_stride + panel.first);
-    float* y = partial_sums(job, row, part) + panel.first;
-    return hn::StoreU(hn::Add(hn::LoadU(d, y), dots), d, y);
-  }
-#endif
-  for (int64_t o = 0; o < panel.count; o += kTileOutputs) {
-    Tile tile = panel;
-    tile.first += o;
-    tile.count = std::min(kTileOutputs, panel.count - o);
-    store_tile(job, tile, row, part, {get(o), get(o + 1), get(o + 2), get(o + 3)});
-  }
+  int64_t o = 0;
+  // With places that the compiler knows.
+  if (panel.count >= 16) store_sixteen(job, panel, row, part, 0, get), o = 16;
+  if (panel.count >= 32) store_sixteen(job, panel, row, part, 16, get), o = 32;
+  for (; o < panel.count; o += kTileOutputs)
+    store_tile(job, {panel.group, panel.first + o, std::min(kTileOutputs, panel.count - o)}, row, part,
+               {get(o), get(o + 1), get(o + 2), get(o + 3)});
 }
 
 }  // namespace ft::cpu::HWY_NAMESPACE
