@@ -56,7 +56,9 @@ struct FloatKernel {
 
   template <int kOutputs>
   struct Outputs {
-    HWY_INLINE Outputs(const Panel& panel, int64_t first) : whole(panel.columns() / kBlockColumns) {
+    HWY_INLINE Outputs(const Panel& panel, int64_t first)
+        : whole(panel.columns() / kBlockColumns),
+          ends_in_half(panel.columns() % kBlockColumns == kBlockColumns / 2) {
       for (int o = 0; o < kOutputs; ++o) {
         bytes[o] = panel.bytes(first + o);
         scales[o] = panel.scales(first + o);
@@ -65,6 +67,7 @@ struct FloatKernel {
     const uint8_t* bytes[kOutputs];
     const uint8_t* scales[kOutputs];
     int64_t whole;
+    bool ends_in_half;  // as where the rank of the query is 64
   };
 
   // Adds a block, of which `groups` groups exist.
@@ -123,20 +126,33 @@ struct FloatKernel {
   template <int kRows, int kOutputs>
   static HWY_INLINE void add_block(const Outputs<kOutputs>& outputs, const Rows& rows, int64_t block,
                                    Sixteen (&sums)[kOutputs][kRows]) {
+    add_part<kBlockGroups>(outputs, rows, block, sums);
+  }
+
+  template <int kRows, int kOutputs>
+  static HWY_INLINE bool add_last_block(const Outputs<kOutputs>& outputs, const Rows& rows, int64_t block,
+                                        Sixteen (&sums)[kOutputs][kRows]) {
+    if (!outputs.ends_in_half) return false;
+    add_part<kBlockGroups / 2>(outputs, rows, block, sums);
+    return true;
+  }
+
+  // Adds the first groups of a block, whose number the compiler knows.
+  template <int kGroups, int kRows, int kOutputs>
+  static HWY_INLINE void add_part(const Outputs<kOutputs>& outputs, const Rows& rows, int64_t block,
+                                  Sixteen (&sums)[kOutputs][kRows]) {
     const uint8_t* bytes[kOutputs];
 #pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) bytes[o] = outputs.bytes[o] + block * kBlockBytes;
-    add_groups(bytes, outputs.scales, rows, block, kBlockGroups, sums);
+    add_groups(bytes, outputs.scales, rows, block, kGroups, sums);
   }
 
-  // The last block where it is not whole: in place if what is decoded at once ends with the columns, otherwise from
-  // copies with zeros behind them.
+  // The last block where neither all nor half of its columns exist, from copies with zeros behind them.
   template <int kRows, int kOutputs>
   static HWY_NOINLINE void add_odd_block(const Panel& panel, const Outputs<kOutputs>& outputs,
                                          const Rows& rows, int64_t block, Sixteen* out) {
     const int64_t columns = panel.columns() - block * kBlockColumns;
     const int64_t groups = (columns + kGroup - 1) / kGroup;
-    const bool in_place = columns % (Decode::kStepGroups * kGroup) == 0;
     HWY_ALIGN uint8_t copies[kOutputs][kBlockBytes];
     const uint8_t* bytes[kOutputs];
     Sixteen sums[kOutputs][kRows];
@@ -145,18 +161,12 @@ struct FloatKernel {
       bytes[o] = outputs.bytes[o] + block * kBlockBytes;
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sums[o][r] = out[o * kRowsMost + r];
-      if (in_place) continue;
       const auto size = static_cast<size_t>(columns * Decode::kGroupBytes / kGroup);
       std::memcpy(copies[o], bytes[o], size);
       std::memset(copies[o] + size, 0, kBlockBytes - size);
       bytes[o] = copies[o];
     }
-    // Half a block is what models with a query of rank 64 have; a number that the compiler knows saves it branches.
-    if (groups == kBlockGroups / 2) {
-      add_groups(bytes, outputs.scales, rows, block, kBlockGroups / 2, sums);
-    } else {
-      add_groups(bytes, outputs.scales, rows, block, groups, sums);
-    }
+    add_groups(bytes, outputs.scales, rows, block, groups, sums);
 #pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 8

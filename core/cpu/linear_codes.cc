@@ -256,6 +256,12 @@ struct CodeKernel {
     }
   }
 
+  template <int kRows, int kOutputs>
+  static HWY_INLINE bool add_last_block(const Outputs<kOutputs>&, const Rows&, int64_t,
+                                        Sixteen (&)[kOutputs][kRows]) {
+    return false;
+  }
+
   // A block of fewer than four groups, or with scales that lie far apart.
   template <int kRows, int kOutputs>
   static HWY_NOINLINE void add_odd_block(const Panel& panel, const Outputs<kOutputs>& outputs,

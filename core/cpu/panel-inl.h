@@ -59,6 +59,7 @@ struct Chunk {
 //   Outputs<n>     n neighbouring outputs of a panel, from the panel and the first; `bytes` of the weights of each, and
 //                  `whole`, the blocks from the first on that add_block() takes
 //   add_block<kRows>(outputs, rows, block, sums)    adds a block to sums[output][row]
+//   add_last_block<kRows>(outputs, rows, block, sums)   the same for the last block where it is not whole, if it can
 //   add_odd_block<kRows>(panel, outputs, rows, block, sums)  adds any other block to sums[output * kRowsMost + row]
 template <class Kernel, int kRows, int kOutputs>
 HWY_INLINE void add_outputs(const typename Kernel::Panel& panel, int64_t first,
@@ -82,6 +83,8 @@ HWY_INLINE void add_outputs(const typename Kernel::Panel& panel, int64_t first,
       }
       Kernel::template add_block<kRows>(outputs, rows, block, sums);
     }
+    if (block < chunk.at[p + 1] && Kernel::template add_last_block<kRows>(outputs, rows, block, sums))
+      ++block;
 #pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 8
