@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kThreads)
     values_kernel(const __grid_constant__ AttendArgs args, const __grid_constant__ Layout layout,
                   int first_row) {
   constexpr int kPadded = kSplit + 8;  // bf16: rows 4 banks apart
-  extern __shared__ uint8_t shared[];
+  auto* const shared = dynamic_shared<uint8_t>();
   auto* rounded = reinterpret_cast<__nv_bfloat16*>(shared);  // [kHeadGroup][kPadded], tensor core
   auto* exact = reinterpret_cast<float*>(shared);            // [kHeadGroup][kSplit], otherwise
   __shared__ const float* keys[kSplit];

@@ -21,7 +21,7 @@ struct Jobs {
 // then the first warp finishes the vector.
 template <bool kOfficial>
 __global__ void __launch_bounds__(kThreadsMax) compress_kernel(const __grid_constant__ Jobs jobs, float eps) {
-  extern __shared__ float shared[];
+  auto* const shared = dynamic_shared<float>();
   int index = 0;
   int64_t entry = blockIdx.x;
   while (index + 1 < jobs.count && entry >= jobs.job[index].count) entry -= jobs.job[index++].count;

@@ -86,7 +86,7 @@ template <bool kOfficial, bool kHead>
 __global__ void __launch_bounds__(kThreads)
     pre_kernel(Matrix streams, StreamUpdate update, HyperConnection hc, Matrix y, Matrix post, Matrix comb) {
   constexpr int kRows = kHead ? kStreams : kMixes;
-  extern __shared__ float values[];  // [kStreams][width]
+  auto* const values = dynamic_shared<float>();  // [kStreams][width]
   __shared__ float scratch[32];
   __shared__ float partial[kRows + 1];  // mixes and sum of squares of this slice
   __shared__ float square_sum;          // of this slice's outputs
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kThreads)
   const int lines = static_cast<int>((slice * 4 + 127) / 128);
   for (int i = static_cast<int>(threadIdx.x); i < kRows * kStreams * lines; i += kThreads) {
     const float* address = hc.fn + (i / lines) * d + begin + i % lines * 32;
-    if (begin + i % lines * 32 < d) asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+    if (begin + i % lines * 32 < d) prefetch_l2(address);
   }
   wait_for_previous();
 

@@ -24,7 +24,8 @@ __device__ bool needs_scores(const IndexSelectArgs& args, int visible) {
 // numbers are exact up to the order of the float32 sum.
 __global__ void __launch_bounds__(kScoreThreads)
     score_tile_kernel(const __grid_constant__ IndexSelectArgs args) {
-  extern __shared__ uint32_t queries[];  // [head tiles * 16][stride] bf16 pairs, then [heads] weights
+  auto* const queries =
+      dynamic_shared<uint32_t>();  // [head tiles * 16][stride] bf16 pairs, then [heads] weights
   const int row = args.first_row + static_cast<int>(blockIdx.y);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;

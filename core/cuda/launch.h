@@ -1,5 +1,5 @@
 // Puts kernels on the backend's queue. Kernels of consecutive launches overlap: the next one starts while the
-// last drains and may read weights, but nothing else, before it calls wait_for_previous() (device_math.cuh).
+// last drains and may read weights, but nothing else, before it calls wait_for_previous() (ptx.cuh).
 #pragma once
 
 #include <cuda_runtime.h>

@@ -144,7 +144,7 @@ __device__ void few_block(const Product& p, int block, int m, uint4* units, floa
 }
 
 __global__ void __launch_bounds__(kFewThreads, 2) few_kernel(const __grid_constant__ Products products) {
-  extern __shared__ uint4 units[];
+  auto* const units = dynamic_shared<uint4>();
   __shared__ float partial[kFewWarps * kTileRows * kTileColumns];
   int index = 0;
   while (index + 1 < products.count &&
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(256) prepare_kernel(Matrix x, int32_t columns,
 template <WeightFormat kFormat, int kColumns>
 __global__ void __launch_bounds__(kManyThreads)
     many_kernel(const __grid_constant__ Product p, int first_row, int m) {
-  extern __shared__ uint4 shared[];
+  auto* const shared = dynamic_shared<uint4>();
   cg::cluster_group cluster = cg::this_cluster();
   const int chunks = p.cut.count;
   const int chunk = static_cast<int>(blockIdx.x) % chunks;

@@ -100,7 +100,7 @@ __device__ bool is_quantized(WeightFormat format) {
 __global__ void __launch_bounds__(kPlanThreads)
     prepare_kernel(Matrix x, const int32_t* ids, int pairs, int experts, MoePlan moe_plan,
                    WeightFormat routed, WeightFormat shared, uint4* routed_units, uint4* shared_units) {
-  extern __shared__ int32_t counts[];
+  auto* const counts = dynamic_shared<int32_t>();
   wait_for_previous();
   if (blockIdx.x == 0) {
     plan(ids, pairs, experts, moe_plan, counts);
@@ -231,7 +231,7 @@ __device__ void gate_up_block(const GateUpArgs& args, const Work& work, uint4* u
 }
 
 __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_constant__ GateUpArgs args) {
-  extern __shared__ uint4 units[];
+  auto* const units = dynamic_shared<uint4>();
   __shared__ float partial[2 * kWarps * kTileRows * kTileColumns];
   wait_for_previous();
   const Work work = find_work(args.plan, args.table, args.m, args.k);
@@ -313,7 +313,7 @@ __device__ void down_block(const DownArgs& args, const Work& work, uint4* units)
 }
 
 __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant__ DownArgs args) {
-  extern __shared__ uint4 units[];
+  auto* const units = dynamic_shared<uint4>();
   wait_for_previous();
   const Work work = find_work(args.plan, args.table, args.m, args.k);
   if (work.count == 0) return;

@@ -21,7 +21,7 @@ __device__ float softplus(float x) {
 __global__ void __launch_bounds__(32)
     route_kernel(const float* logits, int experts, const float* bias, const int32_t* tid2eid,
                  const int32_t* tokens, int k, float route_scale, int32_t* ids, float* weights) {
-  extern __shared__ float scores[];                              // [experts]
+  auto* const scores = dynamic_shared<float>();                  // [experts]
   float* keys = scores + experts;                                // [experts]
   int32_t* chosen = reinterpret_cast<int32_t*>(keys + experts);  // [k]
   const int lane = static_cast<int>(threadIdx.x);

@@ -100,7 +100,7 @@ __device__ void store_compressor_segment(const RowJob& job, int64_t vector, int 
 
 template <bool kOfficial>
 __global__ void __launch_bounds__(kWarps * 32) row_jobs_kernel(const __grid_constant__ Jobs jobs, float eps) {
-  extern __shared__ float shared[];
+  auto* const shared = dynamic_shared<float>();
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   int index = 0;

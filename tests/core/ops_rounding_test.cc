@@ -28,7 +28,8 @@ TEST(Rounding, AttentionWeightsAreBf16InTheSumButNotInTheDenominator) {
   std::vector<int32_t> window;
   std::vector<double> weights;
   for (int64_t r = 0; r < kRows; ++r) {
-    q[r * kHeadDim + 1] = static_cast<float>(-(static_cast<double>(r) / 20 + 0.01) * std::sqrt(kHeadDim));
+    // A query is a bf16 number, as everything that the model holds.
+    q[r * kHeadDim + 1] = static_cast<float>(rb(-(static_cast<double>(r) / 20 + 0.01) * std::sqrt(kHeadDim)));
     weights.push_back(std::exp(q[r * kHeadDim + 1] / std::sqrt(static_cast<double>(kHeadDim))));
     window.insert(window.end(), {0, 1, 1, 1, 1, 1, 1, 1, 1});
   }
