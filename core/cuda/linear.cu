@@ -1,9 +1,8 @@
 // y = x W^T by tensor core (official numerics), for weights that are read once at the speed of the memory.
 //
 // Two kernels with the same sums (weight_tiles.cuh), so that a row's bits do not tell which one made them:
-//   few   1..8 rows: the warps of a block take the chunks of the same weight rows; up to ten weights share a
-//   launch many  9 rows and more, 64 at a time: the blocks of a cluster take the chunks, a block has 128
-//   weight rows
+//   few   1..8 rows: the warps of a block take the chunks of the same weight rows; up to ten weights share a launch
+//   many  9 rows and more, 64 at a time: the blocks of a cluster take the chunks, a block has 128 weight rows
 #include <cooperative_groups.h>
 
 #include <algorithm>
@@ -21,10 +20,8 @@ namespace cg = cooperative_groups;
 
 constexpr int kFewThreads = 256;
 constexpr int kFewWarps = kFewThreads / 32;
-constexpr int kManyThreads = 128;
-constexpr int kManyTiles = 2;                                          // per warp
-constexpr int kManyRows = kManyThreads / 32 * kManyTiles * kTileRows;  // of the weight, per block: 128
-constexpr int kManyColumns = 8;                                        // column tiles at most: 64 rows
+constexpr int kManyRows = 128;   // of the weight, per block
+constexpr int kManyColumns = 8;  // column tiles at most: 64 rows
 constexpr size_t kSharedLimit = 200 * 1024;
 
 // One product as the device sees it.
@@ -121,9 +118,8 @@ __device__ void few_block(const Product& p, int block, int m, uint4* units, floa
   __syncthreads();
 
   const int column = min(lane / 4, m - 1);
-  const uint4* const from[1] = {units + column * stride + begin / 8 + lane % 4};
   float sums[1][1][4] = {};
-  stream.multiply(from, sums);
+  stream.multiply(units + column * stride + begin / 8 + lane % 4, 0, sums);
   float* mine = partial + warp * kTileRows * kTileColumns;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -185,10 +181,24 @@ __global__ void __launch_bounds__(256) prepare_kernel(Matrix x, int32_t columns,
   }
 }
 
+// How a block of `many` is made of warps. A unit of x is read from shared memory once for all tiles of a warp, which is
+// what bounds fp8 weights from 16 rows on: there a warp has four. Its registers hold the sums (kTiles * kColumns * 4 of
+// a lane) and as many steps of the weight ahead as go beside them (kTiles * 8 each).
+template <WeightFormat kFormat, int kColumns>
+struct ManyShape {
+  static constexpr bool kFp8 = kFormat == WeightFormat::kFp8Block;
+  static constexpr int kTiles = kFp8 ? 4 : 2;
+  static constexpr int kAhead = kFp8 && kColumns == 8 ? 1 : 2;
+  static constexpr int kThreads = kManyRows / (kTiles * kTileRows) * 32;
+};
+
 // Rows [first_row, first_row + m) of x, m <= 8 * kColumns. A cluster has one block per chunk.
 template <WeightFormat kFormat, int kColumns>
-__global__ void __launch_bounds__(kManyThreads)
+__global__ void __launch_bounds__(ManyShape<kFormat, kColumns>::kThreads)
     many_kernel(const __grid_constant__ Product p, int first_row, int m) {
+  using Shape = ManyShape<kFormat, kColumns>;
+  constexpr int kManyTiles = Shape::kTiles;
+  constexpr int kManyThreads = Shape::kThreads;
   auto* const shared = dynamic_shared<uint4>();
   cg::cluster_group cluster = cg::this_cluster();
   const int chunks = p.cut.count;
@@ -199,7 +209,7 @@ __global__ void __launch_bounds__(kManyThreads)
   const int64_t begin = p.cut.at[chunk];
   const int64_t end = p.cut.at[chunk + 1];
 
-  WeightStream<kFormat, kManyTiles, 2> stream;
+  WeightStream<kFormat, kManyTiles, Shape::kAhead> stream;
   stream.start(p.weight, p.scale, p.rows, p.columns, weight_row + warp * kManyTiles * kTileRows, begin, end);
   wait_for_previous();
 
@@ -213,12 +223,9 @@ __global__ void __launch_bounds__(kManyThreads)
   }
   __syncthreads();
 
-  const uint4* from[kColumns];
-#pragma unroll
-  for (int c = 0; c < kColumns; ++c)
-    from[c] = shared + min(c * kTileColumns + lane / 4, m - 1) * stride + lane % 4;
+  // Rows from m on are whatever the memory holds; so are their sums, which nobody uses.
   float sums[kManyTiles][kColumns][4] = {};
-  stream.multiply(from, sums);
+  stream.multiply(shared + lane / 4 * stride + lane % 4, kTileColumns * stride, sums);
   __syncthreads();  // the units are read: their memory takes the sums, [8 * kColumns][kManyRows]
   float* partial = reinterpret_cast<float*>(shared);
 #pragma unroll
@@ -248,10 +255,11 @@ __global__ void __launch_bounds__(kManyThreads)
 template <WeightFormat kFormat, int kColumns>
 void launch_many(Queue queue, const Product& p, int first_row, int m) {
   const unsigned chunks = static_cast<unsigned>(p.cut.count);
-  const size_t units = static_cast<size_t>(m * unit_stride(p.cut.widest)) * sizeof(uint4);
+  const size_t units =
+      static_cast<size_t>(kTileColumns * kColumns * unit_stride(p.cut.widest)) * sizeof(uint4);
   const size_t sums = static_cast<size_t>(kTileColumns * kColumns * kManyRows) * sizeof(float);
-  launch(queue, many_kernel<kFormat, kColumns>, dim3(ceil_div(p.rows, kManyRows) * chunks), kManyThreads,
-         std::max(units, sums), chunks, p, first_row, m);
+  launch(queue, many_kernel<kFormat, kColumns>, dim3(ceil_div(p.rows, kManyRows) * chunks),
+         ManyShape<kFormat, kColumns>::kThreads, std::max(units, sums), chunks, p, first_row, m);
 }
 
 template <WeightFormat kFormat>
@@ -290,7 +298,9 @@ size_t few_shared_bytes(const LinearTask& task) {
 
 bool tensor_core_shape(const LinearTask& task) {
   const Weight& w = task.weight;
-  if (w.format == WeightFormat::kF32 || w.all_cols() % 128 != 0 || w.rows >= (int64_t{1} << 31)) return false;
+  if (w.format == WeightFormat::kF32 || w.all_cols() % 128 != 0) return false;
+  if (w.all_rows() * w.all_cols() >= (int64_t{1} << 31))
+    return false;  // lanes keep 32 bits of where rows begin
   // A block's weight rows must belong to one group: 16..128 rows by chunk count.
   if (task.grouped && w.rows / task.groups % kManyRows != 0) return false;
   const int64_t widest = task.parts.count > 0 ? task.parts.widest : chunk_columns(w.cols);

@@ -195,11 +195,11 @@ __device__ void gate_up_block(const GateUpArgs& args, const Work& work, uint4* u
       }
     }
     __syncthreads();
-    const uint4* const from[1] = {units + min(lane / 4, n - 1) * stride + begin / 8 + lane % 4};
+    const uint4* from = units + min(lane / 4, n - 1) * stride + begin / 8 + lane % 4;
     float gates[1][1][4] = {};
     float ups[1][1][4] = {};
-    gate.multiply(from, gates);
-    up.multiply(from, ups);
+    gate.multiply(from, 0, gates);
+    up.multiply(from, 0, ups);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int at = (lane % 4 * 2 + i % 2) * kTileRows + lane / 4 + i / 2 * 8;
@@ -294,9 +294,8 @@ __device__ void down_block(const DownArgs& args, const Work& work, uint4* units)
       if (at + lane < n * row_units) units[r * stride + unit_place<kFormat>(i % row_units)] = unit;
     }
     __syncthreads();
-    const uint4* const from[1] = {units + min(lane / 4, n - 1) * stride + begin / 8 + lane % 4};
     float sums[kDownTiles][1][4] = {};
-    stream.multiply(from, sums);
+    stream.multiply(units + min(lane / 4, n - 1) * stride + begin / 8 + lane % 4, 0, sums);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int r = lane % 4 * 2 + i % 2;

@@ -149,9 +149,11 @@ struct WeightStream {
   static constexpr bool kFp4 = kFormat == WeightFormat::kFp4Row;
   static constexpr bool kFp8 = kFormat == WeightFormat::kFp8Block;
 
-  const uint8_t* address[kTiles][2];  // this lane's bytes of rows g and g+8 at the start of the chunk
-  const uint8_t* scales[kTiles][2];   // fp4: the rows' scales at the start of the chunk
-  uint32_t block_scale[kTiles];       // fp8: lane i holds the scale of columns [128i, 128i+128) of the chunk
+  const uint8_t* bytes;              // of the weight
+  const uint8_t* row_scales;         // fp4
+  uint32_t offset[kTiles][2];        // of this lane's bytes of rows g and g+8 at the start of the chunk
+  uint32_t scale_offset[kTiles][2];  // fp4: of the rows' scales at the start of the chunk
+  uint32_t block_scale[kTiles];      // fp8: lane i holds the scale of columns [128i, 128i+128) of the chunk
   int steps;
   uint4 data[kAhead][kTiles][2];
   uint32_t scale_word[kAhead][kTiles][2];
@@ -161,6 +163,8 @@ struct WeightStream {
   __device__ void start(const uint8_t* weight, const uint8_t* scale, int64_t rows, int64_t columns,
                         int64_t first_row, int64_t begin, int64_t end) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
+    bytes = weight;
+    row_scales = scale;
     steps = static_cast<int>((end - begin) / Format::kStepColumns);
     const int64_t row_bytes = columns / Format::kStepColumns * kStepBytes;
 #pragma unroll
@@ -168,9 +172,9 @@ struct WeightStream {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int64_t row = min(first_row + tile * kTileRows + half * 8 + lane / 4, rows - 1);
-        address[tile][half] =
-            weight + row * row_bytes + begin / Format::kStepColumns * kStepBytes + lane % 4 * 16;
-        scales[tile][half] = kFp4 ? scale + row * (columns / 32) + begin / 32 : nullptr;
+        offset[tile][half] = static_cast<uint32_t>(row * row_bytes +
+                                                   begin / Format::kStepColumns * kStepBytes + lane % 4 * 16);
+        scale_offset[tile][half] = kFp4 ? static_cast<uint32_t>(row * (columns / 32) + begin / 32) : 0;
       }
       block_scale[tile] = 0;
       if (kFp8) {
@@ -189,17 +193,18 @@ struct WeightStream {
     for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        data[slot][tile][half] = load_weight(address[tile][half] + step * kStepBytes);
+        data[slot][tile][half] = load_weight(bytes + offset[tile][half] + step * kStepBytes);
         if (kFp4)
-          scale_word[slot][tile][half] = __ldg(reinterpret_cast<const uint32_t*>(scales[tile][half]) + step);
+          scale_word[slot][tile][half] =
+              __ldg(reinterpret_cast<const uint32_t*>(row_scales + scale_offset[tile][half]) + step);
       }
     }
   }
 
-  // sums[tile][column tile] += the product with the units at `units`:
-  // this lane's unit 0 of step 0 for each column tile.
+  // sums[tile][column tile] += the product with the units at `units`: this lane's unit 0 of step 0 for the first
+  // column tile. Those of the next tile are `column_stride` units on.
   template <int kColumns>
-  __device__ void multiply(const uint4* const (&units)[kColumns], float (&sums)[kTiles][kColumns][4]) {
+  __device__ void multiply(const uint4* units, int column_stride, float (&sums)[kTiles][kColumns][4]) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     for (int first = 0; first < steps; first += kAhead) {
 #pragma unroll
@@ -219,23 +224,27 @@ struct WeightStream {
         }
 #pragma unroll
         for (int unit = 0; unit < Format::kUnits; ++unit) {
-          uint4 b[kColumns];
-#pragma unroll
-          for (int c = 0; c < kColumns; ++c) b[c] = units[c][(step * Format::kUnits + unit) * 4];
+          uint32_t low[kTiles][4];   // of rows g: a0, a2 of the first product, a0, a2 of the second
+          uint32_t high[kTiles][4];  // of rows g+8
 #pragma unroll
           for (int tile = 0; tile < kTiles; ++tile) {
-            uint32_t low[4];   // of rows g: a0, a2 of the first product, a0, a2 of the second
-            uint32_t high[4];  // of rows g+8
-            Format::decode(data[i][tile][0], unit, factor[tile][0], low);
-            Format::decode(data[i][tile][1], unit, factor[tile][1], high);
+            Format::decode(data[i][tile][0], unit, factor[tile][0], low[tile]);
+            Format::decode(data[i][tile][1], unit, factor[tile][1], high[tile]);
+          }
+          // The last bytes are decoded: their registers take the next ones while the products are made.
+          if (kAhead == 1 && unit == Format::kUnits - 1) load(i, step + kAhead);
+          const uint4* column = units + (step * Format::kUnits + unit) * 4;
 #pragma unroll
-            for (int c = 0; c < kColumns; ++c) {
-              mma_bf16(sums[tile][c], low[0], high[0], low[1], high[1], b[c].x, b[c].y);
-              mma_bf16(sums[tile][c], low[2], high[2], low[3], high[3], b[c].z, b[c].w);
+          for (int c = 0; c < kColumns; ++c, column += column_stride) {
+            const uint4 b = *column;
+#pragma unroll
+            for (int tile = 0; tile < kTiles; ++tile) {
+              mma_bf16(sums[tile][c], low[tile][0], high[tile][0], low[tile][1], high[tile][1], b.x, b.y);
+              mma_bf16(sums[tile][c], low[tile][2], high[tile][2], low[tile][3], high[tile][3], b.z, b.w);
             }
           }
         }
-        load(i, step + kAhead);
+        if (kAhead > 1) load(i, step + kAhead);
       }
     }
   }
