@@ -1,17 +1,15 @@
 // Attention of each row over its own list of keys,
 // one key/value vector for all heads (docs/spec/model.md 3.7).
 //
-// A row's list is laid out in slots: the window, padded to 32, then the compressed entries. Three launches:
+// Few rows with short lists are one launch (attention_cluster.cu), the others three with the same sums:
 //   logits   32 slots x 16 heads a block: c^-1/2 q.K, and their maxima
-//   values   128 slots (a split) x all heads x 64 columns a block: exp, then the weighted sum of keys; M is
-//   the maximum over
-//            the whole list, as the weights are rounded to bf16 relative to it
+//   values   128 slots (a split) x all heads x 64 columns a block: exp, then the weighted sum of keys; M is the maximum
+//            over the whole list, as the weights are rounded to bf16 relative to it
 //   combine  splits in ascending order, the sink, division, inverse rotation
-// Slots and splits are positions in the list, so a row's sums are the same whatever else is in the call.
 #include <algorithm>
 
+#include "core/cuda/attention_list.cuh"
 #include "core/cuda/device_math.cuh"
-#include "core/cuda/entry_address.cuh"
 #include "core/cuda/kernels.h"
 
 namespace ft::cuda {
@@ -20,9 +18,6 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
-constexpr int kKeyBlock = 32;     // slots of a logits block
-constexpr int kSplit = 128;       // slots of a split
-constexpr int kHeadTile = 16;     // heads of a logits block
 constexpr int kHeadGroup = 64;    // heads of a values block
 constexpr int kColumnBlock = 64;  // columns of a values block
 
@@ -40,9 +35,8 @@ struct Layout {
 
 Layout make_layout(const AttendArgs& args, int64_t rows) {
   Layout layout = {};
-  layout.window_slots = static_cast<int>(ceil_div(args.window_width, kKeyBlock)) * kKeyBlock;
-  const int entries = args.has_view ? args.visible_max : args.selected_width;
-  layout.slots = static_cast<int>(ceil_div(layout.window_slots + entries, kSplit)) * kSplit;
+  layout.window_slots = window_slots(args);
+  layout.slots = slot_count(args);
   layout.blocks = layout.slots / kKeyBlock;
   layout.splits = layout.slots / kSplit;
   float* at = args.scratch;
@@ -56,29 +50,6 @@ Layout make_layout(const AttendArgs& args, int64_t rows) {
   layout.sums = take(rows * args.heads * layout.splits * args.head_dim);
   layout.weights = take(rows * args.heads * layout.splits);
   return layout;
-}
-
-// Slots that row `row` uses; the rest of its list is empty.
-__device__ int used_slots(const AttendArgs& args, const Layout& layout, int row) {
-  const int entries = args.has_view ? visible_entries(args.view, row) : args.selected_width;
-  return layout.window_slots + entries;
-}
-
-// The key in a slot of row `row`, or null.
-__device__ const float* key_at(const AttendArgs& args, const Layout& layout, int row, int slot) {
-  if (slot < layout.window_slots) {
-    if (slot >= args.window_width) return nullptr;
-    const int32_t address = args.window[static_cast<int64_t>(row) * args.window_width + slot];
-    return address < 0 ? nullptr : args.raw + static_cast<int64_t>(address) * args.head_dim;
-  }
-  const int j = slot - layout.window_slots;
-  int32_t address = -1;
-  if (args.has_view) {
-    if (j < visible_entries(args.view, row)) address = entry_address(args.view, row, j);
-  } else if (j < args.selected_width) {
-    address = args.selected[static_cast<int64_t>(row) * args.selected_width + j];
-  }
-  return address < 0 ? nullptr : args.compressed + static_cast<int64_t>(address) * args.head_dim;
 }
 
 // blockIdx: key block, head tile, row.
@@ -95,27 +66,15 @@ __global__ void __launch_bounds__(kThreads)
   const int first_slot = static_cast<int>(blockIdx.x) * kKeyBlock;
   const int c = args.head_dim;
   wait_for_previous();
-  if (first_slot >= used_slots(args, layout, row)) return;
+  if (first_slot >= used_slots(args, layout.window_slots, row)) return;
   if (threadIdx.x < kKeyBlock)
-    keys[threadIdx.x] = key_at(args, layout, row, first_slot + static_cast<int>(threadIdx.x));
+    keys[threadIdx.x] = key_at(args, layout.window_slots, row, first_slot + static_cast<int>(threadIdx.x));
   __syncthreads();
 
   const float* q = args.q.data + row * args.q.stride;
   float sums[4] = {};  // heads g, g+8 (rows of 2) by slots 2t, 2t+1
   if (kTensorCore) {
-    // Lane 4g+t holds columns 4t..4t+3 of each 16: heads g and g+8, key g.
-    const float* low = q + min(first_head + lane / 4, args.heads - 1) * c + lane % 4 * 4;
-    const float* high = q + min(first_head + lane / 4 + 8, args.heads - 1) * c + lane % 4 * 4;
-    const float* key = keys[warp * 8 + lane / 4];
-    if (key != nullptr) key += lane % 4 * 4;
-#pragma unroll 8
-    for (int k = 0; k < c; k += 16) {
-      const float4 a = *reinterpret_cast<const float4*>(low + k);
-      const float4 b = *reinterpret_cast<const float4*>(high + k);
-      const float4 x = key != nullptr ? *reinterpret_cast<const float4*>(key + k) : make_float4(0, 0, 0, 0);
-      mma_bf16(sums, pack_bf16(a.x, a.y), pack_bf16(b.x, b.y), pack_bf16(a.z, a.w), pack_bf16(b.z, b.w),
-               pack_bf16(x.x, x.y), pack_bf16(x.z, x.w));
-    }
+    key_products(args, q, first_head, keys[warp * 8 + lane / 4], sums);
   } else {
     // Eight chains: a logit's error is a relative error of its weight.
     for (int i = 0; i < 4; ++i) {
@@ -193,9 +152,9 @@ __global__ void __launch_bounds__(kThreads)
   const int first_head = static_cast<int>(blockIdx.y) / column_blocks * kHeadGroup;
   const int split = static_cast<int>(blockIdx.x);
   wait_for_previous();
-  const int used = used_slots(args, layout, row);
+  const int used = used_slots(args, layout.window_slots, row);
   if (split * kSplit >= used) return;
-  keys[thread] = key_at(args, layout, row, split * kSplit + thread);
+  keys[thread] = key_at(args, layout.window_slots, row, split * kSplit + thread);
   __syncthreads();
 
   // Weights: two threads per head, a half of the slots each, in order.
@@ -293,7 +252,7 @@ __global__ void __launch_bounds__(kThreads)
   const int row = first_row + z;
   const int c = args.head_dim;
   wait_for_previous();
-  const int used = used_slots(args, layout, row);
+  const int used = used_slots(args, layout.window_slots, row);
   const int splits = (used + kSplit - 1) / kSplit;
   const float most = row_maximum(args, layout, z, used, head);
   float total = 0.0f;
@@ -328,9 +287,13 @@ size_t attend_scratch_bytes(const AttendArgs& args) {
 }
 
 void attend(Queue queue, bool official, const AttendArgs& args, int32_t first_row, int32_t rows) {
+  const float scale = 1.0f / sqrtf(static_cast<float>(args.head_dim));
+  if (official && fits_cluster(args, rows)) {
+    attend_cluster(queue, args, first_row, rows, scale);
+    return;
+  }
   const Layout layout = make_layout(args, rows);
   const bool tiles = official && args.head_dim % kColumnBlock == 0 && args.q.stride % 4 == 0;
-  const float scale = 1.0f / sqrtf(static_cast<float>(args.head_dim));
   const auto z = static_cast<unsigned>(rows);
   launch(queue, tiles ? logits_kernel<true> : logits_kernel<false>,
          dim3(static_cast<unsigned>(layout.blocks), ceil_div(args.heads, kHeadTile), z), kThreads, 0, 1, args,
