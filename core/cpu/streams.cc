@@ -54,32 +54,43 @@ HWY_INLINE void collapse(const HyperConnectionJob& job, int64_t row, const float
   if (job.norm) rms_norm_row(y, job.norm.data, width, job.rms_norm_eps, job.official, y);
 }
 
-HWY_INLINE void transpose4(V4 (&rows)[4]) {
-  const D4 d;
-  const V4 low01 = hn::InterleaveLower(d, rows[0], rows[1]), low23 = hn::InterleaveLower(d, rows[2], rows[3]);
-  const V4 high01 = hn::InterleaveUpper(d, rows[0], rows[1]),
-           high23 = hn::InterleaveUpper(d, rows[2], rows[3]);
-  rows[0] = hn::ConcatLowerLower(d, low23, low01);
-  rows[1] = hn::ConcatUpperUpper(d, low23, low01);
-  rows[2] = hn::ConcatLowerLower(d, high23, high01);
-  rows[3] = hn::ConcatUpperUpper(d, high23, high01);
+// Rows of a batch whose four streams are balanced together, each in 128 bits of its own.
+constexpr int kBalanced = kLanes / 4;
+
+// Four by four, within each 128 bits.
+HWY_INLINE void transpose4(V (&rows)[4]) {
+  const D d;
+  const hn::Repartition<double, D> pairs;
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, rows[0], rows[1]));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, rows[2], rows[3]));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, rows[0], rows[1]));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, rows[2], rows[3]));
+  rows[0] = hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23));
+  rows[1] = hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23));
+  rows[2] = hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23));
+  rows[3] = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
 }
 
 // rows[j] /= the sum of the rows, lane by lane, on top of `start`.
-HWY_INLINE void divide_by_sum(V4 (&rows)[4], float start) {
-  V4 sum = hn::Set(D4(), start);
+HWY_INLINE void divide_by_sum(V (&rows)[4], float start) {
+  V sum = hn::Set(D(), start);
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) sum = hn::Add(sum, rows[j]);
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) rows[j] = hn::Div(rows[j], sum);
 }
 
-// The steps of sinkhorn() behind its exponentials for four streams, as the published models have: the same
-// sums in the same order, four rows or columns at a time.
-HWY_INLINE void balance4(float* c, int iterations, float eps) {
-  const D4 d;
-  V4 rows[4];
-  for (int j = 0; j < 4; ++j) rows[j] = hn::LoadU(d, c + 4 * j);
+// The steps of sinkhorn() behind its exponentials for four streams, as the published models have, of up to kBalanced
+// rows of the batch: the same sums in the same order, and the rows wait for their divisions together.
+HWY_INLINE void balance4(float (*combs)[kMixesMax], int count, int iterations, float eps) {
+  const D d;
+  HWY_ALIGN float packed[4][kLanes];
+  for (int j = 0; j < 4; ++j) {
+    for (int b = 0; b < kBalanced; ++b)
+      std::copy_n(combs[std::min(b, count - 1)] + 4 * j, 4, packed[j] + 4 * b);
+  }
+  V rows[4];
+  for (int j = 0; j < 4; ++j) rows[j] = hn::Load(d, packed[j]);
   for (int iteration = 0; iteration < iterations; ++iteration) {
     transpose4(rows);
     divide_by_sum(rows, iteration == 0 ? 0.0f : eps);
@@ -89,7 +100,10 @@ HWY_INLINE void balance4(float* c, int iterations, float eps) {
     }
     divide_by_sum(rows, eps);
   }
-  for (int j = 0; j < 4; ++j) hn::StoreU(rows[j], d, c + 4 * j);
+  for (int j = 0; j < 4; ++j) {
+    hn::Store(rows[j], d, packed[j]);
+    for (int b = 0; b < count; ++b) std::copy_n(packed[j] + 4 * b, 4, combs[b] + 4 * j);
+  }
 }
 
 inline void balance(float* c, int n, int iterations, float eps) {
@@ -107,39 +121,46 @@ inline void balance(float* c, int n, int iterations, float eps) {
   }
 }
 
-// Sinkhorn of C [n, n] in place, with room for whole groups of sixteen (docs/spec/model.md 3.2.4): the first
-// row step is a softmax with eps added after it.
-HWY_INLINE void sinkhorn(float* c, int n, int iterations, float eps) {
-  for (int j = 0; j < n; ++j) {
-    const float top = *std::max_element(c + j * n, c + (j + 1) * n);
-    for (int k = 0; k < n; ++k) c[j * n + k] -= top;
+// Sinkhorn of C [n, n] in place for up to kBalanced rows, with room for whole groups of sixteen
+// (docs/spec/model.md 3.2.4): the first row step is a softmax with eps added after it.
+HWY_INLINE void sinkhorn(float (*combs)[kMixesMax], int count, int n, int iterations, float eps) {
+  for (int b = 0; b < count; ++b) {
+    float* c = combs[b];
+    for (int j = 0; j < n; ++j) {
+      const float top = *std::max_element(c + j * n, c + (j + 1) * n);
+      for (int k = 0; k < n; ++k) c[j * n + k] -= top;
+    }
+    exp_row(c, n * n);
+    if (n != 4) balance(c, n, iterations, eps);
   }
-  exp_row(c, n * n);
-  if (n == 4) {
-    balance4(c, iterations, eps);
-  } else {
-    balance(c, n, iterations, eps);
-  }
+  if (n == 4) balance4(combs, count, iterations, eps);
 }
 
 void hc_entry_rows_target(const HyperConnectionJob& job, int64_t begin, int64_t end) {
   const int n = job.stream_count;
   const float* scale = job.scale.data;
   const float* base = job.base.data;
-  for (int64_t r = begin; r < end; ++r) {
-    const float rho = stream_rho(job, r);
-    const float* z = job.mixes + r * (2 + n) * n;
-    float gates[kMixesMax] = {}, comb[kMixesMax] = {};
-    for (int i = 0; i < 2 * n; ++i) gates[i] = z[i] * rho * scale[i / n] + base[i];
-    for (int i = 0; i < n * n; ++i) comb[i] = z[2 * n + i] * rho * scale[2] + base[2 * n + i];
-    sigmoid_row(gates, 2 * n);
-    for (int i = 0; i < n; ++i) {
-      gates[i] += job.hc_eps;
-      job.post.row(r)[i] = 2.0f * gates[n + i];
+  for (; begin < end; begin += kBalanced) {
+    const int count = static_cast<int>(std::min<int64_t>(kBalanced, end - begin));
+    float gates[kBalanced][kMixesMax] = {}, combs[kBalanced][kMixesMax] = {};
+    for (int b = 0; b < count; ++b) {
+      const int64_t r = begin + b;
+      const float rho = stream_rho(job, r);
+      const float* z = job.mixes + r * (2 + n) * n;
+      for (int i = 0; i < 2 * n; ++i) gates[b][i] = z[i] * rho * scale[i / n] + base[i];
+      for (int i = 0; i < n * n; ++i) combs[b][i] = z[2 * n + i] * rho * scale[2] + base[2 * n + i];
+      sigmoid_row(gates[b], 2 * n);
     }
-    sinkhorn(comb, n, job.sinkhorn_iters, job.hc_eps);
-    std::copy_n(comb, n * n, job.comb.row(r));
-    collapse(job, r, gates);
+    sinkhorn(combs, count, n, job.sinkhorn_iters, job.hc_eps);
+    for (int b = 0; b < count; ++b) {
+      const int64_t r = begin + b;
+      for (int i = 0; i < n; ++i) {
+        gates[b][i] += job.hc_eps;
+        job.post.row(r)[i] = 2.0f * gates[b][n + i];
+      }
+      std::copy_n(combs[b], n * n, job.comb.row(r));
+      collapse(job, r, gates[b]);
+    }
   }
 }
 
