@@ -124,16 +124,23 @@ int DraftGate::decide(std::span<const Request> requests, int32_t rows, int32_t e
   // Until drafts have been seen, as deep as trained; where there is one depth only, once.
   const bool both = depth_.most > depth_.trained && average_.observations > 0.0f;
   for (const int pass : std::span(passes).first(both ? 2 : 1)) {
-    // The price of a row depends on how many there are: half of them are.
-    const double further = std::max(2.0, 0.5 * able * pass);
-    step.row_seconds = (costs_.verify_seconds(rows + further) - plain_seconds) / further;
-    const BestSet set = best_set(requests, step, best_rate, pass);
-    if (set.rate <= std::max(best_rate, step.plain_rate * kMargin)) continue;
-    best_rate = set.rate;
-    depth = pass;
-    draft = best_;
-    // What a plain step in place of this one gives away.
-    lost_ = (1.0 - step.plain_rate / set.rate) * plain_seconds / set.seconds / kProbeShare;
+    // The price of a row depends on how many there are: half of what could be drafted, or all. Where rows get cheaper
+    // the more there are, all may pay although none would at the price of half.
+    const double all = static_cast<double>(able) * pass;
+    double before = 0.0;
+    for (const double part : {0.5, 1.0}) {
+      const double further = std::max(2.0, part * all);
+      if (further == before) continue;
+      before = further;
+      step.row_seconds = (costs_.verify_seconds(rows + further) - plain_seconds) / further;
+      const BestSet set = best_set(requests, step, best_rate, pass);
+      if (set.rate <= std::max(best_rate, step.plain_rate * kMargin)) continue;
+      best_rate = set.rate;
+      depth = pass;
+      draft = best_;
+      // What a plain step in place of this one gives away.
+      lost_ = (1.0 - step.plain_rate / set.rate) * plain_seconds / set.seconds / kProbeShare;
+    }
   }
   // A plain step now and then keeps the price of plain steps true.
   const bool drafting = std::ranges::find(draft, 1) != draft.end();

@@ -154,6 +154,24 @@ TEST(DraftGate, DraftsWhereItPays) {
   EXPECT_GE(decoding.drafts(900), most_of(900));
 }
 
+// Two more rows cost as much as five.
+TEST(DraftGate, DraftsWhereAllRowsPayAlthoughHalfOfThemWouldNot) {
+  CostModel costs(64, 16, 1.0);
+  std::vector<CostCurve::Point> verify, draft;
+  for (double rows : cost_grid(64))
+    verify.push_back({rows, 1e-3 + 0.5e-3 * std::min(rows - 1.0, 2.0), 0.0, CostCurve::kMemory});
+  for (double positions : cost_grid(16)) draft.push_back({positions, 0.2e-3, 0.0, CostCurve::kMemory});
+  costs.restore(verify, draft, 0.0, 0.0);
+  DraftGate gate(costs, {5, 5});
+  const std::vector<float> probability{0.5f, 0.4f, 0.35f, 0.3f, 0.25f};
+  AcceptanceHistory history;
+  for (int i = 0; i < 50; ++i) gate.observe(history, std::vector<draft::DraftNode>(5), probability, 5);
+  const std::vector<DraftGate::Request> requests{{&history, 5}};
+  std::vector<uint8_t> drafted;
+  gate.decide(requests, 1, 1, drafted);
+  EXPECT_EQ(drafted, std::vector<uint8_t>{1});
+}
+
 TEST(DraftGate, ALookAtPlainStepsStaysWithinItsShare) {
   const CostModel costs = machine(1e-5, 1e-4, 1e-5);
   Decoding decoding(costs, {0.9f});
