@@ -22,6 +22,7 @@ Activations::Activations(Backend& backend, const ModelConfig& config, int64_t ro
       {&post, n},
       {&comb, n * n},
       {&query_low, config.q_lora_rank},
+      {&query_normed, config.q_lora_rank},
       {&query, heads},
       {&kv, config.head_dim},
       {&attended, heads},
@@ -52,9 +53,9 @@ Activations::Activations(Backend& backend, const ModelConfig& config, int64_t ro
 
 void Activations::set_rows(int64_t rows) {
   FT_CHECK(rows <= rows_max_, rows, rows_max_);
-  for (Matrix* view :
-       {&streams, &input, &output, &post, &comb, &query_low, &query, &kv, &attended, &projected,
-        &compressor_k, &compressor_g, &index_k, &index_g, &index_query, &index_weights, &route_weights})
+  for (Matrix* view : {&streams, &input, &output, &post, &comb, &query_low, &query_normed, &query, &kv,
+                       &attended, &projected, &compressor_k, &compressor_g, &index_k, &index_g, &index_query,
+                       &index_weights, &route_weights})
     view->rows = rows;
 }
 

@@ -23,6 +23,7 @@ class Activations {
   Matrix post;          // [m, n]
   Matrix comb;          // [m, n*n]
   Matrix query_low;     // [m, q_lora]
+  Matrix query_normed;  // [m, q_lora]
   Matrix query;         // [m, H*c]
   Matrix kv;            // [m, c]
   Matrix attended;      // [m, H*c]

@@ -53,30 +53,31 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
     down.add({a.input, &w.indexer.weights_proj, a.index_weights, LinearInput::kAsIs, LinearOutput::kBF16});
   }
   down.run(backend);
-  backend.rms_norm(a.query_low, w.q_norm, a.query_low);
-  Calls up;
-  up.add({a.query_low, &w.wq_b, a.query, LinearInput::kQ8, LinearOutput::kBF16});
-  if (kind == LayerKind::kCsa)
-    up.add({a.query_low, &w.indexer.wq_b, a.index_query, LinearInput::kQ8, LinearOutput::kBF16});
-  up.run(backend);
   // All cache writes of a row come before its attention: it sees itself and a block that it closes.
-  const auto head_unit = static_cast<int>(attention_unit_heads(config));
   const RatioPlan* plan = kind != LayerKind::kSwa ? &scope.plan.ratio(weights.ratio) : nullptr;
   {
     const IndependentOps together(backend);
-    backend.query_norm_rope(a.query, config.head_dim, head_unit, rotations);
     backend.store_kv(a.kv, w.kv_norm, rotations, cache.raw, scope.plan.raw_dst);
     if (plan != nullptr) store_compressor_rows(scope, w.compressor, entries, *plan, cache.state.f32());
-    if (kind == LayerKind::kCsa) {
+    if (kind == LayerKind::kCsa)
       store_compressor_rows(scope, w.indexer.compressor, index_keys, *plan, cache.index_state.f32());
-      backend.index_query(a.index_query, config.index_head_dim, rotations);
-    }
   }
+  backend.rms_norm(a.query_low, w.q_norm, a.query_normed);
+  Calls up;
+  up.add({a.query_normed, &w.wq_b, a.query, LinearInput::kQ8, LinearOutput::kBF16});
+  if (kind == LayerKind::kCsa)
+    up.add({a.query_normed, &w.indexer.wq_b, a.index_query, LinearInput::kQ8, LinearOutput::kBF16});
+  up.run(backend);
+  const auto head_unit = static_cast<int>(attention_unit_heads(config));
   AttentionArgs args;
-  if (plan != nullptr) {
+  {
     const IndependentOps together(backend);
-    close_entries(scope, w.compressor, *plan, config.head_dim, false, cache.state.f32(), cache.compressed);
-    args.compressed = cache.compressed;
+    backend.query_norm_rope(a.query, config.head_dim, head_unit, rotations);
+    if (kind == LayerKind::kCsa) backend.index_query(a.index_query, config.index_head_dim, rotations);
+    if (plan != nullptr) {
+      close_entries(scope, w.compressor, *plan, config.head_dim, false, cache.state.f32(), cache.compressed);
+      args.compressed = cache.compressed;
+    }
     if (kind == LayerKind::kCsa) {
       close_entries(scope, w.indexer.compressor, *plan, config.index_head_dim, true, cache.index_state.f32(),
                     cache.index_keys);

@@ -39,10 +39,13 @@ CudaBackend::CudaBackend(Numerics numerics, int device, std::string description,
   }
   use_device(queue_.device = device);
   check_cuda(cudaStreamCreateWithFlags(&queue_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  constexpr size_t kLogits = static_cast<size_t>(kFewRows * kExpertsMax);
+  joint_memory_ = allocate(kTickets * sizeof(int32_t) + kLogits * sizeof(float));
 }
 
 CudaBackend::~CudaBackend() {
   use_device(queue_.device);
+  joint_memory_ = Buffer();  // whose release needs the queue
   cudaStreamSynchronize(queue_.stream);
   cudaStreamDestroy(queue_.stream);
 }
@@ -52,7 +55,8 @@ const void* CudaBackend::place(const void* host, size_t bytes) {
   void* device = weights_.take(bytes);
   if (device == nullptr) return nullptr;
   // On our stream: a plain copy may return before its last bytes have left the driver's own buffer.
-  check_cuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, queue_.stream), "placing a weight");
+  check_cuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, queue().stream),
+             "placing a weight");
   return device;
 }
 
@@ -74,20 +78,23 @@ Buffer CudaBackend::allocate(size_t bytes) {
     cudaMemGetInfo(&available, &total);
     FT_CHECK(false, "out of device memory: wanted, available, total bytes", bytes, available, total);
   }
-  check_cuda(cudaMemsetAsync(data, 0, size, queue_.stream), "cudaMemset");
-  return Buffer(data, bytes, [](void* memory) { cudaFree(memory); });
+  check_cuda(cudaMemsetAsync(data, 0, size, queue().stream), "cudaMemset");
+  return Buffer(data, bytes, [this](void* memory) {
+    close();  // what is open may use it
+    cudaFree(memory);
+  });
 }
 
 void CudaBackend::upload(void* destination, const void* host, size_t bytes) {
   FT_CHECK(!recording_);
   use_device(queue_.device);
-  staging_.upload(destination, host, bytes, queue_.stream);
+  staging_.upload(destination, host, bytes, queue().stream);
 }
 
 void CudaBackend::download(void* host, const void* source, size_t bytes) {
   FT_CHECK(!recording_);
   use_device(queue_.device);
-  staging_.download(host, source, bytes, queue_.stream);
+  staging_.download(host, source, bytes, queue().stream);
   if (exchange_ != nullptr) exchange_->check();
 }
 
@@ -98,12 +105,13 @@ class CudaBackend::Graph final : public StepGraph {
   ~Graph() override { forget(); }
 
   void run(const std::function<void()>& ops) override {
-    const cudaStream_t stream = backend_.queue_.stream;
+    const cudaStream_t stream = backend_.queue().stream;
     use_device(backend_.queue_.device);
     if (addresses_ != backend_.addresses_) forget();
     if (exec_ == nullptr && !seen_) {
       // Lazily made things (scratch, expert tables) come to be here, outside of a recording.
       ops();
+      backend_.close();
       seen_ = true;
       addresses_ = backend_.addresses_;
       return;
@@ -118,6 +126,7 @@ class CudaBackend::Graph final : public StepGraph {
     backend_.recording_ = true;
     check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a step");
     ops();
+    backend_.close();
     cudaGraph_t graph = nullptr;
     check_cuda(cudaStreamEndCapture(stream, &graph), "recording a step");
     backend_.recording_ = false;
@@ -168,6 +177,15 @@ void CudaBackend::do_reserve(const ModelConfig& config, int64_t rows) {
                 (size_t{1} << 20));
 }
 
+void CudaBackend::close() {
+  open_.launch(queue_, rms_norm_eps_, tickets());
+  if (router_.has_value()) {
+    const Router router = *std::exchange(router_, std::nullopt);
+    linear_few(queue_, &router.gate, 1);
+    route_select(queue_, router.route, router.gate.x.rows);
+  }
+}
+
 void* CudaBackend::scratch(size_t bytes) {
   use_device(queue_.device);
   bool grew = false;
@@ -181,15 +199,15 @@ void* CudaBackend::scratch(size_t bytes) {
 
 void CudaBackend::copy_rows(void* destination, const void* source, int64_t row_bytes, const int32_t* src,
                             const int32_t* dst, int64_t count) {
-  ft::cuda::copy_rows(queue_, destination, source, row_bytes, src, dst, count);
+  ft::cuda::copy_rows(queue(), destination, source, row_bytes, src, dst, count);
 }
 
 void CudaBackend::do_embed(const int32_t* tokens, const Weight& table, int stream_count, Matrix streams) {
-  ft::cuda::gather_rows(queue_, tokens, table, stream_count, streams);
+  ft::cuda::gather_rows(queue(), tokens, table, stream_count, streams);
 }
 
 void CudaBackend::do_gather_rows(const int32_t* ids, const Weight& table, Matrix out) {
-  ft::cuda::gather_rows(queue_, ids, table, 1, out);
+  ft::cuda::gather_rows(queue(), ids, table, 1, out);
 }
 
 void CudaBackend::do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Vector norm, Matrix y,
@@ -198,7 +216,7 @@ void CudaBackend::do_hc_pre(Matrix streams, const HyperConnectionWeights& hc, Ve
 }
 
 void CudaBackend::do_hc_post(Matrix streams, const SublayerOutput& before) {
-  ft::cuda::hc_post(queue_, official(), streams, {before.output, before.post, before.comb});
+  ft::cuda::hc_post(queue(), official(), streams, {before.output, before.post, before.comb});
 }
 
 void CudaBackend::do_hc_post_pre(Matrix streams, const SublayerOutput& before,
@@ -212,7 +230,7 @@ void CudaBackend::do_hc_post_pre(Matrix streams, const SublayerOutput& before,
                                       hc_sinkhorn_iters_,
                                       hc_eps_,
                                       rms_norm_eps_};
-  ft::cuda::hc_pre(queue_, official(), streams, {before.output, before.post, before.comb}, connection, y,
+  ft::cuda::hc_pre(queue(), official(), streams, {before.output, before.post, before.comb}, connection, y,
                    post, comb);
 }
 
@@ -225,19 +243,23 @@ void CudaBackend::do_hc_head(Matrix streams, const HeadCollapseWeights& head, Ma
                                       0,
                                       hc_eps_,
                                       rms_norm_eps_};
-  ft::cuda::hc_head(queue_, official(), streams, connection, y);
+  ft::cuda::hc_head(queue(), official(), streams, connection, y);
 }
 
 void CudaBackend::do_stream_mean(Matrix streams, int stream_count, Matrix out) {
-  ft::cuda::stream_mean(queue_, official(), streams, stream_count, out);
+  ft::cuda::stream_mean(queue(), official(), streams, stream_count, out);
 }
 
 void CudaBackend::do_combine_streams(Matrix e, Matrix h, Matrix streams) {
-  ft::cuda::combine_streams(queue_, official(), e, h, streams);
+  ft::cuda::combine_streams(queue(), official(), e, h, streams);
 }
 
 void CudaBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
-  ft::cuda::rms_norm(queue_, official(), x, weight.data, rms_norm_eps_, y);
+  if (official()) {
+    close();
+    if (open_.add_norm(x, weight.data, y)) return;
+  }
+  ft::cuda::rms_norm(queue(), official(), x, weight.data, rms_norm_eps_, y);
 }
 
 void CudaBackend::do_attend(const AttentionArgs& whole) {
@@ -267,7 +289,7 @@ void CudaBackend::do_attend(const AttentionArgs& whole) {
                                             std::max<int64_t>(args.q.rows, 1));
   call.scratch = static_cast<float*>(scratch(row_bytes * static_cast<size_t>(group)));
   for (int64_t first = 0; first < args.q.rows; first += group) {
-    ft::cuda::attend(queue_, official(), call, static_cast<int32_t>(first),
+    ft::cuda::attend(queue(), official(), call, static_cast<int32_t>(first),
                      static_cast<int32_t>(std::min(group, args.q.rows - first)));
   }
 }
@@ -290,7 +312,7 @@ void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, 
     args.rows = static_cast<int32_t>(q.rows);
     args.scores = scores->data;
     args.score_stride = scores->stride;
-    ft::cuda::index_select(queue_, official(), args);
+    ft::cuda::index_select(queue(), official(), args);
     return;
   }
   const int64_t stride = view.visible_max > top_k ? view.visible_max : 0;
@@ -301,7 +323,7 @@ void CudaBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, 
   for (int64_t first = 0; first < q.rows; first += group) {
     args.first_row = static_cast<int32_t>(first);
     args.rows = static_cast<int32_t>(std::min(group, q.rows - first));
-    ft::cuda::index_select(queue_, official(), args);
+    ft::cuda::index_select(queue(), official(), args);
   }
 }
 

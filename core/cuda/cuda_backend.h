@@ -12,6 +12,7 @@
 #include "core/cuda/exchange.h"
 #include "core/cuda/kernels.h"
 #include "core/cuda/memory.h"
+#include "core/cuda/open_linears.h"
 #include "core/cuda/prompt_linears.h"
 
 namespace ft::cuda {
@@ -19,6 +20,8 @@ namespace ft::cuda {
 // Scratch of attention, index scores and experts:
 // rows of a call share it, more rows than fit go one group after the other.
 inline constexpr size_t kListScratchBytes = size_t{512} << 20;
+
+inline constexpr int64_t kExpertsMax = 4096;
 
 // The shards of the ranks' own part of an axis.
 ColumnParts parts_of(const ShardedAxis& axis, const RankGroup& ranks);
@@ -95,6 +98,16 @@ class CudaBackend final : public Backend {
     ExpertTable table;
   };
 
+  // The queue, behind every op before. What may share a launch with the next ops is kept open until somebody asks for
+  // the queue.
+  Queue queue() {
+    close();
+    return queue_;
+  }
+  void close();
+  int32_t* tickets() const { return static_cast<int32_t*>(joint_memory_.data()); }
+  float* router_logits() const { return reinterpret_cast<float*>(tickets() + kTickets); }
+
   bool official() const { return numerics() == Numerics::kOfficial; }
   LinearTask task_of(const LinearCall& call) const;
   // Whether linear_few computes it.
@@ -123,7 +136,7 @@ class CudaBackend final : public Backend {
   void launch_compress_jobs();
 
   std::string description_;
-  Queue queue_;
+  Queue queue_;  // closed by nobody: see queue()
   WeightSlabs weights_;
   Scratch scratch_;
   Staging staging_;
@@ -136,7 +149,11 @@ class CudaBackend final : public Backend {
   int row_job_count_ = 0;
   std::array<CompressJob, kCompressJobs> compress_jobs_;
   int compress_job_count_ = 0;
-  uint64_t addresses_ = 0;  // counts the changes of addresses that recordings hold
+  Buffer joint_memory_;  // tickets, logits of an open router
+  OpenLinears open_;
+  uint64_t scope_ = 0;            // of independent ops
+  std::optional<Router> router_;  // open
+  uint64_t addresses_ = 0;        // counts the changes of addresses that recordings hold
   std::unordered_map<const void*, PlacedExperts> expert_tables_;  // by the first expert's weights
 };
 

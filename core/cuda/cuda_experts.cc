@@ -9,6 +9,10 @@ namespace ft::cuda {
 
 namespace {
 
+bool same_rows(const Matrix& a, const Matrix& b) {
+  return a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.stride == b.stride;
+}
+
 const uint8_t* bytes_of(const Weight& weight) {
   return static_cast<const uint8_t*>(weight.data);
 }
@@ -18,17 +22,29 @@ const uint8_t* bytes_of(const Weight& weight) {
 void CudaBackend::do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens, int k, float route_scale,
                            int32_t* ids, float* weights) {
   const int64_t experts = moe.gate.rows;
-  FT_CHECK(k <= 32 && experts <= 4096, k, experts);
+  FT_CHECK(k <= 32 && experts <= kExpertsMax, k, experts);
+  close();
+  LinearTask task = {x, moe.gate, Matrix(router_logits(), x.rows, experts), false, false, 1, false, {}};
+  const RouteCall call = {router_logits(),
+                          static_cast<int32_t>(experts),
+                          moe.tid2eid == nullptr ? moe.bias.data : nullptr,
+                          moe.tid2eid,
+                          tokens,
+                          k,
+                          route_scale,
+                          ids,
+                          weights};
+  if (takes_few(task)) {
+    router_ = Router{task, call};
+    return;
+  }
   // Behind the logits comes what run_linear may use.
   const size_t logits_bytes = (static_cast<size_t>(x.rows * experts) * sizeof(float) + 255) / 256 * 256;
-  LinearTask task = {x, moe.gate, Matrix(nullptr, x.rows, experts), false, false, 1, false, {}};
   uint8_t* memory = static_cast<uint8_t*>(scratch(logits_bytes + linear_scratch_bytes(task)));
-  const Matrix logits(reinterpret_cast<float*>(memory), x.rows, experts);
-  task.y = logits;
+  RouteCall select = call;
+  select.logits = task.y.data = reinterpret_cast<float*>(memory);
   run_linear(task, memory + logits_bytes);
-  route_select(queue_, logits.data, x.rows, static_cast<int>(experts),
-               moe.tid2eid == nullptr ? moe.bias.data : nullptr, moe.tid2eid, tokens, k, route_scale, ids,
-               weights);
+  route_select(queue(), select, x.rows);
 }
 
 const ExpertTable& CudaBackend::expert_table(const MoeWeights& moe) {
@@ -70,19 +86,29 @@ void CudaBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, co
     add_ranks(own, official(), y);
     return;
   }
+  // A router of these experts joins their first launch.
+  std::optional<Router> router = std::exchange(router_, std::nullopt);
   const ExpertTable& table = expert_table(moe);
+  if (router.has_value() &&
+      !(official() && moe_takes_router(table, router->gate) && same_rows(router->gate.x, x) &&
+        router->route.ids == ids && router->route.weights == weights && router->route.k == k)) {
+    std::swap(router, router_);
+    close();
+  }
   FT_CHECK(table.width == x.cols, table.width, x.cols);
   const auto bytes = [&](int64_t rows) { return moe_scratch_bytes(table, rows, k, official()); };
   int64_t group = x.rows;
   while (group > 1 && bytes(group) > kListScratchBytes) group = (group + 1) / 2;
+  FT_CHECK(!router.has_value() || group == x.rows, group, x.rows);  // few rows are one group
   uint8_t* memory = static_cast<uint8_t*>(scratch(sum_bytes + bytes(group)));
   const Matrix own = own_sum(y, memory);
   const bool round = official() && ranks().size == 1;
   for (int64_t first = 0; first < x.rows; first += group) {
     const int64_t rows = std::min(group, x.rows - first);
-    ft::cuda::moe(queue_, official(), Matrix(x.row(first), rows, x.cols, x.stride), table, ids + first * k,
+    ft::cuda::moe(queue(), official(), Matrix(x.row(first), rows, x.cols, x.stride), table, ids + first * k,
                   weights + first * k, k, swiglu_limit, memory + sum_bytes, round,
-                  Matrix(own.row(first), rows, own.cols, own.stride));
+                  Matrix(own.row(first), rows, own.cols, own.stride), tickets(),
+                  router.has_value() ? &*router : nullptr);
   }
   add_ranks(own, official(), y);
 }

@@ -43,12 +43,12 @@ size_t CudaBackend::linear_scratch_bytes(const LinearTask& task) const {
 
 void CudaBackend::run_linear(const LinearTask& task, void* memory) {
   if (takes_few(task)) {
-    linear_few(queue_, &task, 1);
+    linear_few(queue(), &task, 1);
   } else if (official() && tensor_core_shape(task)) {
-    prepare_input(queue_, task, memory);
-    linear_many(queue_, task, memory);
+    prepare_input(queue(), task, memory);
+    linear_many(queue(), task, memory);
   } else {
-    linear_exact(queue_, task, static_cast<float*>(memory));
+    linear_exact(queue(), task, static_cast<float*>(memory));
   }
 }
 
@@ -88,9 +88,12 @@ void CudaBackend::do_linears(std::span<const LinearCall> calls) {
 void CudaBackend::launch_linears(std::span<const LinearCall> calls, RowRange rows) {
   LinearTask together[kLinearTasks];
   int count = 0;
+  // They stay open, for what comes next.
   const auto launch_together = [&] {
-    if (count > 0) linear_few(queue_, together, count);
-    count = 0;
+    const std::span tasks(together, static_cast<size_t>(std::exchange(count, 0)));
+    if (tasks.empty() || open_.add(tasks)) return;
+    close();
+    FT_CHECK(open_.add(tasks));
   };
   LinearTask prepared;  // whose input the scratch holds
   for (const LinearCall& call : calls) {
@@ -104,8 +107,8 @@ void CudaBackend::launch_linears(std::span<const LinearCall> calls, RowRange row
     }
     void* memory = scratch(linear_scratch_bytes(task));
     if (official() && tensor_core_shape(task)) {
-      if (!same_input(prepared, task)) prepare_input(queue_, task, memory);
-      linear_many(queue_, task, memory);
+      if (!same_input(prepared, task)) prepare_input(queue(), task, memory);
+      linear_many(queue(), task, memory);
       prepared = task;
     } else {
       run_linear(task, memory);
@@ -132,7 +135,7 @@ void CudaBackend::launch_prompt_linears(std::span<const LinearCall> calls, RowRa
     }
     void* memory = scratch(PromptLinears::scratch_bytes(task, way));
     const bool is_there = way == prepared_way && memory == prepared_memory && same_input(prepared, task);
-    prompt_linears_->run(queue_, task, way, is_there, memory);
+    prompt_linears_->run(queue(), task, way, is_there, memory);
     prepared = task;
     prepared_memory = memory;
     prepared_way = way;
@@ -166,7 +169,7 @@ void CudaBackend::do_shard_linear(const LinearCall& call, int64_t unit) {
       if (way == PromptLinears::Way::kNone) {
         run_linear(part, memory + sum_bytes);
       } else {
-        prompt_linears_->run(queue_, part, way, false, memory + sum_bytes);
+        prompt_linears_->run(queue(), part, way, false, memory + sum_bytes);
       }
     });
   } else {

@@ -16,6 +16,7 @@ RotationTable table_of(const Rotations& rotations) {
 void CudaBackend::begin_independent() {
   FT_CHECK(!collecting_);
   collecting_ = true;
+  ++scope_;
 }
 
 void CudaBackend::end_independent() {
@@ -26,17 +27,19 @@ void CudaBackend::end_independent() {
 }
 
 void CudaBackend::launch_row_jobs() {
-  if (row_job_count_ > 0) run_row_jobs(queue_, official(), rms_norm_eps_, row_jobs_.data(), row_job_count_);
+  if (row_job_count_ > 0) run_row_jobs(queue(), official(), rms_norm_eps_, row_jobs_.data(), row_job_count_);
   row_job_count_ = 0;
 }
 
 void CudaBackend::launch_compress_jobs() {
   if (compress_job_count_ > 0)
-    ft::cuda::compress(queue_, official(), rms_norm_eps_, compress_jobs_.data(), compress_job_count_);
+    ft::cuda::compress(queue(), official(), rms_norm_eps_, compress_jobs_.data(), compress_job_count_);
   compress_job_count_ = 0;
 }
 
 void CudaBackend::add(const RowJob& job) {
+  if (!collecting_) ++scope_;
+  if (official() && open_.add(job, scope_)) return;
   row_jobs_[static_cast<size_t>(row_job_count_++)] = job;
   if (!collecting_ || row_job_count_ == kRowJobs) launch_row_jobs();
 }
@@ -88,9 +91,12 @@ void CudaBackend::do_store_compressor_rows(Matrix k, Matrix g, Vector ape, const
 void CudaBackend::do_compress(const float* state, const int32_t* sources, int64_t count, int ratio,
                               int64_t head_dim, Vector norm, Rotations rotations, bool is_index_key,
                               CacheRows out, const int32_t* dst) {
-  compress_jobs_[static_cast<size_t>(compress_job_count_++)] = {
+  const CompressJob job = {
       state,        sources,   count, ratio, static_cast<int32_t>(head_dim), norm.data, table_of(rotations),
       is_index_key, out.f32(), dst};
+  if (!collecting_) ++scope_;
+  if (official() && open_.add(job, scope_)) return;
+  compress_jobs_[static_cast<size_t>(compress_job_count_++)] = job;
   if (!collecting_ || compress_job_count_ == kCompressJobs) launch_compress_jobs();
 }
 

@@ -37,14 +37,14 @@ Matrix CudaBackend::own_sum(const Matrix& y, void* memory) const {
 void CudaBackend::add_ranks(const Matrix& own, bool round, Matrix y) {
   if (ranks().size == 1) return;
   float* all = own.data + matrix_bytes(own) / sizeof(float);
-  exchange_->all_gather(queue_, own.data, all, static_cast<size_t>(own.rows * own.cols) * sizeof(float));
-  ft::cuda::add_ranks(queue_, all, ranks().size, round, y);
+  exchange_->all_gather(queue(), own.data, all, static_cast<size_t>(own.rows * own.cols) * sizeof(float));
+  ft::cuda::add_ranks(queue(), all, ranks().size, round, y);
 }
 
 void CudaBackend::clear(const Matrix& own) {
   use_device(queue_.device);
   check_cuda(
-      cudaMemsetAsync(own.data, 0, static_cast<size_t>(own.rows * own.cols) * sizeof(float), queue_.stream),
+      cudaMemsetAsync(own.data, 0, static_cast<size_t>(own.rows * own.cols) * sizeof(float), queue().stream),
       "an empty sum");
 }
 
@@ -59,10 +59,10 @@ void CudaBackend::do_gather_columns(Matrix y, int64_t unit) {
   Matrix packed(nullptr, y.rows, of.widest);
   packed.data = static_cast<float*>(scratch(rank_sum_bytes(packed)));
   float* all = packed.data + matrix_bytes(packed) / sizeof(float);
-  pack_columns(queue_, y, of.at[own], of.at[own + 1] - of.at[own], of.widest, packed.data);
-  exchange_->all_gather(queue_, packed.data, all,
+  pack_columns(queue(), y, of.at[own], of.at[own + 1] - of.at[own], of.widest, packed.data);
+  exchange_->all_gather(queue(), packed.data, all,
                         static_cast<size_t>(packed.rows * packed.cols) * sizeof(float));
-  unpack_columns(queue_, all, of, own, y);
+  unpack_columns(queue(), all, of, own, y);
 }
 
 }  // namespace ft::cuda

@@ -20,6 +20,9 @@ struct ColumnParts {
   int32_t widest = 0;  // part of any rank
 };
 
+// Zeros in device memory by which blocks of one launch wait for each other (last_block.cuh).
+inline constexpr int kTickets = 1024;
+
 // Rotations of core/backend.h.
 struct RotationTable {
   const float* data = nullptr;
@@ -192,7 +195,7 @@ size_t attend_scratch_bytes(const AttendArgs& args);
 // Rows [first_row, first_row + rows) of the arguments.
 void attend(Queue queue, bool official, const AttendArgs& args, int32_t first_row, int32_t rows);
 
-// --- moe.cu ---
+// --- moe.cu, moe_gate.cu, moe_exact.cu ---
 struct ExpertTable {
   struct Expert {
     const uint8_t* data[3];  // w1, w3, w2
@@ -208,14 +211,31 @@ struct ExpertTable {
   int32_t whole_inner = 0;  // moe intermediate size
   ColumnParts parts;        // of the columns that are there
 };
-void route_select(Queue queue, const float* logits, int64_t rows, int experts, const float* bias,
-                  const int32_t* tid2eid, const int32_t* tokens, int k, float route_scale, int32_t* ids,
-                  float* weights);
+struct RouteCall {
+  const float* logits = nullptr;  // [rows, experts]
+  int32_t experts = 0;
+  const float* bias = nullptr;       // null where there is
+  const int32_t* tid2eid = nullptr;  // a table of token ids
+  const int32_t* tokens = nullptr;
+  int32_t k = 0;
+  float route_scale = 0.0f;
+  int32_t* ids = nullptr;
+  float* weights = nullptr;
+};
+void route_select(Queue queue, const RouteCall& call, int64_t rows);
+// A router that has not been launched: gate.y is its logits.
+struct Router {
+  LinearTask gate;  // few_rows()
+  RouteCall route;
+};
 size_t moe_scratch_bytes(const ExpertTable& table, int64_t rows, int k, bool official);
+// Whether moe() launches a router together with what it does itself.
+bool moe_takes_router(const ExpertTable& table, const LinearTask& gate);
 // The sum over the shards that are there. `official` takes the tensor-core kernels where the shapes allow; `round`:
-// rb().
+// rb(). `tickets`: last_block.cuh. `router` null: ids and weights are there.
 void moe(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
-         const float* weights, int k, float swiglu_limit, void* scratch, bool round, Matrix y);
+         const float* weights, int k, float swiglu_limit, void* scratch, bool round, Matrix y,
+         int32_t* tickets, const Router* router);
 
 // --- shards.cu: between ranks ---
 // y[r, c] = the sum over `ranks` ranks of sums[rank, r, c], as a tree; `round`: rb().

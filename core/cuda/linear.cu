@@ -9,8 +9,7 @@
 
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
-#include "core/cuda/shard_tree.cuh"
-#include "core/cuda/weight_tiles.cuh"
+#include "core/cuda/linear_few.cuh"
 
 namespace ft::cuda {
 
@@ -18,30 +17,9 @@ namespace {
 
 namespace cg = cooperative_groups;
 
-constexpr int kFewThreads = 256;
-constexpr int kFewWarps = kFewThreads / 32;
 constexpr int kManyRows = 128;   // of the weight, per block
 constexpr int kManyColumns = 8;  // column tiles at most: 64 rows
 constexpr size_t kSharedLimit = 200 * 1024;
-
-// One product as the device sees it.
-struct Product {
-  const float* x;  // or, for `many`, units (see prepare_kernel)
-  int64_t x_stride;
-  const uint8_t* weight;
-  const uint8_t* scale;
-  float* y;
-  int64_t y_stride;
-  int32_t rows;     // of the weight
-  int32_t columns;  // of the weight: K
-  int32_t group_rows;
-  WeightFormat format;
-  bool quantize;
-  bool round;
-  bool tree;        // parts are shards
-  ColumnParts cut;  // chunks or shards: a chain of sums each
-  int32_t first_block;
-};
 
 struct Products {
   Product product[kLinearTasks];
@@ -49,116 +27,15 @@ struct Products {
   int32_t m;
 };
 
-ColumnParts chunks_of(int64_t columns) {
-  ColumnParts cut;
-  cut.count = chunk_count(columns);
-  cut.widest = static_cast<int32_t>(chunk_columns(columns));
-  for (int i = 0; i <= cut.count; ++i)
-    cut.at[i] = static_cast<int32_t>(std::min<int64_t>(int64_t{i} * cut.widest, columns));
-  return cut;
-}
-
-Product describe(const LinearTask& task) {
-  Product p = {};
-  p.x = task.x.data;
-  p.x_stride = task.x.stride;
-  p.weight = static_cast<const uint8_t*>(task.weight.data);
-  p.scale = task.weight.scale;
-  p.y = task.y.data;
-  p.y_stride = task.y.stride;
-  p.rows = static_cast<int32_t>(task.weight.rows);
-  p.columns = static_cast<int32_t>(task.weight.cols);
-  p.group_rows = p.rows / task.groups;
-  p.format = task.weight.format;
-  p.quantize = task.quantize;
-  p.round = task.round;
-  p.tree = task.parts.count > 0;
-  p.cut = p.tree ? task.parts : chunks_of(task.weight.cols);
-  return p;
-}
-
-// What the chains of one output make together.
-template <WeightFormat kFormat, class Get>
-__device__ __forceinline__ float add_chains(const Product& p, Get get) {
-  if (p.tree) return tree_sum(p.cut.count, [&](int c) { return get(c) * out_factor<kFormat>(); });
-  float sum = get(0);
-  for (int c = 1; c < p.cut.count; ++c) sum += get(c);
-  return sum * out_factor<kFormat>();
-}
-
-template <WeightFormat kFormat>
-__device__ void few_block(const Product& p, int block, int m, uint4* units, float* partial) {
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int chunks = p.cut.count;
-  const int tiles = kFewWarps / chunks;
-  const int chunk = warp % chunks;
-  const int64_t first_row = static_cast<int64_t>(block) * tiles * kTileRows;
-  const int64_t begin = p.cut.at[chunk];
-  const int64_t end = p.cut.at[chunk + 1];
-
-  WeightStream<kFormat, 1, 8> stream;
-  stream.start(p.weight, p.scale, p.rows, p.columns, first_row + warp / chunks * kTileRows, begin, end);
-  wait_for_previous();
-
-  // Each block makes its own units: at up to 8 rows that costs less than a launch.
-  const int row_units = p.columns / 8;
-  const int stride = unit_stride(p.columns);
-  const float* x = p.x + first_row / p.group_rows * p.columns;
-  for (int first = warp * 32; first < m * row_units; first += kFewThreads) {
-    const int i = min(first + lane, m * row_units - 1);
-    const float4* from = reinterpret_cast<const float4*>(x + i / row_units * p.x_stride + i % row_units * 8);
-    const float4 low = from[0];
-    const float4 high = from[1];
-    float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-    const uint4 unit = make_unit<kFormat>(values, p.quantize);
-    if (first + lane < m * row_units)
-      units[i / row_units * stride + unit_place<kFormat>(i % row_units)] = unit;
-  }
-  __syncthreads();
-
-  const int column = min(lane / 4, m - 1);
-  float sums[1][1][4] = {};
-  stream.multiply(units + column * stride + begin / 8 + lane % 4, 0, sums);
-  float* mine = partial + warp * kTileRows * kTileColumns;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    mine[(lane % 4 * 2 + i % 2) * kTileRows + lane / 4 + i / 2 * 8] = sums[0][0][i];
-  }
-  __syncthreads();
-
-  const int block_rows = tiles * kTileRows;
-  for (int i = static_cast<int>(threadIdx.x); i < block_rows * m; i += kFewThreads) {
-    const int row = i % block_rows;
-    const int r = i / block_rows;
-    if (first_row + row >= p.rows) continue;
-    const float* tile =
-        partial + row / kTileRows * chunks * kTileRows * kTileColumns + r * kTileRows + row % kTileRows;
-    const float sum = add_chains<kFormat>(p, [&](int c) { return tile[c * kTileRows * kTileColumns]; });
-    p.y[r * p.y_stride + first_row + row] = p.round ? rb(sum) : sum;
-  }
-}
-
 __global__ void __launch_bounds__(kFewThreads, 2) few_kernel(const __grid_constant__ Products products) {
   auto* const units = dynamic_shared<uint4>();
-  __shared__ float partial[kFewWarps * kTileRows * kTileColumns];
+  __shared__ FewScratch scratch;
   int index = 0;
   while (index + 1 < products.count &&
          static_cast<int>(blockIdx.x) >= products.product[index + 1].first_block)
     ++index;
   const Product& p = products.product[index];
-  const int block = static_cast<int>(blockIdx.x) - p.first_block;
-  switch (p.format) {
-    case WeightFormat::kFp8Block:
-      few_block<WeightFormat::kFp8Block>(p, block, products.m, units, partial);
-      break;
-    case WeightFormat::kFp4Row:
-      few_block<WeightFormat::kFp4Row>(p, block, products.m, units, partial);
-      break;
-    default:
-      few_block<WeightFormat::kBF16>(p, block, products.m, units, partial);
-      break;
-  }
+  few_block(p, InputNorm(), static_cast<int>(blockIdx.x) - p.first_block, products.m, units, scratch);
 }
 
 // Rows of x as units in global memory: out[r][group][place]. One thread per unit.
@@ -290,10 +167,6 @@ void linear_many_of(Queue queue, const LinearTask& task, const void* prepared) {
   }
 }
 
-size_t few_shared_bytes(const LinearTask& task) {
-  return static_cast<size_t>(task.x.rows * unit_stride(task.weight.cols)) * sizeof(uint4);
-}
-
 }  // namespace
 
 bool tensor_core_shape(const LinearTask& task) {
@@ -325,7 +198,7 @@ void linear_few(Queue queue, const LinearTask* tasks, int count) {
   for (int i = 0; i < count; ++i) {
     Product& p = products.product[i] = describe(tasks[i]);
     p.first_block = static_cast<int32_t>(blocks);
-    blocks += ceil_div(p.rows, kFewWarps / p.cut.count * kTileRows);
+    blocks += ceil_div(p.rows, few_block_rows(p));
     shared = std::max(shared, few_shared_bytes(tasks[i]));
   }
   launch(queue, few_kernel, dim3(blocks), kFewThreads, shared, 1, products);

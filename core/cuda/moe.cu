@@ -1,15 +1,17 @@
 // Mixture of experts by tensor core:
 // rows are sorted by expert on the device, each activated expert is read once.
 //
-// Four launches: prepare (sort; the input as units), gate and up with the clamped SwiGLU, down, combine.
+// Four launches: prepare (sort; the input as units), gate and up with the clamped SwiGLU, down, combine. Of few rows
+// the first also routes (moe_gate.cu), and down also combines.
 // A block has a few rows of one expert's weight and up to eight of its rows of x at a time;
 // further rows find the weight in L2. In down a warp has a shard of the columns, so a sum never leaves it.
 #include <algorithm>
 
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
+#include "core/cuda/last_block.cuh"
 #include "core/cuda/moe_layout.h"
-#include "core/cuda/weight_row.cuh"
+#include "core/cuda/moe_parts.cuh"
 #include "core/cuda/weight_tiles.cuh"
 
 namespace ft::cuda {
@@ -22,108 +24,16 @@ constexpr int kPlanThreads = 1024;
 constexpr int kDownTiles = 2;                // per warp
 constexpr size_t kUnitBytesMax = 72 * 1024;  // three blocks of a multiprocessor hold their units
 
-// Expert counts, the experts with rows in ascending id, and each expert's pairs in ascending order.
-// Pair p is slot p % k of row p / k.
-__device__ void plan(const int32_t* ids, int pairs, int experts, MoePlan plan, int32_t* counts) {
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int e = warp; e < experts; e += kPlanThreads / 32) {
-    int count = 0;
-    for (int first = 0; first < pairs; first += 32) {
-      const bool hit = first + lane < pairs && ids[first + lane] == e;
-      count += __popc(__ballot_sync(~0u, hit));
-    }
-    if (lane == 0) counts[e] = count;
-  }
-  __syncthreads();
-  if (warp == 0) {
-    int offset = 0;
-    int active = 0;
-    for (int first = 0; first < experts; first += 32) {
-      const int e = first + lane;
-      const int count = e < experts ? counts[e] : 0;
-      int sum = count;  // inclusive over the lanes
-      for (int distance = 1; distance < 32; distance *= 2) {
-        const int below = __shfl_up_sync(~0u, sum, distance);
-        if (lane >= distance) sum += below;
-      }
-      const uint32_t used = __ballot_sync(~0u, count > 0);
-      if (count > 0) {
-        const int slot = active + __popc(used & ((1u << lane) - 1u));
-        plan.expert[slot] = e;
-        plan.offset[slot] = offset + sum - count;
-        plan.count[slot] = count;
-      }
-      if (e < experts) counts[e] = offset + sum - count;
-      offset += __shfl_sync(~0u, sum, 31);
-      active += __popc(used);
-    }
-    if (lane == 0) *plan.active = active;
-  }
-  __syncthreads();
-  for (int e = warp; e < experts; e += kPlanThreads / 32) {
-    int at = counts[e];
-    for (int first = 0; first < pairs; first += 32) {
-      const bool hit = first + lane < pairs && ids[first + lane] == e;
-      const uint32_t hits = __ballot_sync(~0u, hit);
-      if (hit) plan.pair[at + __popc(hits & ((1u << lane) - 1u))] = first + lane;
-      at += __popc(hits);
-    }
-  }
-}
-
-template <WeightFormat kFormat>
-__device__ void store_unit(float (&x)[8], int64_t r, int unit, int row_units, uint4* out) {
-  out[r * row_units + unit_place<kFormat>(unit)] = Tile<kFormat>::arrange(x);
-}
-
-__device__ void store_unit_as(WeightFormat format, float (&x)[8], int64_t r, int unit, int row_units,
-                              uint4* out) {
-  switch (format) {
-    case WeightFormat::kFp8Block:
-      store_unit<WeightFormat::kFp8Block>(x, r, unit, row_units, out);
-      break;
-    case WeightFormat::kFp4Row:
-      store_unit<WeightFormat::kFp4Row>(x, r, unit, row_units, out);
-      break;
-    default:
-      store_unit<WeightFormat::kBF16>(x, r, unit, row_units, out);
-      break;
-  }
-}
-
-__device__ bool is_quantized(WeightFormat format) {
-  return format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row;
-}
-
 // Block 0 plans; the others make units, a thread each.
 __global__ void __launch_bounds__(kPlanThreads)
-    prepare_kernel(Matrix x, const int32_t* ids, int pairs, int experts, MoePlan moe_plan,
-                   WeightFormat routed, WeightFormat shared, uint4* routed_units, uint4* shared_units) {
+    prepare_kernel(const int32_t* ids, int pairs, int experts, MoePlan plan, ExpertInput input) {
   auto* const counts = dynamic_shared<int32_t>();
   wait_for_previous();
   if (blockIdx.x == 0) {
-    plan(ids, pairs, experts, moe_plan, counts);
-    return;
+    plan_pairs(ids, pairs, experts, plan, counts);
+  } else {
+    make_expert_unit(input, static_cast<int64_t>(blockIdx.x - 1) * kPlanThreads + threadIdx.x);
   }
-  const int row_units = static_cast<int>(x.cols / 8);
-  const int64_t i = static_cast<int64_t>(blockIdx.x - 1) * kPlanThreads + threadIdx.x;
-  const int64_t at = min(i, x.rows * row_units - 1);
-  const int64_t r = at / row_units;
-  const int unit = static_cast<int>(at % row_units);
-  const float* from = x.data + r * x.stride + unit * 8;
-  float plain[8];
-  float quantized[8];
-  float largest = 0.0f;
-  for (int j = 0; j < 8; ++j) {
-    plain[j] = from[j];
-    largest = fmaxf(largest, fabsf(plain[j]));
-  }
-  const int exponent = q8_exponent(warp_max(largest, 16));
-  for (int j = 0; j < 8; ++j) quantized[j] = q8_round(plain[j], exponent);
-  if (i != at) return;
-  store_unit_as(routed, is_quantized(routed) ? quantized : plain, r, unit, row_units, routed_units);
-  store_unit_as(shared, is_quantized(shared) ? quantized : plain, r, unit, row_units, shared_units);
 }
 
 // What blockIdx.y stands for: 0 the shared expert with every row, i > 0 the i-th expert that has rows.
@@ -257,7 +167,29 @@ struct DownArgs {
   int m;
   int k;
   int pass_rows;
+  const int32_t* ids;  // [m*k]
+  ExpertSum sum;       // no tickets: it is left to another kernel
 };
+
+// The sum of the experts for the columns of this block's tile, by the last block that has some of them.
+__device__ void add_experts(const DownArgs& args) {
+  __shared__ int order[kFewRows * 32];
+  if (!is_last_block(args.sum.tickets + blockIdx.x, static_cast<int32_t>(gridDim.y))) return;
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread < args.m * args.k)
+    sort_slot(args.ids + thread / args.k * args.k, args.k, thread % args.k, order + thread / args.k * 32);
+  __syncthreads();
+  const int width = kWarps / args.table.parts.count * kDownTiles * kTileRows;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * width;
+  for (int i = thread; i < args.m * width; i += kThreads) {
+    const int r = i / width;
+    const int64_t column = first + i % width;
+    if (column >= args.table.width) continue;
+    const float sum = combine_experts(args.out, order + r * 32, args.m, args.k, args.table.parts.count,
+                                      args.table.width, r, column);
+    args.sum.y.data[r * args.sum.y.stride + column] = args.sum.round ? rb(sum) : sum;
+  }
+}
 
 template <WeightFormat kFormat>
 __device__ void down_block(const DownArgs& args, const Work& work, uint4* units) {
@@ -315,18 +247,20 @@ __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant
   auto* const units = dynamic_shared<uint4>();
   wait_for_previous();
   const Work work = find_work(args.plan, args.table, args.m, args.k);
-  if (work.count == 0) return;
-  switch (blockIdx.y == 0 ? args.table.shared_format : args.table.routed_format) {
-    case WeightFormat::kFp8Block:
-      down_block<WeightFormat::kFp8Block>(args, work, units);
-      break;
-    case WeightFormat::kFp4Row:
-      down_block<WeightFormat::kFp4Row>(args, work, units);
-      break;
-    default:
-      down_block<WeightFormat::kBF16>(args, work, units);
-      break;
+  if (work.count > 0) {
+    switch (blockIdx.y == 0 ? args.table.shared_format : args.table.routed_format) {
+      case WeightFormat::kFp8Block:
+        down_block<WeightFormat::kFp8Block>(args, work, units);
+        break;
+      case WeightFormat::kFp4Row:
+        down_block<WeightFormat::kFp4Row>(args, work, units);
+        break;
+      default:
+        down_block<WeightFormat::kBF16>(args, work, units);
+        break;
+    }
   }
+  if (args.sum.tickets != nullptr) add_experts(args);
 }
 
 // Rows of activations that a block takes at a time.
@@ -348,15 +282,18 @@ bool moe_fits_tiles(const ExpertTable& table) {
          table.whole_inner % 128 == 0 && table.parts.widest <= kChainColumnsMax;
 }
 
-void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* ids, const float* weights,
-               int k, float swiglu_limit, const MoeScratch& scratch) {
+bool moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* ids, const float* weights,
+               int k, float swiglu_limit, const MoeScratch& scratch, const ExpertSum& sum,
+               const Router* router) {
   const int m = static_cast<int>(x.rows);
   const int pairs = m * k;
-  const int64_t units = x.rows * x.cols / 8;
-  launch(queue, prepare_kernel, dim3(1 + ceil_div(units, kPlanThreads)), kPlanThreads,
-         static_cast<size_t>(table.count) * sizeof(int32_t), 1, x, ids, pairs, table.count, scratch.plan,
-         table.routed_format, table.shared_format, static_cast<uint4*>(scratch.routed_input),
-         static_cast<uint4*>(scratch.shared_input));
+  if (router != nullptr) {
+    launch_router(queue, *router, table, scratch, sum.tickets);
+  } else {
+    launch(queue, prepare_kernel, dim3(1 + ceil_div(x.rows * x.cols / 8, kPlanThreads)), kPlanThreads,
+           static_cast<size_t>(table.count) * sizeof(int32_t), 1, ids, pairs, table.count, scratch.plan,
+           expert_input(x, table, scratch));
+  }
   const unsigned slots = static_cast<unsigned>(1 + std::min(pairs, table.count));
   const auto bytes = [&](int64_t columns) {
     return static_cast<size_t>(pass_rows(m, columns) * unit_stride(columns)) * sizeof(uint4);
@@ -379,9 +316,13 @@ void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* i
                    scratch.out,
                    m,
                    k,
-                   pass_rows(m, table.inner)};
+                   pass_rows(m, table.inner),
+                   ids,
+                   sum};
   const unsigned down_tiles = ceil_div(table.width, kWarps / table.parts.count * kDownTiles * kTileRows);
+  if (m > kFewRows || pairs > kThreads || down_tiles > kTickets) down.sum.tickets = nullptr;
   launch(queue, down_kernel, dim3(down_tiles, slots), kThreads, bytes(table.inner), 1, down);
+  return down.sum.tickets != nullptr;
 }
 
 }  // namespace ft::cuda

@@ -3,7 +3,7 @@
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/kernels.h"
 #include "core/cuda/moe_layout.h"
-#include "core/cuda/shard_tree.cuh"
+#include "core/cuda/moe_parts.cuh"
 #include "core/cuda/weight_row.cuh"
 
 namespace ft::cuda {
@@ -13,68 +13,10 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kCombineThreads = 128;
 
-__device__ float softplus(float x) {
-  return x > 20.0f ? x : log1pf(expf(x));
-}
-
 // One warp per row; scores stay in shared memory.
-__global__ void __launch_bounds__(32)
-    route_kernel(const float* logits, int experts, const float* bias, const int32_t* tid2eid,
-                 const int32_t* tokens, int k, float route_scale, int32_t* ids, float* weights) {
-  auto* const scores = dynamic_shared<float>();                  // [experts]
-  float* keys = scores + experts;                                // [experts]
-  int32_t* chosen = reinterpret_cast<int32_t*>(keys + experts);  // [k]
-  const int lane = static_cast<int>(threadIdx.x);
-  const int64_t r = blockIdx.x;
+__global__ void __launch_bounds__(32) route_kernel(const __grid_constant__ RouteCall call) {
   wait_for_previous();
-  for (int e = lane; e < experts; e += 32) {
-    scores[e] = sqrtf(softplus(logits[r * experts + e]));
-    keys[e] = bias != nullptr ? scores[e] + bias[e] : 0.0f;
-  }
-  __syncwarp();
-  for (int i = 0; i < k; ++i) {
-    int best = -1;
-    if (tid2eid != nullptr) {
-      best = tid2eid[static_cast<int64_t>(tokens[r]) * k + i];
-    } else {
-      float largest = kNegativeInfinity;
-      for (int e = lane; e < experts; e += 32) {
-        if (keys[e] > largest) {
-          largest = keys[e];
-          best = e;
-        }
-      }
-      for (int distance = 16; distance > 0; distance /= 2) {
-        const float other = __shfl_xor_sync(~0u, largest, distance);
-        const int id = __shfl_xor_sync(~0u, best, distance);
-        // Of equal values the lower id; -1 stands for "none left in my lanes".
-        if (id >= 0 && (best < 0 || other > largest || (other == largest && id < best))) {
-          largest = other;
-          best = id;
-        }
-      }
-    }
-    if (best < 0)
-      best = i;  // only where scores are NaN: an id in range, so that the damage stays in this row
-    if (lane == 0) {
-      chosen[i] = best;
-      if (tid2eid == nullptr) keys[best] = kNegativeInfinity;
-    }
-    __syncwarp();
-  }
-  if (lane != 0) return;
-  for (int i = 1; i < k; ++i) {
-    const int id = chosen[i];
-    int j = i;
-    for (; j > 0 && chosen[j - 1] > id; --j) chosen[j] = chosen[j - 1];
-    chosen[j] = id;
-  }
-  float sum = 0.0f;
-  for (int i = 0; i < k; ++i) sum += scores[chosen[i]];
-  for (int i = 0; i < k; ++i) {
-    ids[r * k + i] = chosen[i];
-    weights[r * k + i] = scores[chosen[i]] / sum * route_scale;
-  }
+  route_row(call, blockIdx.x, dynamic_shared<float>());
 }
 
 // hidden[pair, i] for one pair per blockIdx.y.
@@ -152,35 +94,11 @@ __global__ void __launch_bounds__(kCombineThreads)
   const int64_t r = blockIdx.y;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kCombineThreads + threadIdx.x;
   wait_for_previous();
-  if (static_cast<int>(threadIdx.x) < k) {
-    const int slot = static_cast<int>(threadIdx.x);
-    int rank = 0;
-    for (int other = 0; other < k; ++other) {
-      rank +=
-          ids[r * k + other] < ids[r * k + slot] || (ids[r * k + other] == ids[r * k + slot] && other < slot)
-              ? 1
-              : 0;
-    }
-    order[rank] = slot;
-  }
+  if (static_cast<int>(threadIdx.x) < k) sort_slot(ids + r * k, k, static_cast<int>(threadIdx.x), order);
   __syncthreads();
   if (i >= y.cols) return;
-  float sums[kParts] = {};
-  const auto add = [&](int64_t pair) {
-#pragma unroll
-    for (int part = 0; part < kParts; ++part) {
-      if (part < parts) sums[part] += out[(pair * parts + part) * y.cols + i];
-    }
-  };
-#pragma unroll 2
-  for (int slot = 0; slot < k; ++slot) add(r * k + order[slot]);
-  add(y.rows * k + r);
-  const float sum = tree_sum(parts, [&](int part) { return sums[part]; });
+  const float sum = combine_experts(out, order, y.rows, k, parts, y.cols, r, i);
   y.data[r * y.stride + i] = round ? rb(sum) : sum;
-}
-
-bool is_quantized(WeightFormat format) {
-  return format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row;
 }
 
 size_t aligned(size_t bytes) {
@@ -215,12 +133,9 @@ size_t cut_scratch(void* memory, const ExpertTable& table, int64_t rows, int k, 
 
 }  // namespace
 
-void route_select(Queue queue, const float* logits, int64_t rows, int experts, const float* bias,
-                  const int32_t* tid2eid, const int32_t* tokens, int k, float route_scale, int32_t* ids,
-                  float* weights) {
+void route_select(Queue queue, const RouteCall& call, int64_t rows) {
   launch(queue, route_kernel, dim3(static_cast<unsigned>(rows)), 32,
-         static_cast<size_t>(2 * experts + k) * sizeof(float), 1, logits, experts, bias, tid2eid, tokens, k,
-         route_scale, ids, weights);
+         static_cast<size_t>(route_floats(call.experts, call.k)) * sizeof(float), 1, call);
 }
 
 void moe_exact(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
@@ -255,14 +170,16 @@ size_t moe_scratch_bytes(const ExpertTable& table, int64_t rows, int k, bool off
 }
 
 void moe(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
-         const float* weights, int k, float swiglu_limit, void* memory, bool round, Matrix y) {
+         const float* weights, int k, float swiglu_limit, void* memory, bool round, Matrix y,
+         int32_t* tickets, const Router* router) {
   const bool tiles = official && moe_fits_tiles(table);
   MoeScratch scratch;
   cut_scratch(memory, table, x.rows, k, tiles, scratch);
-  if (tiles) {
-    moe_tiled(queue, x, table, ids, weights, k, swiglu_limit, scratch);
-  } else {
+  if (!tiles) {
     moe_exact(queue, official, x, table, ids, weights, k, swiglu_limit, scratch);
+  } else if (moe_tiled(queue, x, table, ids, weights, k, swiglu_limit, scratch, {y, round, tickets},
+                       router)) {
+    return;
   }
   launch(queue, combine_kernel, dim3(ceil_div(y.cols, kCombineThreads), static_cast<unsigned>(y.rows)),
          kCombineThreads, 0, 1, static_cast<const float*>(scratch.out), ids, k, table.parts.count, round, y);

@@ -30,8 +30,18 @@ struct MoeScratch {
 // Whether moe_tiled takes these shapes and formats.
 bool moe_fits_tiles(const ExpertTable& table);
 // Both leave each expert's partial sums in scratch.out.
-void moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* ids, const float* weights,
-               int k, float swiglu_limit, const MoeScratch& scratch);
+// Where there are few rows, moe_tiled also leaves their sum in `sum`, and returns whether it has.
+struct ExpertSum {
+  Matrix y;
+  bool round = false;
+  int32_t* tickets = nullptr;
+};
+bool moe_tiled(Queue queue, Matrix x, const ExpertTable& table, const int32_t* ids, const float* weights,
+               int k, float swiglu_limit, const MoeScratch& scratch, const ExpertSum& sum,
+               const Router* router);
+// The router, then MoeScratch::plan and the inputs of the experts, in one launch.
+void launch_router(Queue queue, const Router& router, const ExpertTable& table, const MoeScratch& scratch,
+                   int32_t* ticket);
 void moe_exact(Queue queue, bool official, Matrix x, const ExpertTable& table, const int32_t* ids,
                const float* weights, int k, float swiglu_limit, const MoeScratch& scratch);
 

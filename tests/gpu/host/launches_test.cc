@@ -75,7 +75,7 @@ std::vector<Names> layers_of(const Names& step, int count) {
 }
 
 TEST(Launches, PerLayerAreFewAndTheSameForOneToEightRows) {
-  const std::map<int, size_t> most = {{0, 15}, {4, 18}, {16, 16}};  // by ratio: SWA, CSA, HCA
+  const std::map<int, size_t> most = {{0, 10}, {4, 12}, {16, 10}};  // by ratio: SWA, CSA, HCA
   Loaded loaded("tiny-v4", Numerics::kOfficial, 16);
   for (const int32_t rows : {1, 4, 8}) {
     (void)take_launches();

@@ -98,7 +98,8 @@ class Stepper {
 std::vector<std::string> linears_of(const std::vector<Launch>& launches) {
   std::vector<std::string> names;
   for (const Launch& launch : launches)
-    if (launch.kernel == "few_kernel" || launch.kernel == "many_kernel") names.push_back(launch.kernel);
+    if (launch.kernel == "few_kernel" || launch.kernel == "joint_kernel" || launch.kernel == "many_kernel")
+      names.push_back(launch.kernel);
   return names;
 }
 
@@ -139,7 +140,9 @@ TEST(PromptLinears, TakeThePromptAndNothingElse) {
     // Three rows in front and one behind by the kernels of few rows, and so are the logits; the gate sees all rows.
     const auto launched = linears_of(take_launches());
     const int64_t layers = stepper.config().num_hidden_layers;
-    EXPECT_GE(std::count(launched.begin(), launched.end(), "few_kernel"), 2 * 4 * layers + 1);
+    EXPECT_EQ(std::count(launched.begin(), launched.end(), "few_kernel") +
+                  std::count(launched.begin(), launched.end(), "joint_kernel"),
+              2 * 4 * layers + 1);
     EXPECT_LE(std::count(launched.begin(), launched.end(), "many_kernel"), 2 * layers);  // 64 rows a launch
 
     stepper.step(3, 75, false);
