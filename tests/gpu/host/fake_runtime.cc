@@ -32,6 +32,8 @@ State& state() {
 
 thread_local std::vector<Launch> launches;
 thread_local bool capturing = false;
+using Recording = std::vector<std::function<void()>>;
+thread_local Recording captured;
 
 std::string plain_name(const char* mangled) {
   int status = 0;
@@ -84,6 +86,14 @@ std::vector<Launch> take_launches() {
 std::vector<std::string> refused() {
   const std::lock_guard lock(state().mutex);
   return state().refused;
+}
+
+bool recording() {
+  return capturing;
+}
+
+void record(std::function<void()> work) {
+  captured.push_back(std::move(work));
 }
 
 int64_t allocations() {
@@ -182,7 +192,9 @@ cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
-  return cudaMemset(memory, value, bytes);
+  if (!capturing) return cudaMemset(memory, value, bytes);
+  record([=] { (void)cudaMemset(memory, value, bytes); });
+  return cudaSuccess;
 }
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t*, void*) {
   return cudaErrorNotSupported;
@@ -229,28 +241,31 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* fu
   return cudaSuccess;
 }
 
-// --- recordings: a replay launches nothing here ---
+// --- recordings ---
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   capturing = true;
+  captured.clear();
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
   capturing = false;
-  *graph = nullptr;
+  *graph = reinterpret_cast<cudaGraph_t>(new Recording(std::exchange(captured, {})));
   return cudaSuccess;
 }
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t, unsigned long long) {
-  static int recording = 0;
-  *exec = reinterpret_cast<cudaGraphExec_t>(&recording);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = reinterpret_cast<cudaGraphExec_t>(new Recording(*reinterpret_cast<Recording*>(graph)));
   return cudaSuccess;
 }
-cudaError_t cudaGraphDestroy(cudaGraph_t) {
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete reinterpret_cast<Recording*>(graph);
   return cudaSuccess;
 }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t) {
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete reinterpret_cast<Recording*>(exec);
   return cudaSuccess;
 }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) {
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
+  for (const std::function<void()>& work : *reinterpret_cast<Recording*>(exec)) work();
   return cudaSuccess;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,11 @@ struct Launch {
 
 // What the calling thread has launched since the last call.
 std::vector<Launch> take_launches();
+
+// Whether the calling thread records a graph; and what the graph is to do when it is launched. Launches that are only
+// noted do nothing then.
+bool recording();
+void record(std::function<void()> work);
 
 // How often device memory was allocated, on any thread.
 int64_t allocations();

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "tests/gpu/emulator/emulator.h"
+#include "tests/gpu/host/fake_runtime.h"
 
 #undef __shared__
 #define __shared__ static thread_local
@@ -134,7 +135,13 @@ void launch(Queue, void (*kernel)(Parameters...), dim3 grid, unsigned threads, s
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   // A kernel's parameters are copies.
   const std::function<void()> thread = [=] { kernel(static_cast<Parameters>(arguments)...); };
-  emulator::run({grid.x, grid.y, grid.z}, threads, shared_bytes, cluster, thread);
+  const emulator::Index size{grid.x, grid.y, grid.z};
+  const auto run = [=] { emulator::run(size, threads, shared_bytes, cluster, thread); };
+  if (test::recording()) {
+    test::record(run);
+  } else {
+    run();
+  }
 }
 
 }  // namespace ft::cuda
