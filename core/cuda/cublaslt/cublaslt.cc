@@ -1,12 +1,11 @@
-// cuBLASLt is loaded when it is used, so that programs start where it is not installed.
+// cuBLASLt, loaded when it is used.
 #include <cublasLt.h>
-#include <dlfcn.h>
 
 #include <map>
-#include <type_traits>
 
 #include "core/check.h"
 #include "core/cuda/gemm_library.h"
+#include "core/cuda/loaded_library.h"
 
 namespace ft::cuda {
 
@@ -30,30 +29,26 @@ struct Library {
   decltype(&cublasLtMatmul) matmul = nullptr;
 
   static Result<Library> load() {
-    void* handle = dlopen("libcublasLt.so.13", RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) return fail(ErrorCode::kUnavailable, "{}", dlerror());
+    Result<LoadedLibrary> loaded = LoadedLibrary::load("libcublasLt.so.13");
+    if (!loaded) return tl::make_unexpected(loaded.error());
     Library library;
-    bool complete = true;
-    const auto find = [&](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(handle, name));
-      complete = complete && function != nullptr;
-    };
-    find(library.get_version, "cublasLtGetVersion");
-    find(library.status_string, "cublasLtGetStatusString");
-    find(library.create, "cublasLtCreate");
-    find(library.destroy, "cublasLtDestroy");
-    find(library.product_create, "cublasLtMatmulDescCreate");
-    find(library.product_destroy, "cublasLtMatmulDescDestroy");
-    find(library.product_set, "cublasLtMatmulDescSetAttribute");
-    find(library.layout_create, "cublasLtMatrixLayoutCreate");
-    find(library.layout_destroy, "cublasLtMatrixLayoutDestroy");
-    find(library.layout_set, "cublasLtMatrixLayoutSetAttribute");
-    find(library.preference_create, "cublasLtMatmulPreferenceCreate");
-    find(library.preference_destroy, "cublasLtMatmulPreferenceDestroy");
-    find(library.preference_set, "cublasLtMatmulPreferenceSetAttribute");
-    find(library.heuristic, "cublasLtMatmulAlgoGetHeuristic");
-    find(library.matmul, "cublasLtMatmul");
-    if (!complete) return fail(ErrorCode::kUnavailable, "libcublasLt.so.13 lacks functions of cuBLASLt 13");
+    loaded->find(library.get_version, "cublasLtGetVersion");
+    loaded->find(library.status_string, "cublasLtGetStatusString");
+    loaded->find(library.create, "cublasLtCreate");
+    loaded->find(library.destroy, "cublasLtDestroy");
+    loaded->find(library.product_create, "cublasLtMatmulDescCreate");
+    loaded->find(library.product_destroy, "cublasLtMatmulDescDestroy");
+    loaded->find(library.product_set, "cublasLtMatmulDescSetAttribute");
+    loaded->find(library.layout_create, "cublasLtMatrixLayoutCreate");
+    loaded->find(library.layout_destroy, "cublasLtMatrixLayoutDestroy");
+    loaded->find(library.layout_set, "cublasLtMatrixLayoutSetAttribute");
+    loaded->find(library.preference_create, "cublasLtMatmulPreferenceCreate");
+    loaded->find(library.preference_destroy, "cublasLtMatmulPreferenceDestroy");
+    loaded->find(library.preference_set, "cublasLtMatmulPreferenceSetAttribute");
+    loaded->find(library.heuristic, "cublasLtMatmulAlgoGetHeuristic");
+    loaded->find(library.matmul, "cublasLtMatmul");
+    if (!loaded->complete())
+      return fail(ErrorCode::kUnavailable, "libcublasLt.so.13 lacks functions of cuBLASLt 13");
     return library;
   }
 

@@ -1,10 +1,10 @@
-// NCCL is loaded when it is used, so that programs start where it is not installed.
-#include <dlfcn.h>
+// NCCL, loaded when it is used.
 #include <nccl.h>
 
 #include <vector>
 
 #include "core/cuda/exchange.h"
+#include "core/cuda/loaded_library.h"
 
 namespace ft::cuda {
 
@@ -21,22 +21,17 @@ struct Library {
   int version = 0;
 
   static Result<Library> load() {
-    void* handle = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) return fail(ErrorCode::kUnavailable, "{}", dlerror());
+    Result<LoadedLibrary> loaded = LoadedLibrary::load("libnccl.so.2");
+    if (!loaded) return tl::make_unexpected(loaded.error());
     Library library;
-    bool complete = true;
-    const auto find = [&](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(handle, name));
-      complete = complete && function != nullptr;
-    };
-    find(library.get_version, "ncclGetVersion");
-    find(library.get_unique_id, "ncclGetUniqueId");
-    find(library.init_rank, "ncclCommInitRank");
-    find(library.abort, "ncclCommAbort");
-    find(library.get_async_error, "ncclCommGetAsyncError");
-    find(library.error_string, "ncclGetErrorString");
-    find(library.all_gather, "ncclAllGather");
-    if (!complete || library.get_version(&library.version) != ncclSuccess)
+    loaded->find(library.get_version, "ncclGetVersion");
+    loaded->find(library.get_unique_id, "ncclGetUniqueId");
+    loaded->find(library.init_rank, "ncclCommInitRank");
+    loaded->find(library.abort, "ncclCommAbort");
+    loaded->find(library.get_async_error, "ncclCommGetAsyncError");
+    loaded->find(library.error_string, "ncclGetErrorString");
+    loaded->find(library.all_gather, "ncclAllGather");
+    if (!loaded->complete() || library.get_version(&library.version) != ncclSuccess)
       return fail(ErrorCode::kUnavailable, "libnccl.so.2 lacks functions of NCCL 2");
     return library;
   }
