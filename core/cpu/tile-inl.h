@@ -78,7 +78,15 @@ HWY_INLINE V sum_lanes16(const Get& get) {
 }
 #endif
 
-// The same for the panel's outputs [first, first + 16): get(o) is the sum of output o of the panel.
+// The same for outputs [o, o + 4) of a panel, as far as it goes: get(o) is the sum of its output o.
+template <class Get>
+HWY_INLINE void store_four(const LinearJob& job, const Tile& panel, int64_t row, int part, int64_t o,
+                           const Get& get) {
+  store_tile(job, {panel.group, panel.first + o, std::min(kTileOutputs, panel.count - o)}, row, part,
+             {get(o), get(o + 1), get(o + 2), get(o + 3)});
+}
+
+// The same for outputs [first, first + 16), which are all there.
 template <class Get>
 HWY_INLINE void store_sixteen(const LinearJob& job, const Tile& panel, int64_t row, int part, int64_t first,
                               const Get& get) {
@@ -91,9 +99,7 @@ HWY_INLINE void store_sixteen(const LinearJob& job, const Tile& panel, int64_t r
   hn::StoreU(hn::Add(hn::LoadU(d, y), dots), d, y);
 #else
 #pragma GCC unroll 4
-  for (int64_t o = first; o < first + 16; o += kTileOutputs)
-    store_tile(job, {panel.group, panel.first + o, kTileOutputs}, row, part,
-               {get(o), get(o + 1), get(o + 2), get(o + 3)});
+  for (int64_t o = first; o < first + 16; o += kTileOutputs) store_four(job, panel, row, part, o, get);
 #endif
 }
 
@@ -104,9 +110,7 @@ HWY_INLINE void store_panel(const LinearJob& job, const Tile& panel, int64_t row
   // With places that the compiler knows.
   if (panel.count >= 16) store_sixteen(job, panel, row, part, 0, get), o = 16;
   if (panel.count >= 32) store_sixteen(job, panel, row, part, 16, get), o = 32;
-  for (; o < panel.count; o += kTileOutputs)
-    store_tile(job, {panel.group, panel.first + o, std::min(kTileOutputs, panel.count - o)}, row, part,
-               {get(o), get(o + 1), get(o + 2), get(o + 3)});
+  for (; o < panel.count; o += kTileOutputs) store_four(job, panel, row, part, o, get);
 }
 
 }  // namespace ft::cpu::HWY_NAMESPACE

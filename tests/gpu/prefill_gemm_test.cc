@@ -4,21 +4,12 @@
 #include <cmath>
 
 #include "tests/support/backend_memory.h"
+#include "tests/support/linear_shape.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/random_data.h"
 
 namespace ft::test {
 namespace {
-
-struct Shape {
-  WeightFormat format;
-  int64_t cols;
-  int64_t rows;
-  LinearInput input;
-  LinearOutput output;
-  int groups = 1;
-  int64_t shard_unit = 0;
-};
 
 // Products are exact in both; sums differ in their order and, of fp8 codes on compute capability 9.0, in the bits that
 // the tensor core keeps of a sum of 128 products. A bf16 result may so be another neighbour (2^-8), rarely.
@@ -37,7 +28,7 @@ class LongPrompts : public ::testing::Test {
   }
 
   // The output with `prompts` named, and without.
-  std::pair<std::vector<float>, std::vector<float>> run(const Shape& shape,
+  std::pair<std::vector<float>, std::vector<float>> run(const LinearShape& shape,
                                                         const std::vector<RowRange>& prompts) {
     BackendMemory memory(*backend_, 16);
     RandomData random(static_cast<uint32_t>(shape.cols + shape.rows));
@@ -48,11 +39,7 @@ class LongPrompts : public ::testing::Test {
     for (const bool named : {true, false}) {
       const Matrix y = memory.output(kRows, shape.rows);
       if (named) backend_->set_prompt_rows(prompts);
-      if (shape.shard_unit > 0) {
-        backend_->shard_linear(x, weight, shape.shard_unit, y, shape.input, shape.output);
-      } else {
-        backend_->linear(x, weight, y, shape.input, shape.output, shape.groups);
-      }
+      multiply(*backend_, shape, x, weight, y);
       backend_->set_prompt_rows({});
       outputs[named ? 0 : 1] = memory.read(y);
     }
@@ -67,14 +54,14 @@ TEST_F(LongPrompts, AgreeWithTheOtherRows) {
   constexpr auto kFp8 = WeightFormat::kFp8Block;
   constexpr auto kBF16 = WeightFormat::kBF16;
   const std::vector<RowRange> prompts = {{3, 75}, {80, 128}};
-  for (const Shape& shape : {
-           Shape{kFp8, 4096, 1024, LinearInput::kQ8, LinearOutput::kBF16},
-           Shape{kFp8, 1024, 4096, LinearInput::kQ8, LinearOutput::kBF16},
-           Shape{kFp8, 640, 200, LinearInput::kQ8, LinearOutput::kF32},
-           Shape{kFp8, 1024, 2048, LinearInput::kAsIs, LinearOutput::kBF16, 8},
-           Shape{kFp8, 8192, 4096, LinearInput::kQ8, LinearOutput::kBF16, 1, 1024},
-           Shape{kBF16, 4096, 512, LinearInput::kAsIs, LinearOutput::kF32},
-           Shape{kBF16, 4096, 64, LinearInput::kAsIs, LinearOutput::kBF16},
+  for (const LinearShape& shape : {
+           LinearShape{kFp8, 4096, 1024, LinearInput::kQ8, LinearOutput::kBF16},
+           LinearShape{kFp8, 1024, 4096, LinearInput::kQ8, LinearOutput::kBF16},
+           LinearShape{kFp8, 640, 200, LinearInput::kQ8, LinearOutput::kF32},
+           LinearShape{kFp8, 1024, 2048, LinearInput::kAsIs, LinearOutput::kBF16, 8},
+           LinearShape{kFp8, 8192, 4096, LinearInput::kQ8, LinearOutput::kBF16, 1, 1024},
+           LinearShape{kBF16, 4096, 512, LinearInput::kAsIs, LinearOutput::kF32},
+           LinearShape{kBF16, 4096, 64, LinearInput::kAsIs, LinearOutput::kBF16},
        }) {
     SCOPED_TRACE(std::to_string(shape.cols) + " -> " + std::to_string(shape.rows));
     const auto [seen, expected] = run(shape, prompts);
@@ -103,7 +90,7 @@ TEST_F(LongPrompts, AgreeWithTheOtherRows) {
 
 // The same prompt rows give the same bits, whatever lies around them.
 TEST_F(LongPrompts, DependOnTheirLengthAlone) {
-  const Shape shape{WeightFormat::kFp8Block, 1024, 4096, LinearInput::kQ8, LinearOutput::kBF16};
+  const LinearShape shape{WeightFormat::kFp8Block, 1024, 4096, LinearInput::kQ8, LinearOutput::kBF16};
   const auto once = run(shape, {{80, 128}}).first;
   const auto again = run(shape, {{3, 75}, {80, 128}}).first;
   for (int64_t i = 80 * shape.rows; i < 208 * shape.rows; ++i)

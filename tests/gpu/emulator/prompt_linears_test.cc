@@ -10,6 +10,7 @@
 #include "core/quantize.h"
 #include "tests/support/backend_memory.h"
 #include "tests/support/compare.h"
+#include "tests/support/linear_shape.h"
 #include "tests/support/random_data.h"
 
 namespace ft::test {
@@ -59,25 +60,16 @@ class HostLibrary final : public cuda::GemmLibrary {
   bool block_scaled_;
 };
 
-struct Shape {
-  WeightFormat format;
-  int64_t cols;
-  int64_t rows;
-  LinearInput input;
-  LinearOutput output;
-  int groups = 1;
-  int64_t shard_unit = 0;
-};
-
 TEST(PromptLinears, AgreeWithTheReference) {
   constexpr int64_t kRows = 80;
   constexpr auto kFp8 = WeightFormat::kFp8Block;
   for (const bool block_scaled : {false, true}) {
-    for (const Shape& shape : {Shape{kFp8, 256, 64, LinearInput::kQ8, LinearOutput::kF32},
-                               Shape{kFp8, 1152, 200, LinearInput::kQ8, LinearOutput::kBF16},
-                               Shape{kFp8, 256, 256, LinearInput::kAsIs, LinearOutput::kBF16, 2},
-                               Shape{kFp8, 1024, 72, LinearInput::kQ8, LinearOutput::kBF16, 1, 128},
-                               Shape{WeightFormat::kBF16, 384, 24, LinearInput::kAsIs, LinearOutput::kF32}}) {
+    for (const LinearShape& shape :
+         {LinearShape{kFp8, 256, 64, LinearInput::kQ8, LinearOutput::kF32},
+          LinearShape{kFp8, 1152, 200, LinearInput::kQ8, LinearOutput::kBF16},
+          LinearShape{kFp8, 256, 256, LinearInput::kAsIs, LinearOutput::kBF16, 2},
+          LinearShape{kFp8, 1024, 72, LinearInput::kQ8, LinearOutput::kBF16, 1, 128},
+          LinearShape{WeightFormat::kBF16, 384, 24, LinearInput::kAsIs, LinearOutput::kF32}}) {
       SCOPED_TRACE(std::to_string(shape.cols) + " -> " + std::to_string(shape.rows) +
                    (block_scaled ? ", scaled" : ", widened"));
       RandomData random(5);
@@ -94,11 +86,7 @@ TEST(PromptLinears, AgreeWithTheReference) {
         const Weight placed = memory.weight(weight);
         const RowRange prompts[] = {{2, 67}, {70, 9}};
         backend.set_prompt_rows(prompts);
-        if (shape.shard_unit > 0) {
-          backend.shard_linear(x, placed, shape.shard_unit, y, shape.input, shape.output);
-        } else {
-          backend.linear(x, placed, y, shape.input, shape.output, shape.groups);
-        }
+        multiply(backend, shape, x, placed, y);
         backend.set_prompt_rows({});
         std::vector<RowOutput> outputs(kRows);
         append(outputs, memory.read(y));
