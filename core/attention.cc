@@ -17,8 +17,8 @@ class Calls {
   void add(const LinearCall& call) { calls_[count_++] = call; }
   // Stay float32: rounding happens only after pooling (docs/spec/model.md 3.5).
   void add(const Matrix& x, const CompressorWeights& weights, const CompressorInputs& outputs) {
-    add({x, &weights.wkv, outputs.k});
-    add({x, &weights.wgate, outputs.g});
+    add({x, &weights.wkv, outputs.k, LinearInput::kBF16});
+    add({x, &weights.wgate, outputs.g, LinearInput::kBF16});
   }
   void run(Backend& backend) const { backend.linears(std::span(calls_).first(count_)); }
 
@@ -50,7 +50,7 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   if (kind != LayerKind::kSwa) down.add(a.input, w.compressor, entries);
   if (kind == LayerKind::kCsa) {
     down.add(a.input, w.indexer.compressor, index_keys);
-    down.add({a.input, &w.indexer.weights_proj, a.index_weights, LinearInput::kAsIs, LinearOutput::kBF16});
+    down.add({a.input, &w.indexer.weights_proj, a.index_weights, LinearInput::kBF16, LinearOutput::kBF16});
   }
   down.run(backend);
   // All cache writes of a row come before its attention: it sees itself and a block that it closes.
@@ -103,7 +103,7 @@ void run_attention(const LayerScope& scope, const BlockWeights& weights, const L
   backend.attend(args);
 
   // wo_a takes bf16 activations although it is stored as fp8 (docs/spec/model.md 3.8).
-  backend.linear(a.attended, w.wo_a, a.projected, LinearInput::kAsIs, LinearOutput::kBF16, config.o_groups);
+  backend.linear(a.attended, w.wo_a, a.projected, LinearInput::kBF16, LinearOutput::kBF16, config.o_groups);
   backend.shard_linear(a.projected, w.wo_b, projected_axis(config).unit, a.output, LinearInput::kQ8,
                        LinearOutput::kBF16);
 }

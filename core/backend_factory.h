@@ -25,8 +25,9 @@ Result<PrefillGemm> parse_prefill_gemm(std::string_view name);
 
 // How the CPU backend runs. Neither changes a bit of what it computes.
 struct CpuOptions {
-  int threads = 0;              // 0 = all cores
-  std::string target = "auto";  // instruction set: avx512-vnni, avx512, avx2, or the best there is
+  int threads = 0;  // 0 = all cores
+  std::string target =
+      "auto";  // instruction set: avx512-bf16, avx512-vnni, avx512, avx2, or the best there is
 };
 
 struct BackendOptions {

@@ -40,7 +40,7 @@ void LogitsHead::run(Matrix streams, const HeadCollapseWeights& collapse, Vector
   set_rows(streams.rows);
   backend_.hc_head(streams, collapse, collapsed_);
   backend_.rms_norm(collapsed_, norm, normed_);
-  backend_.linear(normed_, head_, logits_, LinearInput::kAsIs, LinearOutput::kF32);
+  backend_.linear(normed_, head_, logits_, LinearInput::kBF16, LinearOutput::kF32);
   backend_.gather_columns(logits_, vocabulary_axis(logits_.cols).unit);
 }
 

@@ -56,8 +56,10 @@ void MarkovHead::run(std::span<const int32_t> tokens) {
   embeddings_.rows = bias_.rows = confidence_.rows = rows;
   backend_.upload(tokens_, tokens.data(), tokens.size_bytes());
   backend_.gather_rows(tokens_, weights_.markov_w1, embeddings_);
-  backend_.linear(embeddings_, weights_.markov_w2, bias_, LinearInput::kAsIs, LinearOutput::kF32);
-  backend_.linear(embeddings_, confidence_weight_, confidence_, LinearInput::kAsIs, LinearOutput::kF32);
+  const LinearInput input =
+      weights_.markov_w1.format == WeightFormat::kBF16 ? LinearInput::kBF16 : LinearInput::kAsIs;
+  backend_.linear(embeddings_, weights_.markov_w2, bias_, input, LinearOutput::kF32);
+  backend_.linear(embeddings_, confidence_weight_, confidence_, input, LinearOutput::kF32);
   backend_.download(host_bias_.data(), bias_.data, rows_ * static_cast<size_t>(vocab_) * sizeof(float));
   backend_.download(host_confidence_.data(), confidence_.data, rows_ * sizeof(float));
 }

@@ -281,12 +281,12 @@ class Slice {
         {"wq_b fp8", [](const BlockWeights& b) -> const Weight& { return b.attn.wq_b; }, LinearInput::kQ8,
          false, 1},
         {"wo_a fp8, bf16 input", [](const BlockWeights& b) -> const Weight& { return b.attn.wo_a; },
-         LinearInput::kAsIs, false, config_.o_groups},
+         LinearInput::kBF16, false, config_.o_groups},
         {"wo_b fp8", [](const BlockWeights& b) -> const Weight& { return b.attn.wo_b; }, LinearInput::kQ8,
          false, 1},
         {"compressor bf16", [](const BlockWeights& b) -> const Weight& { return b.attn.compressor.wkv; },
-         LinearInput::kAsIs, true, 1},
-        {"gate bf16", [](const BlockWeights& b) -> const Weight& { return b.ffn.gate; }, LinearInput::kAsIs,
+         LinearInput::kBF16, true, 1},
+        {"gate bf16", [](const BlockWeights& b) -> const Weight& { return b.ffn.gate; }, LinearInput::kBF16,
          false, 1},
     };
     const int64_t rows_max = *std::max_element(options_.rows.begin(), options_.rows.end());

@@ -14,7 +14,9 @@ void add_cpu(CLI::App* command, CpuOptions& cpu) {
   command->add_option("--threads", cpu.threads, "CPU threads, 0 = all cores")
       ->check(within(0, 1024))
       ->capture_default_str();
-  command->add_option("--cpu-target", cpu.target, "instruction set: auto, avx512-vnni, avx512 or avx2")
+  command
+      ->add_option("--cpu-target", cpu.target,
+                   "instruction set: auto, avx512-bf16, avx512-vnni, avx512 or avx2")
       ->capture_default_str();
 }
 

@@ -53,7 +53,7 @@ void visit_options(AnyOptions& o, Visit&& visit) {
   visit({kModel, "threads", "Threads of the CPU backend, 0 = all cores"}, o.threads, Range{0, 1024});
   visit({kModel, "cpu-target",
          "Instruction set of the CPU backend; auto takes the best, and all give the same replies"},
-        o.cpu_target, OneOf{"auto", "avx512-vnni", "avx512", "avx2"});
+        o.cpu_target, OneOf{"auto", "avx512-bf16", "avx512-vnni", "avx512", "avx2"});
   visit(
       {kModel, "ranks",
        "Processes that share the model, each with its part: 1, 2, 4 or 8, as the launcher has started them; "

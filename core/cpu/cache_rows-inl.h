@@ -20,9 +20,8 @@ HWY_INLINE void store_in_order(const typename Decode::Raw& raw, V factor, float*
   constexpr int kVectors = kGroup / kLanes;
   for (int g = 0; g < Decode::kStepGroups; ++g, out += kGroup) {
     for (int v = 0; v < kVectors / 2; ++v) {
-      hn::StoreInterleaved2(hn::Mul(Decode::vector(raw, g * kVectors + v), factor),
-                            hn::Mul(Decode::vector(raw, g * kVectors + kVectors / 2 + v), factor), d,
-                            out + v * 2 * kLanes);
+      hn::StoreInterleaved2(hn::Mul(Decode::vector(raw, g * kVectors + kVectors / 2 + v), factor),
+                            hn::Mul(Decode::vector(raw, g * kVectors + v), factor), d, out + v * 2 * kLanes);
     }
   }
 }

@@ -27,13 +27,13 @@ void CpuBackend::do_reserve(const ModelConfig& config, int64_t rows) {
   const int64_t pairs = rows * config.num_experts_per_tok;
   const int64_t moe = config.moe_intermediate_size;
   const int64_t linear =
-      hc_mult_ * rows *
+      hc_mult_ * stored_rows(rows) *
           (padded_columns(std::max({d * hc_mult_, config.q_lora_rank, config.o_groups * config.o_lora_rank,
                                     config.num_attention_heads * config.head_dim})) +
            config.o_groups * kBlockColumns) +
       shard_sum_floats(rows, d);
-  const int64_t experts =
-      3 * rows * padded_columns(d) + (pairs + rows) * 4 * padded_columns(moe) + shard_sum_floats(rows, d);
+  const int64_t experts = 3 * stored_rows(rows) * padded_columns(d) +
+                          (pairs + rows + 2) * 4 * padded_columns(moe) + shard_sum_floats(rows, d);
   const int64_t columns = gather_scratch_floats(ranks(), rows, vocabulary_axis(config.vocab_size));
   int64_t compressed_max = config.index_topk;
   for (const int ratio : config.compress_ratios) {
@@ -85,20 +85,34 @@ void CpuBackend::do_embed(const int32_t* tokens, const Weight& table, int stream
   }
 }
 
-PrepareJob CpuBackend::preparation(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize) {
-  PrepareJob job{x, k, groups, wants_paired(format), quantize};
-  const int64_t columns = x.rows * groups * padded_columns(k);
-  if (quantize && groups == 1 && takes_codes(format)) {
+CpuBackend::RowForm CpuBackend::form(LinearInput input, WeightFormat format, int groups) const {
+  const bool scaled = format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row;
+  const bool quantize = official_ && input == LinearInput::kQ8 && scaled;
+  using enum RowForm::Type;
+  if (quantize && format == WeightFormat::kFp4Row && groups == 1) return {kCodes, true};
+  if (official_ && input != LinearInput::kAsIs && uses_bf16_products() &&
+      (format == WeightFormat::kFp8Block || format == WeightFormat::kBF16))
+    return {kBf16, quantize};
+  return {wants_paired(format) ? kPairedFloats : kFloats, quantize};
+}
+
+PrepareJob CpuBackend::preparation(Matrix x, int64_t k, int groups, RowForm form) {
+  using enum RowForm::Type;
+  PrepareJob job{x, k, groups, form.type == kPairedFloats, form.quantize};
+  const int64_t columns = stored_rows(x.rows) * groups * padded_columns(k);
+  if (form.type == kCodes) {
     job.codes = scratch_.take<CodeBlock>(columns / kBlockColumns);
-  } else if (job.paired || quantize || k % 32 != 0 || groups != 1) {
+  } else if (form.type == kBf16) {
+    job.bf16 = scratch_.take<uint16_t>(columns);
+  } else if (job.paired || form.quantize || k % 32 != 0 || groups != 1) {
     job.floats = scratch_.take<float>(columns);
   }
   return job;
 }
 
-Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize) {
-  const PrepareJob job = preparation(x, k, groups, format, quantize);
-  parallel_.run(x.rows, x.rows * x.cols / (quantize ? 4 : 8),
+Prepared CpuBackend::prepare(Matrix x, int64_t k, int groups, RowForm form) {
+  const PrepareJob job = preparation(x, k, groups, form);
+  parallel_.run(x.rows, x.rows * x.cols / (form.quantize ? 4 : 8),
                 [&](int64_t begin, int64_t end, int) { prepare_rows(job, begin, end); });
   return job.prepared();
 }
@@ -127,7 +141,7 @@ void CpuBackend::run_jobs(const std::vector<LinearJob>& jobs) {
 
 const float* CpuBackend::mixes(Matrix streams, const Weight& fn) {
   float* z = scratch_.take<float>(streams.rows * fn.rows);
-  const Prepared x = prepare(streams, fn.cols, 1, fn.format, false);
+  const Prepared x = prepare(streams, fn.cols, 1, form(LinearInput::kAsIs, fn.format, 1));
   run_linear({&fn, 1, x, nullptr, streams.rows, z, fn.rows, false});
   return z;
 }
@@ -176,12 +190,6 @@ void CpuBackend::do_rms_norm(Matrix x, Vector weight, Matrix y) {
   });
 }
 
-bool CpuBackend::quantizes(const LinearCall& call) const {
-  const WeightFormat format = call.weight->format;
-  return official_ && call.input == LinearInput::kQ8 &&
-         (format == WeightFormat::kFp8Block || format == WeightFormat::kFp4Row);
-}
-
 void CpuBackend::do_linear(const LinearCall& call) {
   do_linears(std::span(&call, 1));
 }
@@ -193,10 +201,11 @@ void CpuBackend::do_linears(std::span<const LinearCall> calls) {
   for (size_t i = 0; i < calls.size(); ++i) {
     const LinearCall call = own_part(calls[i]);
     const Weight& weight = *call.weight;
+    const RowForm wanted = form(call.input, weight.format, call.groups);
     const auto same_rows = [&](const LinearCall& other) {
       return other.weight->rows > 0 && other.x.data == call.x.data && other.x.stride == call.x.stride &&
              other.groups == call.groups && other.weight->cols == weight.cols &&
-             quantizes(other) == quantizes(call) && same_form(other.weight->format, weight.format);
+             form(other.input, other.weight->format, other.groups) == wanted;
     };
     if (weight.rows == 0) {
       jobs_.push_back({&weight, 1, {}, nullptr, 0, nullptr, 0, false});
@@ -204,9 +213,8 @@ void CpuBackend::do_linears(std::span<const LinearCall> calls) {
     }
     const auto before = calls.first(i);
     const auto found = std::ranges::find_if(before, same_rows);
-    const Prepared in = found != before.end()
-                            ? jobs_[static_cast<size_t>(found - before.begin())].x
-                            : prepare(call.x, weight.cols, call.groups, weight.format, quantizes(call));
+    const Prepared in = found != before.end() ? jobs_[static_cast<size_t>(found - before.begin())].x
+                                              : prepare(call.x, weight.cols, call.groups, wanted);
     jobs_.push_back({&weight, call.groups, in, nullptr, call.x.rows, call.y.data, call.y.stride,
                      official_ && call.output == LinearOutput::kBF16});
   }
@@ -236,11 +244,13 @@ void CpuBackend::sum_shards(const ShardEdges& edges, Matrix y, bool round) {
                 [&](int64_t begin, int64_t end, int thread) { shard_sum_units(job, begin, end, thread); });
   if (group.size == 1) return;
   gather_partials(group, partials, each);
-  const float* of_rank[kShards];
-  for (int64_t r = 0; r < y.rows; ++r) {
-    for (int rank = 0; rank < group.size; ++rank) of_rank[rank] = partials + rank * each + r * y.cols;
-    add_shards(of_rank, group.size, y.cols, y.row(r), round);
-  }
+  parallel_.run(y.rows, each * group.size / 8, [&](int64_t begin, int64_t end, int) {
+    const float* of_rank[kShards];
+    for (int64_t r = begin; r < end; ++r) {
+      for (int rank = 0; rank < group.size; ++rank) of_rank[rank] = partials + rank * each + r * y.cols;
+      add_shards(of_rank, group.size, y.cols, y.row(r), round);
+    }
+  });
 }
 
 void CpuBackend::do_shard_linear(const LinearCall& whole, int64_t unit) {
@@ -249,7 +259,7 @@ void CpuBackend::do_shard_linear(const LinearCall& whole, int64_t unit) {
   const Weight& weight = *call.weight;
   jobs_.clear();
   if (weight.cols > 0) {
-    const Prepared in = prepare(call.x, weight.cols, 1, weight.format, quantizes(call));
+    const Prepared in = prepare(call.x, weight.cols, 1, form(call.input, weight.format, 1));
     jobs_.push_back({&weight, 1, in, nullptr, call.x.rows, nullptr, 0, false});
   }
   sum_shards(own_edges({weight.all_cols(), unit}, ranks()), call.y,
@@ -371,7 +381,7 @@ void CpuBackend::do_route(Matrix x, const MoeWeights& moe, const int32_t* tokens
   const int64_t experts = moe.gate.rows;
   scratch_.reset();
   float* scores = scratch_.take<float>(x.rows * experts);
-  const Prepared in = prepare(x, x.cols, 1, moe.gate.format, false);
+  const Prepared in = prepare(x, x.cols, 1, form(LinearInput::kBF16, moe.gate.format, 1));
   run_linear({&moe.gate, 1, in, nullptr, x.rows, scores, experts, false});
   const RouteJob job{&moe, tokens, scores, k, route_scale, ids, weights};
   parallel_.run(x.rows, x.rows * experts * (k + 2),
@@ -392,10 +402,10 @@ void CpuBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, con
   groups_.build(ids, weights, rows, k, expert_count);
 
   // Routed and shared experts may differ in what their weights want of the rows.
-  const WeightFormat routed_format = moe.experts[0].w1.format, shared_format = moe.shared.w1.format;
-  const Prepared shared_in = prepare(x, d, 1, shared_format, official_);
-  const Prepared routed_in =
-      same_form(routed_format, shared_format) ? shared_in : prepare(x, d, 1, routed_format, official_);
+  const RowForm routed_form = form(LinearInput::kQ8, moe.experts[0].w1.format, 1);
+  const RowForm shared_form = form(LinearInput::kQ8, moe.shared.w1.format, 1);
+  const Prepared shared_in = prepare(x, d, 1, shared_form);
+  const Prepared routed_in = routed_form == shared_form ? shared_in : prepare(x, d, 1, routed_form);
   float* gate = scratch_.take<float>(all * width);
   float* up = scratch_.take<float>(all * width);
   jobs_.clear();
@@ -413,9 +423,8 @@ void CpuBackend::do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, con
 
   // The gated unit, and its rows prepared for w2: those of the routed pairs, then those of the shared expert.
   const GatedUnitJob unit{gate, up, width, groups_.weight.data(), pairs, swiglu_limit, official_};
-  const PrepareJob routed = preparation(Matrix(gate, pairs, width), width, 1, routed_format, official_);
-  const PrepareJob shared =
-      preparation(Matrix(gate + pairs * width, rows, width), width, 1, shared_format, official_);
+  const PrepareJob routed = preparation(Matrix(gate, pairs, width), width, 1, routed_form);
+  const PrepareJob shared = preparation(Matrix(gate + pairs * width, rows, width), width, 1, shared_form);
   parallel_.run(all, all * width, [&](int64_t begin, int64_t end, int) {
     gated_unit_rows(unit, begin, end);
     if (begin < pairs) prepare_rows(routed, begin, std::min(end, pairs));

@@ -77,19 +77,19 @@ class CpuBackend final : public Backend {
   void do_moe(Matrix x, const MoeWeights& moe, const int32_t* ids, const float* weights, int k,
               float swiglu_limit, Matrix y) override;
 
-  // Whether rows that are quantised meet weights of `format` as codes.
-  bool takes_codes(WeightFormat format) const { return official_ && format == WeightFormat::kFp4Row; }
-  // Whether weights of both formats take the same prepared rows.
-  bool same_form(WeightFormat a, WeightFormat b) const {
-    return takes_codes(a) == takes_codes(b) && wants_paired(a) == wants_paired(b);
-  }
-  // How rows of x become what the kernels of `format` take, in scratch.
-  PrepareJob preparation(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize);
+  // In which form rows meet weights, and whether they are quantised before.
+  struct RowForm {
+    enum class Type : uint8_t { kFloats, kPairedFloats, kBf16, kCodes } type;
+    bool quantize;
+    bool operator==(const RowForm&) const = default;
+  };
+  RowForm form(LinearInput input, WeightFormat format, int groups) const;
+  // How rows of x, in groups of k columns, take a form, in scratch.
+  PrepareJob preparation(Matrix x, int64_t k, int groups, RowForm form);
   // The same, done.
-  Prepared prepare(Matrix x, int64_t k, int groups, WeightFormat format, bool quantize);
+  Prepared prepare(Matrix x, int64_t k, int groups, RowForm form);
   void run_linear(const LinearJob& job);
   void run_jobs(const std::vector<LinearJob>& jobs);
-  bool quantizes(const LinearCall& call) const;
   // y = the sum over all shards of the products `jobs_`, whose columns have these edges.
   void sum_shards(const ShardEdges& edges, Matrix y, bool round);
   int64_t shard_sum_floats(int64_t rows, int64_t outputs) const;

@@ -1,10 +1,10 @@
-// Weights as stored, turned into float32 vectors in registers, 32 or 64 columns at a time.
-// Included once per instruction set.
+// Weights as stored, turned into float32 vectors in registers, 32 or 64 columns at a time. Included once per
+// instruction set.
 //
-// Columns come in "paired" order inside each group of 32: the 16 even columns, then the 16 odd ones. It is
-// the order in which packed formats fall apart without shuffles (the low nibbles of 16 bytes are the even
-// columns, the low halves of 16 words too); activations are brought into the same order once per call
-// (core/cpu/prepare.h). Float32 weights stay in order.
+// Columns come in "paired" order inside each group of 32: the 16 odd columns, then the 16 even ones. Packed formats
+// fall apart into odd and even columns without shuffles (the halves of 16 words, the nibbles of 16 bytes), and
+// products of bfloat16 pairs add that of the odd column first (bf16_products.h). Float32 activations are brought into
+// the same order once per call (core/cpu/prepare.h). Float32 weights stay in order.
 #if defined(FT_CORE_CPU_DECODE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FT_CORE_CPU_DECODE_INL_H_
 #undef FT_CORE_CPU_DECODE_INL_H_
@@ -25,9 +25,9 @@ inline constexpr int kGroup = 32;       // columns decoded together
 inline constexpr int kBlockGroups = 4;  // groups per block
 
 // Each format has: its bytes per group; the groups that are decoded together, into kStepVectors vectors; Raw, what the
-// bytes of these become before they are vectors, so that few registers hold it; raw() of the bytes and the scales of
-// their groups; vector() number v of it; what the sums of a block are multiplied with (kScaled, factor()); where the
-// scales of an output row begin.
+// bytes of these become before they are vectors, so that few registers hold it (`pairs` where these are bfloat16);
+// raw() of the bytes and the scales of their groups; vector() number v of it; what the sums of a block are multiplied
+// with (kScaled, factor()); where the scales of an output row begin.
 
 struct DecodeF32 {
   static constexpr int kGroupBytes = 4 * kGroup, kStepGroups = 1;
@@ -66,7 +66,7 @@ struct DecodeBf16 {
     return raw;
   }
   static HWY_INLINE V vector(const Raw& raw, int v) {
-    return v < kParts ? even_bf16(raw.pairs[v]) : odd_bf16(raw.pairs[v - kParts]);
+    return v < kParts ? odd_bf16(raw.pairs[v]) : even_bf16(raw.pairs[v - kParts]);
   }
   static float factor(const uint8_t*, int64_t) {
     return 1.0f;
@@ -106,7 +106,7 @@ struct DecodeFp8 {
     return {{hn::Vec<DU>{_mm512_unpacklo_epi8(low, high)}, hn::Vec<DU>{_mm512_unpackhi_epi8(low, high)}}};
   }
   static HWY_INLINE V vector(const Raw& raw, int v) {
-    return v % 2 == 0 ? even_bf16(raw.pairs[v / 2]) : odd_bf16(raw.pairs[v / 2]);
+    return v % 2 == 0 ? odd_bf16(raw.pairs[v / 2]) : even_bf16(raw.pairs[v / 2]);
   }
 #else
   // Through float16: sign and the seven bits below it, moved to the sign and the exponent of a half, are the value
@@ -125,7 +125,7 @@ struct DecodeFp8 {
             hn::BitCast(dh, hn::And(hn::ShiftRight<1>(words), mask))};
   }
   static HWY_INLINE V vector(const Raw& raw, int v) {
-    const hn::Vec<Halves> halves = v < kParts ? raw.even : raw.odd;
+    const hn::Vec<Halves> halves = v < kParts ? raw.odd : raw.even;
 #if HWY_TARGET <= HWY_AVX3
     return hn::PromoteTo(D(), halves);
 #else
@@ -161,8 +161,8 @@ struct DecodeFp4 {
     const V table = hn::Mul(hn::Load(d, kE2m1), factor);
     const auto codes = hn::PromoteTo(di, hn::LoadU(hn::Rebind<uint8_t, D>(), data));
     // The permutation reads the low four bits of each index and ignores the others.
-    return {{V{_mm512_permutexvar_ps(codes.raw, table.raw)},
-             V{_mm512_permutexvar_ps(hn::ShiftRight<4>(codes).raw, table.raw)}}};
+    return {{V{_mm512_permutexvar_ps(hn::ShiftRight<4>(codes).raw, table.raw)},
+             V{_mm512_permutexvar_ps(codes.raw, table.raw)}}};
 #else
     // The values as halves have an empty low byte, so a byte look-up makes the high bytes of halves.
     const hn::FixedTag<uint8_t, 16> d8;
@@ -175,10 +175,10 @@ struct DecodeFp4 {
     const auto odd = hn::TableLookupBytes(
         table, hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, packed))), low_bits));
     const auto zero = hn::Zero(d8);
-    return {{hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveLower(d8, zero, even))), factor),
-             hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveUpper(d8, zero, even))), factor),
-             hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveLower(d8, zero, odd))), factor),
-             hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveUpper(d8, zero, odd))), factor)}};
+    return {{hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveLower(d8, zero, odd))), factor),
+             hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveUpper(d8, zero, odd))), factor),
+             hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveLower(d8, zero, even))), factor),
+             hn::Mul(hn::PromoteTo(d, hn::BitCast(dh, hn::InterleaveUpper(d8, zero, even))), factor)}};
 #endif
   }
   static HWY_INLINE V vector(const Raw& raw, int v) {

@@ -14,18 +14,52 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET == HWY_AVX3_DL
+// Not part of every processor that the target stands for: used by name only, where target.h says that it is there.
+#pragma GCC target("avx512vnni,avx512bf16")
+#endif
 namespace ft::cpu::HWY_NAMESPACE {
 
-// Weights in float32 registers times float32 rows.
+// How decoded weights meet prepared rows: the rows, a vector of weights, and what adds its products to sums.
 template <class Decode>
+struct AsFloats {
+  using DX = D;
+  using Weights = V;
+  static const FloatRows& rows(const Prepared& x) { return x.floats; }
+  static HWY_INLINE Weights weights(const typename Decode::Raw& raw, int v) { return Decode::vector(raw, v); }
+  static HWY_INLINE V add(Weights weights, V x, V sum) { return hn::MulAdd(weights, x, sum); }
+};
+
+#if HWY_TARGET == HWY_AVX3_DL
+// The same fused multiply-adds in the same order, two columns to a lane.
+template <class Decode>
+struct AsBf16 {
+  using DX = hn::ScalableTag<uint16_t>;
+  using Weights = hn::Vec<DU>;
+  static const Bf16Rows& rows(const Prepared& x) { return x.bf16; }
+  static HWY_INLINE Weights weights(const typename Decode::Raw& raw, int v) { return raw.pairs[v]; }
+  static HWY_INLINE V add(Weights weights, hn::Vec<DX> x, V sum) {
+    return V{_mm512_dpbf16_ps(sum.raw, reinterpret_cast<__m512bh>(weights.raw),
+                              reinterpret_cast<__m512bh>(x.raw))};
+  }
+};
+#endif
+
+// Decoded weights in registers times prepared rows.
+template <class Decode, template <class> class Meeting = AsFloats>
 struct FloatKernel {
+  using Row = Meeting<Decode>;
+  using DX = typename Row::DX;
+  using Element = hn::TFromD<DX>;  // of a row
   static constexpr int64_t kBlockBytes = kBlockGroups * Decode::kGroupBytes;
-  static constexpr int64_t kRowBytes = kBlockColumns * sizeof(float);
+  static constexpr int64_t kRowBytes = kBlockColumns * static_cast<int64_t>(sizeof(Element));
   static constexpr int together(int rows) {
     if (kLanes < 16) return rows <= 2 ? 2 : 1;
     if (Decode::kGroupBytes > 2 * kGroup) return 1;  // as many loads of weights as of a row
-    return rows == 1 ? 4 : rows <= 6 ? 2 : 1;
+    return rows <= 2 ? 4 : 2;
   }
+  // Two outputs that are decoded by tables leave registers for the sums of six rows.
+  static constexpr int kRowsAtOnce = kLanes == 16 && Decode::kScaled ? 6 : kRowsMost;
 
   class Panel {
    public:
@@ -45,12 +79,12 @@ struct FloatKernel {
 
   struct Rows {
     Rows(const LinearJob& job, int64_t group, int64_t row, int64_t rows)
-        : block_stride(job.x.floats.block_stride) {
+        : block_stride(Row::rows(job.x).block_stride) {
       for (int64_t r = 0; r < rows; ++r)
-        data[r] = job.x.floats.from_row(job.source_row(row + r)).data +
+        data[r] = Row::rows(job.x).from_row(job.source_row(row + r)).data +
                   group * blocks_of(job.weight->cols) * block_stride;
     }
-    const float* data[kRowsMost];
+    const Element* data[kRowsMost];
     int64_t block_stride;
   };
 
@@ -76,7 +110,8 @@ struct FloatKernel {
                                     const uint8_t* const (&scales)[kOutputs], const Rows& rows, int64_t block,
                                     int64_t groups, Sixteen (&sums)[kOutputs][kRows]) {
     const D d;
-    constexpr int kVectors = Decode::kStepGroups * kGroup / kLanes;
+    constexpr int kVectorColumns = static_cast<int>(hn::MaxLanes(DX()));
+    constexpr int kVectors = Decode::kStepGroups * kGroup / kVectorColumns;
     Sixteen part[kOutputs][kRows];
 #pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
@@ -93,17 +128,18 @@ struct FloatKernel {
                              Decode::group_scale(scales[o], block * kBlockGroups + g));
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        if (g + v * kLanes / kGroup >= groups) break;
-        V w[kOutputs];
+        if (g + v * kVectorColumns / kGroup >= groups) break;
+        typename Row::Weights w[kOutputs];
 #pragma GCC unroll 4
-        for (int o = 0; o < kOutputs; ++o) w[o] = Decode::vector(raw[o], v);
+        for (int o = 0; o < kOutputs; ++o) w[o] = Row::weights(raw[o], v);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          const V x = hn::LoadU(d, rows.data[r] + block * rows.block_stride + g * kGroup + v * kLanes);
+          const hn::Vec<DX> x = load_for<kOutputs>(
+              DX(), rows.data[r] + block * rows.block_stride + g * kGroup + v * kVectorColumns);
 #pragma GCC unroll 4
           for (int o = 0; o < kOutputs; ++o) {
             V& lanes = part[o][r].part[v % kParts];
-            lanes = hn::MulAdd(w[o], x, lanes);
+            lanes = Row::add(w[o], x, lanes);
           }
         }
       }
@@ -176,6 +212,15 @@ struct FloatKernel {
 };
 
 void linear_tiles_target(const LinearJob& job, int64_t begin, int64_t end) {
+#if HWY_TARGET == HWY_AVX3_DL
+  if (job.x.bf16.data != nullptr) {
+    if (job.weight->format == WeightFormat::kBF16)
+      return run_panels<FloatKernel<DecodeBf16, AsBf16>>(job, begin, end);
+    FT_CHECK(job.weight->format == WeightFormat::kFp8Block, static_cast<int>(job.weight->format));
+    return run_panels<FloatKernel<DecodeFp8, AsBf16>>(job, begin, end);
+  }
+#endif
+  FT_CHECK(job.x.bf16.data == nullptr, static_cast<int>(job.weight->format));
   switch (job.weight->format) {
     case WeightFormat::kF32:
       return run_panels<FloatKernel<DecodeF32>>(job, begin, end);

@@ -5,9 +5,10 @@
 //   - each of sixteen lanes sums its eight columns of a block, from zero;
 //   - block after block, these sums, times the block's scale, are added to the sixteen lanes of the output;
 //   - the lanes are folded in halves (lanes-inl.h).
-// A sum over shards (core/shards.h) does this for the columns of each shard, from zero.
-// In the float kernels (linear.cc) a lane's sum of a block is a chain of fused multiply-adds in column order.
-// Where fp4 weights meet q8 activations it is exact, an integer that is rounded once (linear_codes.cc).
+// A sum over shards (core/shards.h) does this for the columns of each shard, from zero. In the float kernels
+// (linear.cc) a lane's sum of a block is a chain of fused multiply-adds: lane l takes columns 2l + 1 and 2l of each
+// group of 32, in this order, or columns l and l + 16 where weights are float32. Where fp4 weights meet q8 activations
+// it is that of columns 8l to 8l + 7, exact, an integer that is rounded once (linear_codes.cc).
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
-// fp4 weights against q8 activations, in integers. A weight is twice its e2m1 code, shifted by how far the
-// scale of its group lies from that of the first group of the block; an activation is 8 * coarse + fine. A
-// lane's eight products of a block then add up to less than 2^31, exactly, in any order: what is rounded is
-// their sum, once. A block whose scales lie further apart than the shift reaches is summed group by group.
+// fp4 weights against q8 activations, in integers. A weight is twice its e2m1 code, an activation 8 * coarse + fine.
+// Lane l sums the columns [8l, 8l + 8) of a block, which share a scale: exactly, in any order. What is rounded is this
+// sum, once.
 #include "core/cpu/linear.h"
 
 // clang-format off: every include below must come after foreach_target.h
@@ -19,11 +18,11 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL
-// Part of every processor that the target stands for, but missing from Highway's list of its features.
-#pragma GCC target("avx512vnni")
+#pragma GCC target("avx512vnni,avx512bf16")  // see panel-inl.h
 #endif
 namespace ft::cpu::HWY_NAMESPACE {
 
+using D8 = hn::ScalableTag<uint8_t>;
 using D16 = hn::ScalableTag<int16_t>;
 using DI = hn::RebindToSigned<D>;
 using V16 = hn::Vec<D16>;
@@ -31,143 +30,158 @@ using VI = hn::Vec<DI>;
 
 constexpr int kGroup = 32, kBlockGroups = 4;
 constexpr int kGroupBytes = kGroup / 2, kBlockBytes = kBlockGroups * kGroupBytes;
+constexpr int kSets = 4;  // of columns: set s has every fourth, from column s on (CodeBlock)
 
-// A group of weights as integers, its columns in the order of code_column().
+// A block of weights as integers, times 2^kUnitBits of the decoder: word w of set s is column 4w + s.
 struct Codes {
-  V16 part[kParts];
+  V16 set[kSets][kParts];
 };
 
-// Weights as stored become integers.
+// Weights and scales as stored become vectors. Word w of a block has the codes of columns 4w to 4w + 3, from its
+// lowest four bits on, so that a shift brings those of a set to where a look-up reads them.
 class Decoder {
  public:
 #if HWY_TARGET <= HWY_AVX3
-  // Each word gets the byte of its column, and from it the low or the high half as the index of a look-up. The look-up
-  // reads five bits; the fifth does not matter.
-  HWY_INLINE Decoder() {
-    alignas(64) static constexpr uint16_t kShift[32] = {0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4,
-                                                        0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4};
-    shift_ = _mm512_load_si512(kShift);
-    alignas(64) static constexpr uint8_t kBytes[64] = {
-        0,  0,  1,  1,  2, 2, 3, 3, 4,  4,  5,  5,  6,  6,  7,  7,  0,  0,  1,  1,  2,  2,
-        3,  3,  4,  4,  5, 5, 6, 6, 7,  7,  8,  8,  9,  9,  10, 10, 11, 11, 12, 12, 13, 13,
-        14, 14, 15, 15, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15};
-    bytes_ = _mm512_load_si512(kBytes);
+  static constexpr int kUnitBits = 0;
+
+  HWY_INLINE Decoder() : table_(_mm512_load_si512(kTwiceE2m1.data())) {}
+
+  // The look-up reads five bits; the fifth, of the next code, does not matter.
+  HWY_INLINE Codes codes(const uint8_t* block) const {
+    const __m512i words = _mm512_loadu_si512(block);
+    return {{{V16{_mm512_permutexvar_epi16(words, table_)}},
+             {V16{_mm512_permutexvar_epi16(_mm512_srli_epi16(words, 4), table_)}},
+             {V16{_mm512_permutexvar_epi16(_mm512_srli_epi16(words, 8), table_)}},
+             {V16{_mm512_permutexvar_epi16(_mm512_srli_epi16(words, 12), table_)}}}};
+  }
+#else
+  // The look-up goes by bytes: the upper one of a word gets the weight, times 256, and the lower one the zero of code
+  // 0.
+  static constexpr int kUnitBits = 8;
+
+  HWY_INLINE Decoder()
+      : table_(_mm256_load_si256(reinterpret_cast<const __m256i*>(kTwiceE2m1Bytes.data()))) {}
+
+  HWY_INLINE Codes codes(const uint8_t* block) const {
+    const auto look_up = [&](__m256i words) HWY_ATTR {
+      return V16{_mm256_shuffle_epi8(table_, _mm256_and_si256(words, _mm256_set1_epi16(0x0f00)))};
+    };
+    Codes codes;
+    for (int p = 0; p < kParts; ++p) {
+      const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block) + p);
+      codes.set[0][p] = look_up(_mm256_slli_epi16(words, 8));
+      codes.set[1][p] = look_up(_mm256_slli_epi16(words, 4));
+      codes.set[2][p] = look_up(words);
+      codes.set[3][p] = look_up(_mm256_srli_epi16(words, 4));
+    }
+    return codes;
   }
 #endif
 
-  // Group g of the block at `block`.
-  HWY_INLINE Codes group(int g, const uint8_t* block, const CodeTable& table) const {
-#if HWY_TARGET <= HWY_AVX3
-    const __m512i words = _mm512_shuffle_epi8(
-        _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block) + g)), bytes_);
-    return {
-        {V16{_mm512_permutexvar_epi16(_mm512_srlv_epi16(words, shift_), _mm512_load_si512(table.words))}}};
-#else
-    const __m256i packed =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block) + g));
-    const __m256i halves = _mm256_srlv_epi64(packed, _mm256_set_epi64x(4, 4, 0, 0));
-    const __m256i index = _mm256_and_si256(halves, _mm256_set1_epi8(15));
-    const __m256i low_table =
-        _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table.low)));
-    const __m256i high_table =
-        _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table.high)));
-    const __m256i low = _mm256_shuffle_epi8(low_table, index);
-    const __m256i high = _mm256_shuffle_epi8(high_table, index);
-    return {{V16{_mm256_unpacklo_epi8(low, high)}, V16{_mm256_unpackhi_epi8(low, high)}}};
-#endif
+  // The scales of the four groups of a block, each in its four lanes. The smallest of all, 2^-127, counts as 0.
+  HWY_INLINE Sixteen scales(const uint8_t* stored) const {
+    uint32_t four;
+    std::memcpy(&four, stored, sizeof(four));
+    const auto bytes = hn::BitCast(D8(), hn::Set(DU(), four));
+    Sixteen scales;
+    for (int p = 0; p < kParts; ++p) {
+      const auto exponents =
+          hn::TableLookupBytesOr0(bytes, hn::Load(D8(), kLaneBytes.data() + p * kLanes * 4));
+      scales.part[p] = hn::BitCast(D(), hn::ShiftLeft<23>(hn::BitCast(DU(), exponents)));
+    }
+    return scales;
   }
 
  private:
 #if HWY_TARGET <= HWY_AVX3
-  __m512i bytes_, shift_;
+  __m512i table_;
+#else
+  __m256i table_;
 #endif
 };
 
-// sum + a[2l] * b[2l] + a[2l+1] * b[2l+1] for each lane l.
-HWY_INLINE VI add_pairs(V16 a, V16 b, VI sum) {
-#if HWY_TARGET == HWY_AVX3_DL
-  return VI{_mm512_dpwssd_epi32(sum.raw, a.raw, b.raw)};
-#elif HWY_TARGET <= HWY_AVX3
-  return hn::Add(sum, VI{_mm512_madd_epi16(a.raw, b.raw)});
+// a[2l] * b[2l] + a[2l+1] * b[2l+1] for each lane l.
+HWY_INLINE VI multiply_pairs(V16 a, V16 b) {
+#if HWY_TARGET <= HWY_AVX3
+  return VI{_mm512_madd_epi16(a.raw, b.raw)};
 #else
-  return hn::Add(sum, VI{_mm256_madd_epi16(a.raw, b.raw)});
+  return VI{_mm256_madd_epi16(a.raw, b.raw)};
 #endif
 }
 
-// Adds the products of `kGroups` decoded groups of each output, from group `first` of the block on, with a row's,
-// times the units of the outputs' scales and the scale of the row. A unit counts eighths of coarse: without the fine
-// parts the sum of products and the unit are shifted alike.
-template <int kGroups, int kOutputs>
-HWY_INLINE void add_products(const Codes (&weights)[kOutputs][kBlockGroups], int64_t first,
-                             const CodeBlock& x, const uint8_t (&scales)[kOutputs],
-                             Sixteen* const (&sums)[kOutputs]) {
-  const D d;
+// The same added to sum.
+HWY_INLINE VI add_pairs(V16 a, V16 b, VI sum) {
+#if HWY_TARGET == HWY_AVX3_DL
+  return VI{_mm512_dpwssd_epi32(sum.raw, a.raw, b.raw)};
+#else
+  return hn::Add(sum, multiply_pairs(a, b));
+#endif
+}
+
+// The sums of products of decoded weights of each output and columns of a row.
+template <int kOutputs>
+HWY_INLINE void multiply(const Codes (&weights)[kOutputs], const int16_t* columns,
+                         VI (&products)[kOutputs][kParts]) {
   const D16 d16;
-  const DI di;
-  VI products[kOutputs][kParts];
-  const auto add = [&](const int16_t* columns) HWY_ATTR {
 #pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) {
+  for (int s = 0; s < kSets; ++s) {
 #pragma GCC unroll 2
-      for (int p = 0; p < kParts; ++p) {
-        const V16 row = hn::Load(d16, columns + (first + g) * kGroup + p * 2 * kLanes);
+    for (int p = 0; p < kParts; ++p) {
+      const V16 row = load_for<kOutputs>(d16, columns + s * kGroup + p * 2 * kLanes);
 #pragma GCC unroll 4
-        for (int o = 0; o < kOutputs; ++o)
-          products[o][p] = add_pairs(weights[o][first + g].part[p], row, products[o][p]);
+      for (int o = 0; o < kOutputs; ++o) {
+        const V16 these = weights[o].set[s][p];
+        products[o][p] = s == 0 ? multiply_pairs(these, row) : add_pairs(these, row, products[o][p]);
       }
     }
-  };
+  }
 #pragma GCC unroll 4
   for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kParts; ++p) products[o][p] = hn::Zero(di);
+    for (int p = 0; p < kParts; ++p) products[o][p] = hn::ShiftRight<Decoder::kUnitBits>(products[o][p]);
   }
-  add(x.coarse);
-  const float* units = kCoarseUnit.data();
-  if (HWY_UNLIKELY(x.has_fine)) {
-    units = kFineUnit.data();
+}
+
+// Powers of two with lower exponents; 0 where they would be those of subnormals. `by` are the exponent bits of a
+// float.
+HWY_INLINE V lower(V powers, uint32_t by) {
+  const hn::ScalableTag<uint16_t> d16;
+  return hn::BitCast(D(), hn::SaturatedSub(hn::BitCast(d16, powers), hn::BitCast(d16, hn::Set(DU(), by))));
+}
+
+// Adds to *sums[o] what a block of a row gives for output o.
+template <int kOutputs>
+HWY_INLINE void add_products(const Codes (&weights)[kOutputs], const Sixteen (&scales)[kOutputs],
+                             const CodeBlock& x, Sixteen* const (&sums)[kOutputs]) {
+  const D d;
+  VI products[kOutputs][kParts];
+  multiply(weights, x.coarse, products);
+  V factors[kOutputs][kParts];
+#pragma GCC unroll 4
+  for (int o = 0; o < kOutputs; ++o) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kParts; ++p) factors[o][p] = lower(scales[o].part[p], x.lowered);
+  }
+  if (HWY_UNLIKELY(!x.is_plain)) {
+    VI fine[kOutputs][kParts];
+    multiply(weights, x.fine, fine);
 #pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
-      for (int p = 0; p < kParts; ++p) products[o][p] = hn::ShiftLeft<3>(products[o][p]);
+      for (int p = 0; p < kParts; ++p) {
+        products[o][p] = hn::Add(hn::ShiftLeft<3>(products[o][p]), fine[o][p]);
+        factors[o][p] = hn::Mul(factors[o][p], hn::Set(d, x.fine_factor));
+      }
     }
-    add(x.fine);
   }
-  const V row_scale = hn::Set(d, x.scale);
 #pragma GCC unroll 4
   for (int o = 0; o < kOutputs; ++o) {
-    const V factor = hn::Mul(hn::Set(d, units[scales[o]]), row_scale);
 #pragma GCC unroll 2
-    for (int p = 0; p < kParts; ++p)
-      sums[o]->part[p] = hn::MulAdd(hn::ConvertTo(d, products[o][p]), factor, sums[o]->part[p]);
+    for (int p = 0; p < kParts; ++p) {
+      V& sum = sums[o]->part[p];
+      sum = hn::MulAdd(hn::ConvertTo(d, products[o][p]), factors[o][p], sum);
+    }
   }
-}
-
-// Whether a block with these scales can be summed as a whole.
-HWY_INLINE bool in_reach(const uint8_t* scales, int64_t groups) {
-  for (int64_t g = 1; g < groups; ++g) {
-    if (scales[g] - scales[0] > kScaleReach || scales[0] - scales[g] > kScaleReach) return false;
-  }
-  return true;
-}
-
-// Whether in_reach() for each block of an output, or of several whose last blocks are whole.
-HWY_INLINE bool all_in_reach(const uint8_t* scales, int64_t groups) {
-  const hn::ScalableTag<uint8_t> d8;
-  constexpr int64_t kBytes = static_cast<int64_t>(hn::MaxLanes(d8));
-  alignas(16) static constexpr uint8_t kFirst[16] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
-  const auto first_of_block = hn::LoadDup128(d8, kFirst);
-  auto farthest = hn::Zero(d8);
-  int64_t g = 0;
-  for (; g + kBytes <= groups; g += kBytes) {
-    const auto these = hn::LoadU(d8, scales + g), first = hn::TableLookupBytes(these, first_of_block);
-    farthest = hn::Max(farthest, hn::Or(hn::SaturatedSub(these, first), hn::SaturatedSub(first, these)));
-  }
-  if (!hn::AllTrue(d8, hn::Eq(hn::Min(farthest, hn::Set(d8, uint8_t{kScaleReach})), farthest))) return false;
-  for (; g < groups; g += kBlockGroups) {
-    if (!in_reach(scales + g, std::min<int64_t>(kBlockGroups, groups - g))) return false;
-  }
-  return true;
 }
 
 // fp4 weights as integers times rows as integers.
@@ -175,6 +189,7 @@ struct CodeKernel {
   static constexpr int64_t kBlockBytes = ft::cpu::HWY_NAMESPACE::kBlockBytes;
   static constexpr int64_t kRowBytes = kBlockColumns * sizeof(int16_t);
   static constexpr int together(int rows) { return kLanes < 16 ? 1 : rows == 1 ? 4 : 2; }
+  static constexpr int kRowsAtOnce = kRowsMost;
 
   class Panel {
    public:
@@ -185,26 +200,17 @@ struct CodeKernel {
       // The scales of the next panel lie behind these.
       const int64_t count = tile.count * groups_;
       for (int64_t line = 0; line < count; line += 64) hwy::Prefetch(scales_ + count + line);
-      all_whole_ = groups_ % kBlockGroups == 0 && all_in_reach(scales_, count);
-      if (all_whole_) return;
-      for (int64_t o = 0; o < tile.count; ++o) whole_[o] = all_in_reach(scales(o), groups_);
     }
 
     int64_t row_bytes() const { return groups_ * kGroupBytes; }
     int64_t groups() const { return groups_; }
     const uint8_t* bytes(int64_t output) const { return bytes_ + output * row_bytes(); }
     const uint8_t* scales(int64_t output) const { return scales_ + output * groups_; }
-    // Blocks from the first on that can be summed as a whole.
-    int64_t whole_blocks(int64_t output) const {
-      return all_whole_ || whole_[output] ? groups_ / kBlockGroups : 0;
-    }
 
    private:
     int64_t groups_;
     const uint8_t* bytes_;
     const uint8_t* scales_;
-    bool all_whole_;
-    bool whole_[kPanelOutputs];  // where not all are
   };
 
   struct Rows {
@@ -219,11 +225,10 @@ struct CodeKernel {
 
   template <int kOutputs>
   struct Outputs {
-    HWY_INLINE Outputs(const Panel& panel, int64_t first) : whole(panel.whole_blocks(first)) {
+    HWY_INLINE Outputs(const Panel& panel, int64_t first) : whole(panel.groups() / kBlockGroups) {
       for (int o = 0; o < kOutputs; ++o) {
         bytes[o] = panel.bytes(first + o);
         scales[o] = panel.scales(first + o);
-        whole = std::min(whole, panel.whole_blocks(first + o));
       }
     }
     Decoder decoder;
@@ -235,24 +240,19 @@ struct CodeKernel {
   template <int kRows, int kOutputs>
   static HWY_INLINE void add_block(const Outputs<kOutputs>& outputs, const Rows& rows, int64_t block,
                                    Sixteen (&sums)[kOutputs][kRows]) {
-    Codes weights[kOutputs][kBlockGroups];
-    uint8_t first_scales[kOutputs];
+    Codes weights[kOutputs];
+    Sixteen scales[kOutputs];
 #pragma GCC unroll 4
     for (int o = 0; o < kOutputs; ++o) {
-      const uint8_t* data = outputs.bytes[o] + block * kBlockBytes;
-      const uint8_t* scales = outputs.scales[o] + block * kBlockGroups;
-      const CodeTable* tables = kCodeTables.data() + kScaleReach - scales[0];
-      first_scales[o] = scales[0];
-#pragma GCC unroll 4
-      for (int g = 0; g < kBlockGroups; ++g)
-        weights[o][g] = outputs.decoder.group(g, data, tables[scales[g]]);
+      weights[o] = outputs.decoder.codes(outputs.bytes[o] + block * kBlockBytes);
+      scales[o] = outputs.decoder.scales(outputs.scales[o] + block * kBlockGroups);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       Sixteen* row_sums[kOutputs];
 #pragma GCC unroll 4
       for (int o = 0; o < kOutputs; ++o) row_sums[o] = &sums[o][r];
-      add_products<kBlockGroups>(weights, 0, rows.block(r, block), first_scales, row_sums);
+      add_products(weights, scales, rows.block(r, block), row_sums);
     }
   }
 
@@ -262,30 +262,19 @@ struct CodeKernel {
     return false;
   }
 
-  // A block of fewer than four groups, or with scales that lie far apart.
+  // The last block where it has fewer than four groups, from copies with zeros behind them.
   template <int kRows, int kOutputs>
   static HWY_NOINLINE void add_odd_block(const Panel& panel, const Outputs<kOutputs>& outputs,
                                          const Rows& rows, int64_t block, Sixteen* sums) {
-    const int64_t groups = std::min<int64_t>(kBlockGroups, panel.groups() - block * kBlockGroups);
+    const int64_t groups = panel.groups() - block * kBlockGroups;
     for (int o = 0; o < kOutputs; ++o, sums += kRowsMost) {
-      const uint8_t* scales = outputs.scales[o] + block * kBlockGroups;
-      HWY_ALIGN uint8_t bytes[kBlockBytes] = {};  // Groups that are missing add zeros.
+      HWY_ALIGN uint8_t bytes[kBlockBytes] = {};
+      uint8_t stored[kBlockGroups] = {};
       std::memcpy(bytes, outputs.bytes[o] + block * kBlockBytes, static_cast<size_t>(groups * kGroupBytes));
-      const bool whole = in_reach(scales, groups);
-      int shift[kBlockGroups];
-      for (int g = 0; g < kBlockGroups; ++g)
-        shift[g] = whole && g < groups ? scales[g] - scales[0] + kScaleReach : kScaleReach;
-      Codes weights[1][kBlockGroups];
-      for (int g = 0; g < kBlockGroups; ++g)
-        weights[0][g] = outputs.decoder.group(g, bytes, kCodeTables[shift[g]]);
-      for (int r = 0; r < kRows; ++r) {
-        const CodeBlock& x = rows.block(r, block);
-        if (whole) {
-          add_products<kBlockGroups, 1>(weights, 0, x, {scales[0]}, {sums + r});
-          continue;
-        }
-        for (int64_t g = 0; g < groups; ++g) add_products<1, 1>(weights, g, x, {scales[g]}, {sums + r});
-      }
+      std::memcpy(stored, outputs.scales[o] + block * kBlockGroups, static_cast<size_t>(groups));
+      const Codes weights[1] = {outputs.decoder.codes(bytes)};
+      const Sixteen scales[1] = {outputs.decoder.scales(stored)};
+      for (int r = 0; r < kRows; ++r) add_products<1>(weights, scales, rows.block(r, block), {sums + r});
     }
   }
 };

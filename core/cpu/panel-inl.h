@@ -17,8 +17,9 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL
-// Part of every processor that the target stands for, but missing from Highway's list of its features.
-#pragma GCC target("avx512vnni")
+// VNNI is part of every processor that the target stands for, but missing from Highway's list of its features.
+// Products of bfloat16 are not: a kernel uses them by name, where target.h says that they are there.
+#pragma GCC target("avx512vnni,avx512bf16")
 #endif
 namespace ft::cpu::HWY_NAMESPACE {
 
@@ -26,7 +27,7 @@ inline constexpr int64_t kPanelOutputs = 32;
 // Rows whose sums stay in registers.
 inline constexpr int kRowsMost = kLanes == 16 ? 8 : 4;
 // What is fetched lies at least so many bytes behind what is read, in the order of reading: memory answers in time.
-inline constexpr int64_t kAhead = 4096;
+inline constexpr int64_t kAhead = 8192;
 // Bytes of all rows in a chunk: what stays in the first cache beside the weights that pass through it.
 inline constexpr int64_t kChunkBytes = 16384;
 
@@ -50,10 +51,20 @@ struct Chunk {
   int64_t ahead(int64_t output) const { return output < kPanelOutputs - wrapping ? near : wrapped; }
 };
 
+// The vector at x, which that many outputs use. Where it is more than one it is loaded once: as an operand in memory
+// it would be loaded for each of them, and two loads a cycle are what the first cache gives.
+template <int kUses, class Tag>
+HWY_INLINE hn::Vec<Tag> load_for(Tag d, const hn::TFromD<Tag>* x) {
+  hn::Vec<Tag> vector = hn::LoadU(d, x);
+  if (kUses > 1) asm("" : "+v"(vector.raw));
+  return vector;
+}
+
 // A kernel has
 //   kBlockBytes    of the weights of an output in a block
 //   kRowBytes      of a prepared row in a block
 //   together(rows) outputs that read that many rows together: a load of a row then serves them all
+//   kRowsAtOnce    rows that are taken together at most, of more rows equal parts
 //   Panel          the weights of a panel, from a job and the panel
 //   Rows           prepared rows, from a job, a group, the first row and their number
 //   Outputs<n>     n neighbouring outputs of a panel, from the panel and the first; `bytes` of the weights of each, and
@@ -189,7 +200,8 @@ HWY_INLINE void run_panel(const LinearJob& job, const Cuts<Kernel>& cuts, const 
 template <class Kernel>
 void run_panels(const LinearJob& job, int64_t begin, int64_t end) {
   // The rows in equal parts.
-  const int64_t parts = (job.rows + kRowsMost - 1) / kRowsMost, part_rows = (job.rows + parts - 1) / parts;
+  constexpr int64_t kMost = Kernel::kRowsAtOnce;
+  const int64_t parts = (job.rows + kMost - 1) / kMost, part_rows = (job.rows + parts - 1) / parts;
   const Cuts<Kernel> cuts(job, part_rows);
   const int64_t outputs = job.outputs_per_group(), tiles = job.tiles_per_group();
   int64_t group = begin / tiles, place = begin % tiles;  // of the panel, in tiles

@@ -1,11 +1,9 @@
 #include "core/cpu/parallel.h"
 
+#include <immintrin.h>
+
 #include <algorithm>
 #include <chrono>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace ft::cpu {
 
@@ -23,9 +21,7 @@ constexpr std::chrono::microseconds kAwake{100};
 constexpr int kSpins = 1000;
 
 void pause() {
-#if defined(__x86_64__)
   _mm_pause();
-#endif
 }
 
 }  // namespace
@@ -69,6 +65,7 @@ void Parallel::share(int64_t count, Body body, void* context) const {
 }
 
 void Parallel::help(int thread) {
+  const WithoutSubnormals on_this_thread;
   using Clock = std::chrono::steady_clock;
   constexpr int kLooks = 64;  // at the gate for one at the clock
   int looks = 0;

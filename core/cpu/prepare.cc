@@ -12,7 +12,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace ft::cpu::HWY_NAMESPACE {
 
-// Even columns of each group of 32, then its odd ones; `out` may be `x`.
+// Odd columns of each group of 32, then its even ones; `out` may be `x`.
 HWY_INLINE void pair_groups(const float* x, int64_t groups, float* out) {
   const D d;
   for (int64_t g = 0; g < groups; ++g, x += 32, out += 32) {
@@ -24,8 +24,8 @@ HWY_INLINE void pair_groups(const float* x, int64_t groups, float* out) {
       odd[i] = hn::ConcatOdd(d, b, a);
     }
     for (int i = 0; i < kPairs; ++i) {
-      hn::StoreU(even[i], d, out + i * kLanes);
-      hn::StoreU(odd[i], d, out + 16 + i * kLanes);
+      hn::StoreU(odd[i], d, out + i * kLanes);
+      hn::StoreU(even[i], d, out + 16 + i * kLanes);
     }
   }
 }
@@ -37,25 +37,50 @@ HWY_INLINE const float* whole_block(const float* x, int64_t columns, float* copy
   return copy;
 }
 
-void prepare_floats(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
-  const int64_t blocks = blocks_of(job.k);
+// Calls use(x, place) for each block of the rows, a whole one at x, `place` blocks behind the first.
+template <class Use>
+HWY_INLINE void for_blocks(const PrepareJob& job, int64_t begin_row, int64_t end_row, const Use& use) {
+  const int64_t blocks = blocks_of(job.k), stored = stored_rows(job.x.rows);
   HWY_ALIGN float copy[kBlockColumns];
   for (int64_t r = begin_row; r < end_row; ++r) {
     for (int64_t b = 0; b < job.groups * blocks; ++b) {
       const int64_t column = b % blocks * kBlockColumns;
-      const float* x = whole_block(job.x.row(r) + b / blocks * job.k + column, job.k - column, copy);
-      float* out = job.floats + (b * job.x.rows + r) * kBlockColumns;
-      if (job.quantize) {
-        quantize_group<E4m3>(x, kBlockColumns, out);
-        x = out;
-      }
-      if (job.paired) {
-        pair_groups(x, kBlockColumns / 32, out);
-      } else if (x != out) {
-        std::copy_n(x, kBlockColumns, out);
-      }
+      use(whole_block(job.x.row(r) + b / blocks * job.k + column, job.k - column, copy), b * stored + r);
     }
   }
+}
+
+void prepare_floats(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
+  for_blocks(job, begin_row, end_row, [&](const float* x, int64_t place) HWY_ATTR {
+    float* out = job.floats + place * kBlockColumns;
+    if (job.quantize) {
+      quantize_group<E4m3>(x, kBlockColumns, out);
+      x = out;
+    }
+    if (job.paired) {
+      pair_groups(x, kBlockColumns / 32, out);
+    } else if (x != out) {
+      std::copy_n(x, kBlockColumns, out);
+    }
+  });
+}
+
+void prepare_bf16(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
+  const D d;
+  const DU du;
+  const hn::Rebind<uint16_t, D> d16;
+  HWY_ALIGN float rounded[kBlockColumns];
+  for_blocks(job, begin_row, end_row, [&](const float* x, int64_t place) HWY_ATTR {
+    if (job.quantize) {
+      quantize_group<E4m3>(x, kBlockColumns, rounded);
+      x = rounded;
+    }
+    uint16_t* out = job.bf16 + place * kBlockColumns;
+    for (int64_t c = 0; c < kBlockColumns; c += kLanes) {
+      const auto upper = hn::ShiftRight<16>(hn::BitCast(du, hn::LoadU(d, x + c)));
+      hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<D>(), upper)), d16, out + c);
+    }
+  });
 }
 
 // Eight values of q8() over their scale, times 64, to their two parts.
@@ -86,15 +111,26 @@ void prepare_codes(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
       for (int64_t c = 0; c < kBlockColumns; c += kLanes) {
         hn::Store(round_to<E4m3>(hn::Mul(hn::LoadU(d, x + c), inverse)), d, rounded + c);
       }
-      CodeBlock& block = job.codes[b * job.x.rows + r];
+      CodeBlock& block = job.codes[b * stored_rows(job.x.rows) + r];
       auto any_fine = hn::Zero(di);
-      for (int64_t c = 0; c < kBlockColumns; c += 16) {
-        const auto first = hn::Load(d8, rounded + c), second = hn::Load(d8, rounded + c + 8);
-        store_codes(hn::ConcatEven(d8, second, first), block.coarse + c, block.fine + c, any_fine);
-        store_codes(hn::ConcatOdd(d8, second, first), block.coarse + c + 8, block.fine + c + 8, any_fine);
+      for (int64_t c = 0; c < kBlockColumns; c += 32) {
+        const auto v0 = hn::Load(d8, rounded + c), v1 = hn::Load(d8, rounded + c + 8);
+        const auto v2 = hn::Load(d8, rounded + c + 16), v3 = hn::Load(d8, rounded + c + 24);
+        const auto even01 = hn::ConcatEven(d8, v1, v0), even23 = hn::ConcatEven(d8, v3, v2);
+        const auto odd01 = hn::ConcatOdd(d8, v1, v0), odd23 = hn::ConcatOdd(d8, v3, v2);
+        const auto store = [&](int set, hn::Vec<hn::FixedTag<float, 8>> values) HWY_ATTR {
+          const int64_t place = set * 32 + c / 4;
+          store_codes(values, block.coarse + place, block.fine + place, any_fine);
+        };
+        store(0, hn::ConcatEven(d8, even23, even01));
+        store(1, hn::ConcatEven(d8, odd23, odd01));
+        store(2, hn::ConcatOdd(d8, even23, even01));
+        store(3, hn::ConcatOdd(d8, odd23, odd01));
       }
-      block.scale = exp2_int(exponent);
-      block.has_fine = !hn::AllTrue(di, hn::Eq(any_fine, hn::Zero(di)));
+      const int unit = exponent - 7;
+      block.lowered = static_cast<uint32_t>(std::max(-unit, 0)) << 23;
+      block.fine_factor = unit > 0 ? exp2_int(exponent) * 0x1p-10f : 0.125f;  // infinite for infinite rows
+      block.is_plain = unit <= 0 && hn::AllTrue(di, hn::Eq(any_fine, hn::Zero(di)));
     }
   }
 }
@@ -102,6 +138,8 @@ void prepare_codes(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
 void prepare_rows_target(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
   if (job.codes != nullptr) {
     prepare_codes(job, begin_row, end_row);
+  } else if (job.bf16 != nullptr) {
+    prepare_bf16(job, begin_row, end_row);
   } else if (job.floats != nullptr) {
     prepare_floats(job, begin_row, end_row);
   }

@@ -40,34 +40,27 @@ alignas(64) inline constexpr float kE2m1[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f
 alignas(16) inline constexpr uint8_t kE2m1HighHalf[16] = {0x00, 0x38, 0x3c, 0x3e, 0x40, 0x42, 0x44, 0x46,
                                                           0x80, 0xb8, 0xbc, 0xbe, 0xc0, 0xc2, 0xc4, 0xc6};
 
-// fp4 weights as integers. The groups of a block of 128 columns have scales of their own; a weight of a group
-// whose scale byte is `shift` - kScaleReach above that of the first group is 2 * e2m1 << shift, in units of
-// 2^(first - 127 - 1 - kScaleReach).
-inline constexpr int kScaleReach = 3;
-struct alignas(64) CodeTable {
-  int16_t words[32];  // twice the sixteen, for look-ups that read five bits of an index
-  uint8_t low[16];    // the two bytes of each
-  uint8_t high[16];
-};
-constexpr std::array<CodeTable, 2 * kScaleReach + 1> code_tables() {
-  std::array<CodeTable, 2 * kScaleReach + 1> tables{};
-  for (int shift = 0; shift <= 2 * kScaleReach; ++shift) {
-    for (int code = 0; code < 32; ++code) {
-      const float doubled = 2.0f * e2m1_to_f32(static_cast<uint8_t>(code % 16));
-      const auto word = static_cast<int16_t>(static_cast<int>(doubled) * (1 << shift));
-      tables[shift].words[code] = word;
-      if (code >= 16) continue;
-      tables[shift].low[code] = static_cast<uint8_t>(word & 0xff);
-      tables[shift].high[code] = static_cast<uint8_t>(static_cast<uint16_t>(word) >> 8);
-    }
-  }
-  return tables;
+// Twice the sixteen e2m1 values as integers: as words, twice over, for look-ups that read five bits of an index; and
+// as bytes, for either half of a vector.
+constexpr int twice_e2m1(int code) {
+  return static_cast<int>(2.0f * e2m1_to_f32(static_cast<uint8_t>(code)));
 }
-inline constexpr std::array<CodeTable, 2 * kScaleReach + 1> kCodeTables = code_tables();
+alignas(64) inline constexpr std::array<int16_t, 32> kTwiceE2m1 = [] {
+  std::array<int16_t, 32> table{};
+  for (int i = 0; i < 32; ++i) table[i] = static_cast<int16_t>(twice_e2m1(i % 16));
+  return table;
+}();
+alignas(32) inline constexpr std::array<int8_t, 32> kTwiceE2m1Bytes = [] {
+  std::array<int8_t, 32> table{};
+  for (int i = 0; i < 32; ++i) table[i] = static_cast<int8_t>(twice_e2m1(i % 16));
+  return table;
+}();
 
-// ue8m0 byte of the first group of a block to the unit of the block's products with the fine and with the coarse parts
-// of activations (CodeBlock): that of the weights times 2^-9, and eight times as much.
-inline constexpr std::array<float, 256> kFineUnit = e8m0_table(-1 - kScaleReach - 9);
-inline constexpr std::array<float, 256> kCoarseUnit = e8m0_table(-1 - kScaleReach - 6);
+// Look-ups by which lane l of a block gets byte l / 4 of four.
+alignas(64) inline constexpr std::array<uint8_t, 64> kLaneBytes = [] {
+  std::array<uint8_t, 64> bytes{};
+  for (int i = 0; i < 64; ++i) bytes[i] = i % 4 == 0 ? static_cast<uint8_t>(i / 16) : uint8_t{0x80};
+  return bytes;
+}();
 
 }  // namespace ft::cpu

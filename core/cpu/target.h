@@ -9,12 +9,16 @@
 
 namespace ft::cpu {
 
-// The names of the instruction sets that this processor has, best first: "avx512-vnni" (AVX-512 as of Ice
-// Lake and Zen 4), "avx512", "avx2" (with FMA and F16C). Empty where it has none of them.
+// The names of the instruction sets that this processor has, best first: "avx512-bf16" (the next with products of
+// bfloat16: Sapphire Rapids, Zen 4), "avx512-vnni" (AVX-512 as of Ice Lake and Zen 4), "avx512", "avx2" (with FMA and
+// F16C). Empty where it has none of them.
 std::vector<std::string_view> available_targets();
 
 // The one that the kernels run on. At least one is available.
 std::string_view target_name();
+
+// Whether linears may multiply pairs of bfloat16 (bf16_products.h).
+bool uses_bf16_products();
 
 // From now on the kernels of this process run on `name`, or on the best for "auto". kInvalidArgument for an
 // unknown name, kUnavailable for what this processor lacks, both with what there is. No kernel may be

@@ -67,7 +67,8 @@ TEST(LinearBounds, NothingBehindAnOperandIsTouched) {
     for (const int64_t cols : {32, 64, 96, 160, 480, 1184}) {
       for (const int64_t outputs : {1, 6, 16, 35}) {
         const HostWeight host = random.weight(format, outputs, cols);
-        const std::vector<float> x = random.values(9 * cols);
+        std::vector<float> x = random.values(9 * cols);
+        for (float& value : x) value = round_bf16(value);
         for (const Numerics numerics : kBothNumerics) {
           const auto reference = make_reference_backend(numerics);
           const std::vector<float> expected = product(*reference, host, x, 9);

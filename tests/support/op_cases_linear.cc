@@ -102,28 +102,30 @@ std::vector<OpCase> linear_cases() {
   constexpr auto kF32 = WeightFormat::kF32;
   constexpr auto kQ8 = LinearInput::kQ8;
   constexpr auto kAsIs = LinearInput::kAsIs;
+  constexpr auto kBf16Input = LinearInput::kBF16;
   constexpr auto kToBF16 = LinearOutput::kBF16;
   constexpr auto kToF32 = LinearOutput::kF32;
   const LinearShape shapes[] = {
       {"nano wq_a fp8 256->64", kFp8, 256, 64, kQ8, kToBF16},
       {"nano wq_b fp8 64->512", kFp8, 64, 512, kQ8, kToBF16},
       {"nano wkv fp8 256->128", kFp8, 256, 128, kQ8, kToBF16},
-      {"nano wo_a fp8 2 groups of 256->64", kFp8, 256, 128, kAsIs, kToBF16, 2},
+      {"nano wo_a fp8 2 groups of 256->64", kFp8, 256, 128, kBf16Input, kToBF16, 2},
       {"nano indexer wq_b fp8 64->128", kFp8, 64, 128, kQ8, kToBF16},
-      {"nano weights_proj bf16 256->2", kBF16, 256, 2, kAsIs, kToBF16},
-      {"nano compressor bf16 256->256", kBF16, 256, 256, kAsIs, kToF32},
-      {"nano head bf16 256->512", kBF16, 256, 512, kAsIs, kToF32},
+      {"nano weights_proj bf16 256->2", kBF16, 256, 2, kBf16Input, kToBF16},
+      {"nano compressor bf16 256->256", kBF16, 256, 256, kBf16Input, kToF32},
+      {"nano head bf16 256->512", kBF16, 256, 512, kBf16Input, kToF32},
       {"main_proj of three layers fp8 768->256", kFp8, 768, 256, kQ8, kToBF16},
       {"confidence bf16 320->1", kBF16, 320, 1, kAsIs, kToF32},
+      {"ragged bf16 320->33", kBF16, 320, 33, kBf16Input, kToF32},
       {"wide heads wq_b fp8 128->2048", kFp8, 128, 2048, kQ8, kToBF16},
-      {"wide heads wo_a fp8 2 groups of 1024->128", kFp8, 1024, 256, kAsIs, kToBF16, 2},
+      {"wide heads wo_a fp8 2 groups of 1024->128", kFp8, 1024, 256, kBf16Input, kToBF16, 2},
       {"expert w1 fp4 256->128", kFp4, 256, 128, kQ8, kToBF16},
       {"expert w2 fp4 128->256", kFp4, 128, 256, kQ8, kToBF16},
       {"narrow fp4 32->16", kFp4, 32, 16, kQ8, kToF32},
       {"plain f32 256->24", kF32, 256, 24, kAsIs, kToF32},
       {"a bf16 weight is not quantised for", kBF16, 256, 64, kQ8, kToBF16},
       {"ragged fp8 320->192", kFp8, 320, 192, kQ8, kToF32},
-      {"ragged fp8 8 groups of 128->33", kFp8, 128, 264, kAsIs, kToBF16, 8},
+      {"ragged fp8 8 groups of 128->33", kFp8, 128, 264, kBf16Input, kToBF16, 8},
       {"long fp8 4096->72", kFp8, 4096, 72, kQ8, kToBF16},
       {"long fp4 2048->40", kFp4, 2048, 40, kQ8, kToBF16},
   };

@@ -105,8 +105,8 @@ CompressorRun run_compressor(BackendMemory& memory, const ModelConfig& config,
   const int blocks = pooled_blocks(ratio);
   const Matrix k = memory.output(x.rows, width);
   const Matrix g = memory.output(x.rows, width);
-  backend.linear(x, weights.wkv, k, LinearInput::kAsIs, LinearOutput::kF32);
-  backend.linear(x, weights.wgate, g, LinearInput::kAsIs, LinearOutput::kF32);
+  backend.linear(x, weights.wkv, k, LinearInput::kBF16, LinearOutput::kF32);
+  backend.linear(x, weights.wgate, g, LinearInput::kBF16, LinearOutput::kF32);
   const auto slots = iota(x.rows);
   float* state = memory.output_floats(x.rows * 2 * width);
   backend.store_compressor_rows(k, g, weights.ape, memory.ints(slots), ratio, state, memory.ints(slots));
@@ -142,7 +142,7 @@ IndexerRun run_indexer(BackendMemory& memory, const ModelConfig& config, const I
   backend.linear(low, weights.wq_b, q, LinearInput::kQ8, LinearOutput::kBF16);
   backend.index_query(q, c, memory.rotations(RopeTable::compressed(config), iota(x.rows)));
   const Matrix head_weights = memory.output(x.rows, heads);
-  backend.linear(x, weights.weights_proj, head_weights, LinearInput::kAsIs, LinearOutput::kBF16);
+  backend.linear(x, weights.weights_proj, head_weights, LinearInput::kBF16, LinearOutput::kBF16);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c) * heads));
   const CompressedView view = causal_view(memory, x.rows, 4);
   Matrix scores = memory.matrix(std::vector<float>(static_cast<size_t>(x.rows * run.keys.count),
@@ -224,7 +224,7 @@ AttentionRun run_attention(BackendMemory& memory, const ModelConfig& config, con
   backend.attend(args);
 
   const Matrix projected = memory.output(rows, w.wo_a.rows);
-  backend.linear(args.out, w.wo_a, projected, LinearInput::kAsIs, LinearOutput::kBF16, config.o_groups);
+  backend.linear(args.out, w.wo_a, projected, LinearInput::kBF16, LinearOutput::kBF16, config.o_groups);
   const Matrix out = memory.output(rows, config.hidden_size);
   backend.shard_linear(projected, w.wo_b, projected_axis(config).unit, out, LinearInput::kQ8,
                        LinearOutput::kBF16);
