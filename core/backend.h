@@ -1,12 +1,12 @@
 // The operations of a V4 forward pass, each with its exact meaning; one implementation per kind of hardware.
 //
-// Every op is row-wise: what it writes for one row is a function of that row's inputs alone, with a reduction order
-// that depends on the widths only. So a row's bits never depend on how many rows, or which, share the call
-// (ARCHITECTURE.md, idea 4; `linear` and attention are where it takes care).
+// Every op is row-wise: what it writes for one row is a function of that row's inputs alone, with a reduction
+// order that depends on the widths only. So a row's bits never depend on how many rows, or which, share the
+// call (ARCHITECTURE.md, idea 4; `linear` and attention are where it takes care).
 //
-// Numeric modes. kExact: float32 math, no rounding or quantisation anywhere (rb(), q8(), q8sim(), q4sim() below are
-// the identity). kOfficial: the rounding points of the released model (docs/spec/model.md 3); values that the model
-// holds in bf16 are float32 numbers rounded by rb().
+// Numeric modes. kExact: float32 math, no rounding or quantisation anywhere (rb(), q8(), q8sim(), q4sim()
+// below are the identity). kOfficial: the rounding points of the released model (docs/spec/model.md 3);
+// values that the model holds in bf16 are float32 numbers rounded by rb().
 //   rb(x)     round to nearest even to bf16
 //   q8(x)     per group of 128 consecutive elements of a row, with amax the group's largest magnitude:
 //             s = 2^ceil(log2(max(amax, 1e-4) / 448)), then e4m3_RNE(x / s) * s
@@ -15,20 +15,21 @@
 //             which is a bf16 number already
 // The divisions by 448 and by 6 are products with fl32(1/448) and fl32(1/6) (docs/spec/model.md 3.0).
 //
-// Shapes use m rows, n streams, d hidden size, H heads of c columns, HI index heads of cI columns, E routed experts of
-// which a row uses K, V words. Activations are float32 in both modes. Pointers in Matrix, Weight and the views are
-// addresses of this backend. Ops run in order on one queue; `download` waits for it. No op allocates after `reserve`.
+// Shapes use m rows, n streams, d hidden size, H heads of c columns, HI index heads of cI columns, E routed
+// experts of which a row uses K, V words. Activations are float32 in both modes. Pointers in Matrix, Weight
+// and the views are addresses of this backend. Ops run in order on one queue; `download` waits for it. No op
+// allocates after `reserve`.
 //
-// Shapes and formats are checked here, once for all backends: a public op checks and calls the private virtual of the
-// same name. A contradiction is a bug of the caller and ends the program with the values. What only the device can see
-// (ids, addresses) is checked where the device is the host.
+// Shapes and formats are checked here, once for all backends: a public op checks and calls the private
+// virtual of the same name. A contradiction is a bug of the caller and ends the program with the values.
+// What only the device can see (ids, addresses) is checked where the device is the host.
 //
 // Ranks. Several backends, each with a part of the weights, compute one forward pass: all call the same ops with the
-// same arguments in the same order (core/ranks/comm.h). Activations have their whole shape on every rank. Ops that
-// read weights or heads which ranks own (linear with rows of a weight, query_norm_rope, attend) read and write the
-// columns of these alone, and leave the others as they are; shard_linear and moe add up what all ranks own of a sum,
-// and gather_columns fetches their columns. The order of sums over shards is that of core/shards.h, also on one rank,
-// so that bits do not depend on the number of ranks. Ops that exchange something may throw RankError.
+// same arguments in the same order (core/ranks/comm.h). Activations have their whole shape on every rank. Ops that read
+// weights or heads which ranks own (linear with rows of a weight, query_norm_rope, attend) read and write the columns
+// of these alone, and leave the others as they are; shard_linear and moe add up what all ranks own of a sum, and
+// gather_columns fetches their columns. The order of sums over shards is that of core/shards.h, also on one rank, so
+// that bits do not depend on the number of ranks. Ops that exchange something may throw RankError.
 #pragma once
 
 #include <cstddef>

@@ -6,37 +6,42 @@
 #include "hwy/foreach_target.h"
 // clang-format on
 
+#include <utility>
+
 #include "core/check.h"
-#include "core/cpu/cache_rows-inl.h"
 #include "core/cpu/indexer.h"
 #include "core/cpu/lanes-inl.h"
+#include "core/cpu/load_rows-inl.h"
+#include "core/cpu/numbers-inl.h"
+#include "core/cpu/target.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET == HWY_AVX3_DL
+#pragma GCC target("avx512bf16")  // see panel-inl.h
+#endif
 namespace ft::cpu::HWY_NAMESPACE {
 
-constexpr int kTileKeys = 4;                         // keys scored together
-constexpr int kTileHeads = kLanes == 16 ? 4 : 2;     // heads beside them
-constexpr int kValueVectors = kLanes == 16 ? 4 : 2;  // column vectors accumulated together
-constexpr int64_t kValueFloats = 32768;              // of the keys of a pass over the columns: 128 KiB
+constexpr int kTileKeys = 4;                        // keys scored together
+constexpr int kTileHeads = kLanes == 16 ? 4 : 2;    // heads beside them
+constexpr int kValueGroups = kLanes == 16 ? 2 : 1;  // groups of columns accumulated together
+constexpr int64_t kKeyBytes = 131072;               // of the keys of a pass over the columns
 
 int64_t padded_keys(int64_t count) {
   return (count + 15) / 16 * 16;
 }
-int64_t padded_width(int64_t width) {
-  return (width + 15) / 16 * 16;
-}
 
 // Keys of a pass: whole tiles.
-int64_t value_keys(int64_t head_dim) {
-  return std::max<int64_t>(1, kValueFloats / (padded_width(head_dim) * kTileKeys)) * kTileKeys;
+int64_t pass_keys(int64_t head_dim, int64_t element_bytes) {
+  return std::max<int64_t>(1, kKeyBytes / (whole_groups(head_dim) * element_bytes * kTileKeys)) * kTileKeys;
 }
 
-// What a unit works on.
+// What a unit works on. Keys and queries are rows in whole groups, whose lanes are columns.
+template <class Numbers>
 struct HeadBlock {
-  const void** rows;    // of the keys, in list order
-  const float** keys;   // the same as float32 rows; of packed rows, those of the chunk that was unpacked last
-  float* unpacked;      // [value_keys, padded_width]
+  using Element = typename Numbers::Element;
+  const void** rows;    // of the cache, in list order
+  Element* keys;        // [pass_keys, width]: of the pass that was loaded last
   bool packed_window;   // the first window_count rows
   bool packed_entries;  // the others
   int64_t window_count;
@@ -44,13 +49,18 @@ struct HeadBlock {
   int heads;
   int64_t head_dim;
   int64_t rope_dim;
-  const float* q[kHeadBlockMax];
-  float* scores;  // [heads, stride]
+  int64_t width;  // whole_groups(head_dim)
+  Element* q;     // [heads, width]
+  float* scores;  // [heads, stride]; for sums over keys, as elements
   int64_t stride;
-  float* sums;  // [heads, padded_width]
+  float* sums;  // [heads, width]
+  float* row;   // [width], zero behind head_dim: a row on its way
+
+  const Element* weights(int head) const { return reinterpret_cast<const Element*>(scores + head * stride); }
 };
 
-HWY_INLINE void collect_keys(const AttentionArgs& args, int64_t row, HeadBlock& block) {
+template <class Numbers>
+HWY_INLINE void collect_keys(const AttentionArgs& args, int64_t row, HeadBlock<Numbers>& block) {
   const auto row_bytes = [&](const KeyRows& rows) {
     return key_bytes(rows.format, args.head_dim, args.inverse.rope_dim);
   };
@@ -78,28 +88,33 @@ HWY_INLINE void collect_keys(const AttentionArgs& args, int64_t row, HeadBlock& 
   block.count = count;
 }
 
-// Makes the keys [begin, end) float32 rows, at most value_keys of them.
-HWY_INLINE void load_keys(const HeadBlock& block, int64_t begin, int64_t end) {
+// Loads the keys [begin, end), at most pass_keys() of them.
+template <class Numbers>
+HWY_INLINE void load_keys(const HeadBlock<Numbers>& block, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; ++k) {
+    typename Numbers::Element* key = block.keys + (k - begin) * block.width;
     if (k < block.window_count ? block.packed_window : block.packed_entries) {
-      float* row = block.unpacked + (k - begin) * padded_width(block.head_dim);
-      unpack_key_row(static_cast<const uint8_t*>(block.rows[k]), block.head_dim, block.rope_dim, row);
-      block.keys[k] = row;
+      load_packed_key<Numbers>(static_cast<const uint8_t*>(block.rows[k]), block.head_dim, block.rope_dim,
+                               block.row, key);
     } else {
-      block.keys[k] = static_cast<const float*>(block.rows[k]);
+      std::copy_n(static_cast<const float*>(block.rows[k]), block.head_dim, block.row);
+      Numbers::convert(block.row, block.width, true, key);
     }
   }
 }
 
-// scores = scale * (q . key): a tile of heads by keys shares the loads of both. At the edges the last head
-// and key are repeated and the surplus is overwritten or ignored.
-HWY_INLINE void score_tile(const HeadBlock& block, int first_head, int64_t first_key, float scale) {
+// scores = scale * (q . key) for keys of the pass that begins at `pass`: a tile of heads by keys shares the loads of
+// both. At the edges the last head and key are repeated and the surplus is overwritten or ignored.
+template <class Numbers>
+HWY_INLINE void score_tile(const HeadBlock<Numbers>& block, int first_head, int64_t pass, int64_t first_key,
+                           int64_t end, float scale) {
   const D d;
   const D4 d4;
-  const float* q[kTileHeads];
-  const float* keys[kTileKeys];
-  for (int h = 0; h < kTileHeads; ++h) q[h] = block.q[std::min(first_head + h, block.heads - 1)];
-  for (int k = 0; k < kTileKeys; ++k) keys[k] = block.keys[std::min(first_key + k, block.count - 1)];
+  const typename Numbers::Element *q[kTileHeads], *keys[kTileKeys];
+  for (int h = 0; h < kTileHeads; ++h)
+    q[h] = block.q + std::min(first_head + h, block.heads - 1) * block.width;
+  for (int k = 0; k < kTileKeys; ++k)
+    keys[k] = block.keys + (std::min(first_key + k, end - 1) - pass) * block.width;
   // On AVX2 the lower eight of the sixteen lanes first, over all columns, so that all sums stay in registers.
   Sixteen total[kTileHeads][kTileKeys];
   for (int p = 0; p < kParts; ++p) {
@@ -109,23 +124,15 @@ HWY_INLINE void score_tile(const HeadBlock& block, int first_head, int64_t first
 #pragma GCC unroll 4
       for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::Zero(d);
     }
-    int64_t c = p * kLanes;
-    for (; c + kLanes <= block.head_dim; c += kSumLanes) {
-      V key[kTileKeys];
+    for (int64_t c = p * kLanes; c < block.width; c += 16 * Numbers::kColumns) {
+      typename Numbers::Vector key[kTileKeys];
 #pragma GCC unroll 4
-      for (int k = 0; k < kTileKeys; ++k) key[k] = hn::LoadU(d, keys[k] + c);
+      for (int k = 0; k < kTileKeys; ++k) key[k] = Numbers::load(keys[k] + c);
 #pragma GCC unroll 4
       for (int h = 0; h < kTileHeads; ++h) {
-        const V query = hn::LoadU(d, q[h] + c);
+        const typename Numbers::Vector query = Numbers::load(q[h] + c);
 #pragma GCC unroll 4
-        for (int k = 0; k < kTileKeys; ++k) sum[h][k] = hn::MulAdd(query, key[k], sum[h][k]);
-      }
-    }
-    if (c < block.head_dim) {
-      for (int h = 0; h < kTileHeads; ++h) {
-        const V query = load_first(q[h] + c, block.head_dim - c);
-        for (int k = 0; k < kTileKeys; ++k)
-          sum[h][k] = hn::MulAdd(query, load_first(keys[k] + c, block.head_dim - c), sum[h][k]);
+        for (int k = 0; k < kTileKeys; ++k) sum[h][k] = Numbers::add(query, key[k], sum[h][k]);
       }
     }
 #pragma GCC unroll 4
@@ -163,81 +170,97 @@ HWY_INLINE float soften(float* scores, int64_t count, float sink, bool official)
   return sum_lanes(total) + exp_one(sink - hn::GetLane(largest));
 }
 
-// sums[h, columns] += weights[h, k] * key[k, columns] over keys [begin, end) in order.
-template <int kHeads, int kVectors>
-HWY_INLINE void add_values(const HeadBlock& block, int first_head, int64_t column, int64_t begin,
+// sums[h, columns] += weights[h, k] * key[k, columns] over the keys [begin, end) of a pass, in pairs, the second of
+// which comes first. Behind an odd number the last key is taken again, with the weight 0 that stands there.
+template <int kHeads, int kGroups, class Numbers>
+HWY_INLINE void add_values(const HeadBlock<Numbers>& block, int first_head, int64_t column, int64_t begin,
                            int64_t end) {
-  const D d;
-  const int64_t width = padded_width(block.head_dim);
-  float* sums = block.sums + first_head * width + column;
-  const float* weights = block.scores + first_head * block.stride;
-  V sum[kHeads][kVectors];
-#pragma GCC unroll 4
+  Sixteen sums[kHeads][kGroups][2];
   for (int h = 0; h < kHeads; ++h) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[h][v] = hn::LoadU(d, sums + h * width + v * kLanes);
-  }
-  for (int64_t k = begin; k < end; ++k) {
-    V value[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) value[v] = hn::LoadU(d, block.keys[k] + column + v * kLanes);
-#pragma GCC unroll 4
-    for (int h = 0; h < kHeads; ++h) {
-      const V weight = hn::Set(d, weights[h * block.stride + k]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[h][v] = hn::MulAdd(weight, value[v], sum[h][v]);
+    for (int g = 0; g < kGroups; ++g) {
+      for (int i = 0; i < 2; ++i) {
+        for (int p = 0; p < kParts; ++p)
+          sums[h][g][i].part[p] = hn::LoadU(
+              D(), block.sums + (first_head + h) * block.width + column + g * kGroup + i * 16 + p * kLanes);
+      }
     }
   }
+  for (int64_t k = begin; k < end; k += 2) {
+    typename Numbers::Pair weights[kHeads];
 #pragma GCC unroll 4
+    for (int h = 0; h < kHeads; ++h) weights[h] = Numbers::spread_pair(block.weights(first_head + h), k);
+    const typename Numbers::Element* first = block.keys + (k - begin) * block.width + column;
+    const typename Numbers::Element* second = k + 1 < end ? first + block.width : first;
+#pragma GCC unroll 2
+    for (int g = 0; g < kGroups; ++g) {
+      Sixteen* of_heads[kHeads];
+#pragma GCC unroll 4
+      for (int h = 0; h < kHeads; ++h) of_heads[h] = sums[h][g];
+      Numbers::template add_rows<kHeads>(weights, first + g * kGroup, second + g * kGroup, of_heads);
+    }
+  }
   for (int h = 0; h < kHeads; ++h) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[h][v], d, sums + h * width + v * kLanes);
+    for (int g = 0; g < kGroups; ++g) {
+      for (int i = 0; i < 2; ++i) {
+        for (int p = 0; p < kParts; ++p)
+          hn::StoreU(sums[h][g][i].part[p], D(),
+                     block.sums + (first_head + h) * block.width + column + g * kGroup + i * 16 + p * kLanes);
+      }
+    }
   }
 }
 
-// The last columns of a width that is no multiple of the vector.
-HWY_INLINE void add_value_tail(const HeadBlock& block, int head, int64_t column, int64_t begin, int64_t end) {
-  const D d;
-  const auto mask = hn::FirstN(d, static_cast<size_t>(block.head_dim - column));
-  float* sums = block.sums + head * padded_width(block.head_dim) + column;
-  V sum = hn::LoadU(d, sums);
-  for (int64_t k = begin; k < end; ++k) {
-    sum = hn::MulAdd(hn::Set(d, block.scores[head * block.stride + k]),
-                     hn::MaskedLoad(mask, d, block.keys[k] + column), sum);
-  }
-  hn::StoreU(sum, d, sums);
-}
-
-template <int kHeads>
-HWY_INLINE void add_value_columns(const HeadBlock& block, int head, int64_t begin, int64_t end) {
+template <int kHeads, class Numbers>
+HWY_INLINE void add_value_columns(const HeadBlock<Numbers>& block, int head, int64_t begin, int64_t end) {
   int64_t column = 0;
-  for (; column + kValueVectors * kLanes <= block.head_dim; column += kValueVectors * kLanes) {
-    add_values<kHeads, kValueVectors>(block, head, column, begin, end);
-  }
-  for (; column + kLanes <= block.head_dim; column += kLanes)
-    add_values<kHeads, 1>(block, head, column, begin, end);
-  if (column == block.head_dim) return;
-  for (int h = 0; h < kHeads; ++h) add_value_tail(block, head + h, column, begin, end);
+  for (; column + kValueGroups * kGroup <= block.width; column += kValueGroups * kGroup)
+    add_values<kHeads, kValueGroups>(block, head, column, begin, end);
+  for (; column < block.width; column += kGroup) add_values<kHeads, 1>(block, head, column, begin, end);
 }
 
-void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end, int thread) {
-  const AttentionArgs& args = *job.args;
+// The sums of a head over `total`, in order, to `out`.
+template <class Numbers>
+HWY_INLINE void store_head(const HeadBlock<Numbers>& block, int head, float total, bool official,
+                           float* out) {
   const D d;
-  const int64_t width = padded_width(args.head_dim), pass = value_keys(args.head_dim);
+  for (int64_t c = 0; c < block.width; c += kGroup) {
+    Sixteen sums[2];
+    for (int i = 0; i < 2; ++i) {
+      for (int p = 0; p < kParts; ++p)
+        sums[i].part[p] = hn::LoadU(d, block.sums + head * block.width + c + i * 16 + p * kLanes);
+    }
+    HWY_ALIGN float columns[kGroup];
+    Numbers::store_sums(sums, columns);
+    for (int64_t v = 0; v < kGroup && c + v < block.head_dim; v += kLanes) {
+      const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, block.head_dim - c - v)));
+      const V value = hn::Div(hn::Load(d, columns + v), hn::Set(d, total));
+      hn::BlendedStore(round_if(d, value, official), mask, d, out + c + v);
+    }
+  }
+}
+
+template <class Numbers>
+void run_units(const AttentionJob& job, int64_t begin, int64_t end, int thread) {
+  using Element = typename Numbers::Element;
+  const AttentionArgs& args = *job.args;
+  const int64_t pass = pass_keys(args.head_dim, sizeof(Element));
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.head_dim)));
-  float* scratch = job.thread_scratch + thread * attention_scratch_floats(job.key_max, args.head_dim);
-  HeadBlock block;
-  block.stride = padded_keys(job.key_max);
-  // A pointer takes two floats.
-  block.rows = reinterpret_cast<const void**>(scratch);
-  block.keys = reinterpret_cast<const float**>(scratch + 2 * block.stride);
-  block.unpacked = scratch + 4 * block.stride;
-  block.scores = block.unpacked + pass * width;
-  block.sums = block.scores + kHeadBlockMax * block.stride;
-  block.packed_window = args.raw.packed();
-  block.packed_entries = args.compressed.packed();
+  HeadBlock<Numbers> block;
   block.head_dim = args.head_dim;
   block.rope_dim = args.inverse.rope_dim;
+  block.width = whole_groups(args.head_dim);
+  block.stride = padded_keys(job.key_max);
+  block.packed_window = args.raw.packed();
+  block.packed_entries = args.compressed.packed();
+  float* scratch = job.thread_scratch + thread * attention_scratch_floats(job.key_max, args.head_dim);
+  const auto take = [&](int64_t floats) { return std::exchange(scratch, scratch + floats); };
+  block.scores = take(kHeadBlockMax * block.stride);
+  block.sums = take(kHeadBlockMax * block.width);
+  block.row = take(block.width);
+  block.q = reinterpret_cast<Element*>(take(kHeadBlockMax * block.width));
+  block.keys = reinterpret_cast<Element*>(take(pass * block.width));
+  block.rows = reinterpret_cast<const void**>(take(2 * block.stride));  // a pointer takes two floats
+  std::fill_n(block.row, block.width, 0.0f);
   int64_t collected = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t row = unit / job.blocks();
@@ -248,20 +271,24 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
       collected = row;
     }
     block.heads = std::min(job.head_block, args.head_count - first);
-    for (int h = 0; h < block.heads; ++h) block.q[h] = args.q.row(row) + (first + h) * args.head_dim;
-    for (int64_t chunk = 0; chunk < block.count; chunk += pass) {
-      const int64_t last = std::min(block.count, chunk + pass);
-      load_keys(block, chunk, last);
-      for (int64_t k = chunk; k < last; k += kTileKeys) {
-        for (int h = 0; h < block.heads; h += kTileHeads) score_tile(block, h, k, scale);
+    for (int h = 0; h < block.heads; ++h) {
+      std::copy_n(args.q.row(row) + (first + h) * args.head_dim, args.head_dim, block.row);
+      Numbers::convert(block.row, block.width, true, block.q + h * block.width);
+    }
+    for (int64_t k = 0; k < block.count; k += pass) {
+      const int64_t last = std::min(block.count, k + pass);
+      load_keys(block, k, last);
+      for (int64_t key = k; key < last; key += kTileKeys) {
+        for (int h = 0; h < block.heads; h += kTileHeads) score_tile(block, h, k, key, last, scale);
       }
     }
     float total[kHeadBlockMax];
     for (int h = 0; h < block.heads; ++h) {
-      total[h] =
-          soften(block.scores + h * block.stride, block.count, args.sink.data[first + h], job.official);
+      float* scores = block.scores + h * block.stride;
+      total[h] = soften(scores, block.count, args.sink.data[first + h], job.official);
+      Numbers::convert(scores, padded_keys(block.count), false, reinterpret_cast<Element*>(scores));
     }
-    std::fill_n(block.sums, block.heads * width, 0.0f);
+    std::fill_n(block.sums, block.heads * block.width, 0.0f);
     for (int64_t k = 0; k < block.count; k += pass) {
       const int64_t last = std::min(block.count, k + pass);
       if (block.count > pass) load_keys(block, k, last);
@@ -270,24 +297,26 @@ void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end,
       for (; h < block.heads; ++h) add_value_columns<1>(block, h, k, last);
     }
     for (int h = 0; h < block.heads; ++h) {
-      const float* sums = block.sums + h * width;
       float* out = args.out.row(row) + (first + h) * args.head_dim;
-      for (int64_t c = 0; c < args.head_dim; c += kLanes) {
-        const auto mask = hn::FirstN(d, static_cast<size_t>(std::min<int64_t>(kLanes, args.head_dim - c)));
-        const V v = hn::Div(hn::LoadU(d, sums + c), hn::Set(d, total[h]));
-        hn::BlendedStore(round_if(d, v, job.official), mask, d, out + c);
-      }
-      const int64_t rope_dim = args.inverse.rope_dim;
-      rotate_pairs(out + args.head_dim - rope_dim, args.inverse.data + row * rope_dim, rope_dim, -1.0f,
-                   job.official);
+      store_head(block, h, total[h], job.official, out);
+      rotate_pairs(out + args.head_dim - block.rope_dim, args.inverse.data + row * block.rope_dim,
+                   block.rope_dim, -1.0f, job.official);
     }
   }
 }
 
+void attention_units_target(const AttentionJob& job, int64_t begin, int64_t end, int thread) {
+#if HWY_TARGET == HWY_AVX3_DL
+  if (job.official && uses_bf16_products()) return run_units<Bf16>(job, begin, end, thread);
+#endif
+  run_units<Floats>(job, begin, end, thread);
+}
+
 int64_t attention_scratch_target(int64_t key_max, int64_t head_dim) {
-  // Two pointers a key, four floats.
-  return padded_keys(key_max) * (4 + kHeadBlockMax) +
-         (value_keys(head_dim) + kHeadBlockMax) * padded_width(head_dim);
+  // As run_units() takes them, with the keys of a pass as floats or as twice as many halves.
+  const int64_t width = whole_groups(head_dim);
+  return padded_keys(key_max) * (2 + kHeadBlockMax) +
+         (2 * kHeadBlockMax + 1 + pass_keys(head_dim, sizeof(uint16_t))) * width;
 }
 
 }  // namespace ft::cpu::HWY_NAMESPACE

@@ -319,17 +319,10 @@ void CpuBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, K
   const bool scored = scores != nullptr || view.visible_max > top_k;
   const int64_t stride = (std::max(view.visible_max, 1) + 15) / 16 * 16;
   const int64_t pass_rows = std::clamp<int64_t>(kScoreFloatsMax / stride, 1, q.rows);
-  ScoreJob job{q,
-               weights,
-               weight_scale,
-               keys,
-               head_dim,
-               &view,
-               0,
-               (view.visible_max + kScoreChunk - 1) / kScoreChunk,
-               nullptr,
-               stride,
-               nullptr,
+  ScoreJob job{q,        weights,  weight_scale,
+               keys,     head_dim, &view,
+               0,        0,        (view.visible_max + kScoreChunk - 1) / kScoreChunk,
+               nullptr,  stride,   nullptr,
                official_};
   if (scored) {
     job.scores = scratch_.take<float>(pass_rows * stride);
@@ -340,6 +333,7 @@ void CpuBackend::do_index_select(Matrix q, Matrix weights, float weight_scale, K
     const int64_t rows = std::min(pass_rows, q.rows - first);
     if (scored) {
       job.first_row = first;
+      job.rows = rows;
       const int64_t units = rows * job.chunks;
       parallel_.run(units, units * kScoreChunk * q.cols / 32,
                     [&](int64_t begin, int64_t end, int thread) { score_units(job, begin, end, thread); });

@@ -31,7 +31,9 @@ struct ScoreJob {
   KeyRows keys;
   int64_t head_dim;
   const CompressedView* view;
-  int64_t first_row;  // unit u is row first_row + u / chunks, entries [u % chunks * kScoreChunk, ...)
+  // A unit is one of `rows` rows from first_row on, and one of the chunks of kScoreChunk entries.
+  int64_t first_row;
+  int64_t rows;
   int64_t chunks;
   float* scores;  // row first_row + i writes scores + i * score_stride
   int64_t score_stride;
@@ -39,6 +41,7 @@ struct ScoreJob {
   bool official;
 };
 int64_t score_scratch_floats(int64_t head_count, int64_t head_dim);
+// Units [begin, end) of rows * chunks, in an order that suits the number of heads.
 void score_units(const ScoreJob& job, int64_t begin, int64_t end, int thread);
 
 // Writes the indices of the `k` largest of scores[0..count), ascending; ties go to the smaller index. 0 < k <= count.

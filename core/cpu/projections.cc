@@ -8,8 +8,8 @@
 
 #include <vector>
 
-#include "core/cpu/cache_rows-inl.h"
 #include "core/cpu/lanes-inl.h"
+#include "core/cpu/pack_rows-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -95,6 +95,14 @@ OpCase index_query_case(const ModelConfig& config) {
           }};
 }
 
+ModelConfig with_index_heads(int heads, int dim) {
+  ModelConfig config = nano_config();
+  config.index_n_heads = heads;
+  config.index_head_dim = dim;
+  config.index_topk = 24;
+  return config;
+}
+
 OpCase index_select_case(const ModelConfig& config, int32_t top_k, int32_t visible_max) {
   RandomData random(63);
   const int64_t c = config.index_head_dim;
@@ -173,8 +181,14 @@ std::vector<OpCases> compressor_ops() {
       {"index_select",
        [] {
          const ModelConfig nano = nano_config();
-         return std::vector{index_select_case(nano, 64, 61), index_select_case(nano, 6, 100),
-                            index_select_case(nano, 64, 300), index_select_case(wide_head_config(), 24, 100)};
+         return std::vector{index_select_case(nano, 64, 61),
+                            index_select_case(nano, 6, 100),
+                            index_select_case(nano, 64, 300),
+                            index_select_case(wide_head_config(), 24, 100),
+                            index_select_case(with_index_heads(3, 16), 24, 150),
+                            index_select_case(with_index_heads(8, 32), 24, 100),
+                            index_select_case(with_index_heads(9, 32), 24, 100),
+                            index_select_case(with_index_heads(72, 64), 24, 100)};
        }},
   };
 }
