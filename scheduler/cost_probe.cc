@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <vector>
 
 namespace ft::scheduler {
@@ -110,51 +111,107 @@ class Probe {
   std::vector<int32_t> order_;
 };
 
-// The quickest of several runs: whatever else the machine does only ever adds.
-template <class Run>
-double quickest(Run run) {
-  double best = run();
-  for (int repeat = 1; repeat < kRepeats; ++repeat) best = std::min(best, run());
-  return best;
+// The least that several rounds take: whatever else the machine does only ever adds. A round goes through all counts
+// before any is repeated, so that a slow moment of the machine does not look like the price of a count.
+class Least {
+ public:
+  void take(double seconds) { seconds_ = std::min(seconds_, seconds); }
+  double seconds() const { return seconds_; }
+
+ private:
+  double seconds_ = std::numeric_limits<double>::infinity();
+};
+
+struct VerifySample {
+  int32_t rows;
+  Least alike, spread;
+  double alike_experts = 0.0, spread_experts = 0.0;
+};
+
+struct DraftSample {
+  int32_t requests;
+  double first = 0.0;  // of newly opened sequences: takes their contexts in
+  Least trained, most;
+};
+
+// Calls sample(i) for i = 0, 1, ... until it returns false or time is up, and then again as far as it came.
+template <class Sample>
+void in_rounds(double until, Clock::time_point begin, Sample sample) {
+  size_t count = 0;
+  while (sample(count)) {
+    ++count;
+    if (seconds_since(begin) > until) break;
+  }
+  for (int repeat = 1; repeat < kRepeats; ++repeat) {
+    for (size_t i = 0; i < count; ++i) {
+      if (seconds_since(begin) > until) return;
+      sample(i);
+    }
+  }
+}
+
+void measure_steps(Model& model, Probe& probe, ExpertUsage& experts, CostModel& costs,
+                   Clock::time_point begin) {
+  probe.verify(1, true);  // the first step of a process pays for much that later ones do not
+  std::vector<VerifySample> samples;
+  const auto distinct = [&](int32_t rows) {
+    experts.count(model, rows);
+    return static_cast<double>(experts.distinct());
+  };
+  in_rounds(kBudgetSeconds, begin, [&](size_t i) {
+    const int32_t rows = 1 << i;
+    if (rows > std::min(kRowsMax, model.cache().limits().rows)) return false;
+    if (i == samples.size()) samples.push_back({rows, {}, {}});
+    VerifySample& sample = samples[i];
+    sample.alike.take(probe.verify(rows, true));
+    sample.alike_experts = distinct(rows);
+    sample.spread.take(probe.verify(rows, false));
+    sample.spread_experts = distinct(rows);
+    return true;
+  });
+  for (const VerifySample& sample : samples) {
+    // Three times each: a price of experts takes more than one look at them.
+    for (int times = 0; times < 3; ++times) {
+      costs.observe_verify(sample.rows, sample.alike_experts, sample.alike.seconds());
+      costs.observe_verify(sample.rows, sample.spread_experts, sample.spread.seconds());
+    }
+  }
+}
+
+void measure_drafts(Probe& probe, int32_t requests_max, draft::ModelDepth depths, CostModel& costs,
+                    Clock::time_point begin) {
+  std::vector<DraftSample> samples;
+  in_rounds(1.5 * kBudgetSeconds, begin, [&](size_t i) {
+    const int32_t requests = 1 << i;
+    if (requests > requests_max) return false;
+    while (probe.sequences() < static_cast<size_t>(requests))
+      if (!probe.add_sequence()) return false;
+    const auto draft = [&](int depth) { return probe.draft(static_cast<size_t>(requests), depth); };
+    if (i == samples.size()) samples.push_back({requests, draft(depths.trained), {}, {}});
+    samples[i].trained.take(draft(depths.trained));
+    if (depths.most > depths.trained) samples[i].most.take(draft(depths.most));
+    return true;
+  });
+  for (const DraftSample& sample : samples) {
+    costs.observe_draft(sample.requests * depths.trained, 0, sample.trained.seconds());
+    if (sample.requests > 1)
+      costs.observe_draft(sample.requests * depths.trained, probe.context() * (sample.requests / 2),
+                          sample.first);
+    if (depths.most > depths.trained)
+      costs.observe_draft(sample.requests * depths.most, 0, sample.most.seconds());
+  }
 }
 
 }  // namespace
 
 void measure_costs(Model& model, draft::Drafter& drafter, ExpertUsage& experts, CostModel& costs) {
   const auto begin = Clock::now();
-  const CacheLimits& limits = model.cache().limits();
   Probe probe(model, drafter);
   if (!probe.add_sequence()) return;
-  probe.verify(1, true);  // the first step of a process pays for much that later ones do not
-  for (int32_t rows = 1; rows <= std::min(kRowsMax, limits.rows); rows *= 2) {
-    // Three times each: a price of experts takes more than one look at them.
-    const double alike = quickest([&] { return probe.verify(rows, true); });
-    experts.count(model, rows);
-    const auto alike_experts = static_cast<double>(experts.distinct());
-    const double spread = quickest([&] { return probe.verify(rows, false); });
-    experts.count(model, rows);
-    const auto spread_experts = static_cast<double>(experts.distinct());
-    for (int times = 0; times < 3; ++times) {
-      costs.observe_verify(rows, alike_experts, alike);
-      costs.observe_verify(rows, spread_experts, spread);
-    }
-    if (seconds_since(begin) > kBudgetSeconds) break;
-  }
-  const draft::ModelDepth depths = drafter.model_depth();
-  const int trained = depths.trained;
-  const int most = depths.most;
-  if (most == 0) return;
-  for (int32_t requests = 1; requests <= std::min(kRequestsMax, limits.sequences); requests *= 2) {
-    while (probe.sequences() < static_cast<size_t>(requests))
-      if (!probe.add_sequence()) return;
-    const auto draft = [&](int depth) { return probe.draft(static_cast<size_t>(requests), depth); };
-    // The first draft of a sequence takes its context in.
-    const double first = draft(trained);
-    costs.observe_draft(requests * trained, 0, quickest([&] { return draft(trained); }));
-    if (requests > 1) costs.observe_draft(requests * trained, probe.context() * (requests / 2), first);
-    if (most > trained) costs.observe_draft(requests * most, 0, quickest([&] { return draft(most); }));
-    if (seconds_since(begin) > 1.5 * kBudgetSeconds) break;
-  }
+  measure_steps(model, probe, experts, costs, begin);
+  if (drafter.model_depth().most > 0)
+    measure_drafts(probe, std::min(kRequestsMax, model.cache().limits().sequences), drafter.model_depth(),
+                   costs, begin);
 }
 
 }  // namespace ft::scheduler
