@@ -17,7 +17,7 @@ std::vector<std::string_view> available_targets();
 // The one that the kernels run on. At least one is available.
 std::string_view target_name();
 
-// Whether linears may multiply pairs of bfloat16 (bf16_products.h).
+// Whether kernels may multiply pairs of bfloat16 (bf16_products.h).
 bool uses_bf16_products();
 
 // From now on the kernels of this process run on `name`, or on the best for "auto". kInvalidArgument for an
