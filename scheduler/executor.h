@@ -138,7 +138,7 @@ struct StepBatch {
 struct RequestOutcome {
   verify::Verified verified;                 // empty where nothing was sampled
   std::vector<verify::SampleResult> prompt;  // of the request's prompt_logits
-  // Part of its experts that each committed row of a tree shares with the row before it, from the second row on.
+  // Part of its experts that each committed row of a tree shares with those before it, from the second row on.
   std::vector<float> expert_overlaps;
   std::string error;  // not empty: verification failed, and the request cannot go on
 

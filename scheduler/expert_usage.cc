@@ -8,7 +8,8 @@ ExpertUsage::ExpertUsage(const ModelConfig& config)
     : layers_(config.num_hidden_layers),
       per_token_(config.num_experts_per_tok),
       words_((static_cast<size_t>(config.n_routed_experts) + 63) / 64),
-      used_(static_cast<size_t>(layers_) * words_) {}
+      used_(static_cast<size_t>(layers_) * words_),
+      seen_(words_) {}
 
 void ExpertUsage::count(Model& model, int64_t rows) {
   rows_ = rows;
@@ -27,17 +28,27 @@ void ExpertUsage::count(Model& model, int64_t rows) {
   }
 }
 
-float ExpertUsage::overlap(int32_t a, int32_t b) const {
-  int64_t shared = 0;
-  for (int64_t layer = 0; layer < layers_; ++layer) {
-    const auto of = [&](int32_t row) {
-      return routing_.subspan(static_cast<size_t>((layer * rows_ + row) * per_token_),
-                              static_cast<size_t>(per_token_));
-    };
-    for (int32_t id : of(a)) shared += std::ranges::binary_search(of(b), id) ? 1 : 0;
-  }
+void ExpertUsage::append_overlaps(std::span<const int32_t> rows, std::vector<float>& shares) {
+  if (rows.size() < 2) return;
+  const size_t first = shares.size();
   const int64_t all = layers_ * per_token_;
-  return all > 0 ? static_cast<float>(shared) / static_cast<float>(all) : 1.0f;
+  shares.resize(first + rows.size() - 1, all > 0 ? 0.0f : 1.0f);
+  if (all == 0) return;
+  const float part = 1.0f / static_cast<float>(all);
+  for (int64_t layer = 0; layer < layers_; ++layer) {
+    std::fill(seen_.begin(), seen_.end(), 0);
+    for (size_t k = 0; k < rows.size(); ++k) {
+      int64_t shared = 0;
+      for (const int32_t id : routing_.subspan(static_cast<size_t>((layer * rows_ + rows[k]) * per_token_),
+                                               static_cast<size_t>(per_token_))) {
+        uint64_t& word = seen_[static_cast<size_t>(id) / 64];
+        const uint64_t bit = uint64_t{1} << (id % 64);
+        shared += (word & bit) != 0 ? 1 : 0;
+        word |= bit;
+      }
+      if (k > 0) shares[first + k - 1] += static_cast<float>(shared) * part;
+    }
+  }
 }
 
 }  // namespace ft::scheduler

@@ -19,14 +19,16 @@ class ExpertUsage {
 
   // Distinct pairs of the rows that count() saw.
   int64_t distinct() const { return distinct_; }
-  // Share of the experts of row `a` that row `b` has chosen too. 1 for a model without experts.
-  float overlap(int32_t a, int32_t b) const;
+  // Appends for each of these rows, from the second on, the share of its experts that those before it have chosen too.
+  // 1 for a model without experts.
+  void append_overlaps(std::span<const int32_t> rows, std::vector<float>& shares);
 
  private:
   int64_t layers_;
   int64_t per_token_;
   size_t words_;
   std::vector<uint64_t> used_;  // [layers, words_]
+  std::vector<uint64_t> seen_;  // [words_]
   int64_t distinct_ = 0;
   int64_t rows_ = 0;
   std::span<const int32_t> routing_;  // [layers, rows_, per_token_], ascending ids

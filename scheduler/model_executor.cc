@@ -220,9 +220,7 @@ void ModelExecutor::observe(const StepBatch& batch, const ForwardOutput& output)
 void ModelExecutor::count_overlaps(const StepBatch& batch) {
   for (size_t i = 0; i < batch.requests.size(); ++i) {
     if (!batch.requests[i].samples() || batch.requests[i].tree->size() == 1) continue;
-    const std::vector<int32_t>& rows = committed_[i];
-    for (size_t k = 1; k < rows.size(); ++k)
-      outcomes_[i].expert_overlaps.push_back(experts_.overlap(rows[k], rows[k - 1]));
+    experts_.append_overlaps(committed_[i], outcomes_[i].expert_overlaps);
   }
 }
 

@@ -31,7 +31,7 @@ class DraftGate {
     AcceptanceHistory* history = nullptr;
     int32_t nodes_max = 0;        // drafted rows at most; 0: not to be drafted for
     int64_t catch_up_rows = 0;    // that the drafter has to take in first, beyond those of the last step
-    float expert_overlap = 0.0f;  // share of a row's experts that the row before it has chosen too
+    float expert_overlap = 0.0f;  // share of a row's experts that rows before it have chosen too
   };
 
   // Fills draft[i]: whether to propose for requests[i], all that run. `rows`: of the step without drafts;

@@ -2,7 +2,7 @@
 // however many rows have chosen it, so a row that shares its experts with others costs less.
 //
 // In layers that route by token (hash layers) a row's experts are known before it is run. In layers that
-// route by score, rows are taken to choose independently, but for what neighbouring rows were seen to share.
+// route by score, rows are taken to choose independently, but for what the rows of a request were seen to share.
 #pragma once
 
 #include <cstddef>
@@ -46,7 +46,7 @@ class ExpertPricing {
   // Of a row of an average token.
   double expected_hash_experts() const { return hash_expected_; }
 
-  // Experts of the score layers that a row does not share with the rows next to it.
+  // Experts of the score layers that a row does not share with the rows before it in its tree.
   double own_score_experts(float overlap) const {
     return score_pairs_ * (1.0 - static_cast<double>(overlap));
   }

@@ -44,7 +44,7 @@ class GlobalSelection final : public NodeSelection {
   struct Quota {
     size_t first = 0;                // place of its first node
     int32_t room = 0;                // rows that it may still have
-    double own_score_experts = 0.0;  // that a row of it does not share with rows next to it
+    double own_score_experts = 0.0;  // that a row of it does not share with rows before it
   };
 
   Reach begin(std::span<const Candidates> requests, const StepBase& base);

@@ -25,7 +25,7 @@ struct Candidates {
   std::span<const draft::DraftNode> nodes;
   std::span<const float> probability;  // estimated path probability of each
   int32_t nodes_max = 0;               // drafted rows at most
-  // Part of a row's experts that rows next to it have chosen too, in layers that route by score.
+  // Part of a row's experts that rows before it in its tree have chosen too, in layers that route by score.
   float expert_overlap = 0.0f;
 };
 
