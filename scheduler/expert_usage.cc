@@ -4,6 +4,19 @@
 
 namespace ft::scheduler {
 
+namespace {
+
+// False if it was there.
+bool insert(uint64_t* set, int32_t id) {
+  uint64_t& word = set[id / 64];
+  const uint64_t bit = uint64_t{1} << (id % 64);
+  const bool is_new = (word & bit) == 0;
+  word |= bit;
+  return is_new;
+}
+
+}  // namespace
+
 ExpertUsage::ExpertUsage(const ModelConfig& config)
     : layers_(config.num_hidden_layers),
       per_token_(config.num_experts_per_tok),
@@ -19,12 +32,7 @@ void ExpertUsage::count(Model& model, int64_t rows) {
   const int32_t* id = routing_.data();
   for (int64_t layer = 0; layer < layers_; ++layer) {
     uint64_t* used = used_.data() + static_cast<size_t>(layer) * words_;
-    for (int64_t i = 0; i < rows * per_token_; ++i, ++id) {
-      uint64_t& word = used[*id / 64];
-      const uint64_t bit = uint64_t{1} << (*id % 64);
-      distinct_ += (word & bit) == 0 ? 1 : 0;
-      word |= bit;
-    }
+    for (int64_t i = 0; i < rows * per_token_; ++i, ++id) distinct_ += insert(used, *id) ? 1 : 0;
   }
 }
 
@@ -41,10 +49,7 @@ void ExpertUsage::append_overlaps(std::span<const int32_t> rows, std::vector<flo
       int64_t shared = 0;
       for (const int32_t id : routing_.subspan(static_cast<size_t>((layer * rows_ + rows[k]) * per_token_),
                                                static_cast<size_t>(per_token_))) {
-        uint64_t& word = seen_[static_cast<size_t>(id) / 64];
-        const uint64_t bit = uint64_t{1} << (id % 64);
-        shared += (word & bit) != 0 ? 1 : 0;
-        word |= bit;
+        shared += insert(seen_.data(), id) ? 0 : 1;
       }
       if (k > 0) shares[first + k - 1] += static_cast<float>(shared) * part;
     }

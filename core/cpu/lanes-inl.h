@@ -43,6 +43,15 @@ HWY_INLINE hn::Vec<Tag> round_if(Tag d, hn::Vec<Tag> v, bool official) {
   return official ? round_bf16(d, v) : v;
 }
 
+// bf16 numbers kept as float32, whole vectors of them, as such. `out` may be where x is.
+HWY_INLINE void store_bf16(const float* x, int64_t count, uint16_t* out) {
+  const DU du;
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const auto upper = hn::ShiftRight<16>(hn::BitCast(du, hn::LoadU(D(), x + i)));
+    hn::StoreU(hn::TruncateTo(hn::Rebind<uint16_t, D>(), upper), hn::Rebind<uint16_t, D>(), out + i);
+  }
+}
+
 // Sixteen lanes on every instruction set: one vector of AVX-512, two of AVX2. Every sum over the elements of
 // a row is formed in sixteen lanes and folded by one tree, so that its bits do not depend on the width of a
 // vector. Element i of a row belongs to lane i % 16 unless a kernel says otherwise.

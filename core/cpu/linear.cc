@@ -10,13 +10,13 @@
 
 #include "core/check.h"
 #include "core/cpu/decode-inl.h"
+#include "core/cpu/numbers-inl.h"
 #include "core/cpu/panel-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL
-// Not part of every processor that the target stands for: used by name only, where target.h says that it is there.
-#pragma GCC target("avx512vnni,avx512bf16")
+#pragma GCC target("avx512vnni,avx512bf16")  // see panel-inl.h
 #endif
 namespace ft::cpu::HWY_NAMESPACE {
 
@@ -35,12 +35,11 @@ struct AsFloats {
 template <class Decode>
 struct AsBf16 {
   using DX = hn::ScalableTag<uint16_t>;
-  using Weights = hn::Vec<DU>;
+  using Weights = Bf16::Vector;
   static const Bf16Rows& rows(const Prepared& x) { return x.bf16; }
   static HWY_INLINE Weights weights(const typename Decode::Raw& raw, int v) { return raw.pairs[v]; }
   static HWY_INLINE V add(Weights weights, hn::Vec<DX> x, V sum) {
-    return V{_mm512_dpbf16_ps(sum.raw, reinterpret_cast<__m512bh>(weights.raw),
-                              reinterpret_cast<__m512bh>(x.raw))};
+    return Bf16::add(weights, hn::BitCast(DU(), x), sum);
   }
 };
 #endif

@@ -105,9 +105,7 @@ struct Bf16 {
 
   // Rows are in order either way. `out` may be where x is.
   static HWY_INLINE void convert(const float* x, int64_t count, bool, Element* out) {
-    for (int64_t c = 0; c < count; c += 16)
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + c),
-                          _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_loadu_si512(x + c), 16)));
+    store_bf16(x, count, out);
   }
   static HWY_INLINE Vector load(const Element* x) { return Vector{_mm512_loadu_si512(x)}; }
   static HWY_INLINE uint32_t word(const Element* x, int64_t step) {

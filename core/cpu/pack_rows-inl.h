@@ -18,9 +18,7 @@ HWY_INLINE void pack_key_row(const float* row, int64_t head_dim, int64_t rope_di
   const int64_t plain = head_dim - rope_dim;
   if (plain % kQ8SimGroup != 0 || rope_dim % kLanes != 0) return pack_key(row, head_dim, rope_dim, packed);
   const D d;
-  const DU du;
   const hn::Rebind<int16_t, D> d16;
-  const hn::Rebind<uint16_t, D> du16;
   const hn::Rebind<uint8_t, D> d8;
   const hn::Rebind<hwy::float16_t, D> dh;
   const int64_t rope_offset = packed_rope_offset(head_dim, rope_dim);
@@ -37,11 +35,7 @@ HWY_INLINE void pack_key_row(const float* row, int64_t head_dim, int64_t rope_di
       hn::StoreU(hn::DemoteTo(d8, hn::Or(sign, rest)), d8, packed + c);
     }
   }
-  auto* rope = reinterpret_cast<uint16_t*>(packed + rope_offset);
-  for (int64_t i = 0; i < rope_dim; i += kLanes) {
-    const auto bits = hn::ShiftRight<16>(hn::BitCast(du, hn::LoadU(d, row + plain + i)));
-    hn::StoreU(hn::DemoteTo(du16, hn::BitCast(hn::RebindToSigned<D>(), bits)), du16, rope + i);
-  }
+  store_bf16(row + plain, rope_dim, reinterpret_cast<uint16_t*>(packed + rope_offset));
 }
 
 }  // namespace ft::cpu::HWY_NAMESPACE

@@ -66,20 +66,13 @@ void prepare_floats(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
 }
 
 void prepare_bf16(const PrepareJob& job, int64_t begin_row, int64_t end_row) {
-  const D d;
-  const DU du;
-  const hn::Rebind<uint16_t, D> d16;
   HWY_ALIGN float rounded[kBlockColumns];
   for_blocks(job, begin_row, end_row, [&](const float* x, int64_t place) HWY_ATTR {
     if (job.quantize) {
       quantize_group<E4m3>(x, kBlockColumns, rounded);
       x = rounded;
     }
-    uint16_t* out = job.bf16 + place * kBlockColumns;
-    for (int64_t c = 0; c < kBlockColumns; c += kLanes) {
-      const auto upper = hn::ShiftRight<16>(hn::BitCast(du, hn::LoadU(d, x + c)));
-      hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<D>(), upper)), d16, out + c);
-    }
+    store_bf16(x, kBlockColumns, job.bf16 + place * kBlockColumns);
   });
 }
 
