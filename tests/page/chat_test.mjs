@@ -7,17 +7,9 @@ import { bench } from './bench.mjs';
 
 const ITALY = 'What is the capital of Italy?';
 
-async function greedy(open) {
-  const { page } = open;
-  await page.click('[title^="System prompt"]');
-  await page.getByLabel('Temperature').fill('0');
-  await page.getByLabel('Temperature').press('Tab');
-  await page.keyboard.press('Escape');
-}
-
 test('a message is answered, with the reasoning folded', async () => {
   const open = await bench.all.open(undefined, bench.all.live.url);
-  await greedy(open);
+  await open.set('Temperature', '0');
   await open.ask(ITALY);
   assert.equal(await open.lastText(), 'The capital of Italy is Rome.');
   const reasoning = open.page.locator('.reasoning');
@@ -33,6 +25,7 @@ test('a message is answered, with the reasoning folded', async () => {
 
 test('thinking can be switched off', async () => {
   const open = await bench.all.open(undefined, bench.all.live.url);
+  await open.set('Temperature', '0');
   await open.page.selectOption('.select select', 'off');
   await open.ask(ITALY);
   assert.equal(await open.count('.reasoning'), 0);

@@ -7,6 +7,7 @@ const QUESTION = 'Write a Python function that returns the largest item of a lis
 
 async function asked() {
   const open = await bench.all.open(undefined, bench.all.live.url);
+  await open.set('Seed', '1');
   await open.ask(QUESTION);
   await open.page.click('.glass-switch');
   await open.page.locator('.reply > .tokens .tok').last().waitFor();

@@ -118,6 +118,13 @@ export class OpenPage {
     await this.page.locator('.reply').nth(before).waitFor();
     await this.whole();
   }
+  // What requests say of `label`: a reply that a test hangs on is greedy or has a seed.
+  async set(label, value) {
+    await this.page.click('[title^="System prompt"]');
+    await this.page.getByLabel(label).fill(value);
+    await this.page.getByLabel(label).press('Tab');
+    await this.page.keyboard.press('Escape');
+  }
   whole() {
     return this.page.waitForFunction(() => !document.querySelector('.reply.running'), null, { timeout: 30_000 });
   }

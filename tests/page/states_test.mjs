@@ -28,6 +28,7 @@ test('a connection that breaks off is continued', async () => {
 test('a server that dies is noticed, and again when it is back', async () => {
   const live = await liveServer();
   const open = await bench.all.open(undefined, live.url);
+  await open.set('Temperature', '0');
   await live.kill();
   await open.type('Are you there?');
   await open.page.locator('.failure').waitFor();
@@ -47,10 +48,7 @@ test('a server that dies within a reply leaves what had come', async () => {
   const live = await liveServer();
   const open = await bench.all.open(undefined, live.url);
   const { page } = open;
-  await page.click('[title^="System prompt"]');
-  await page.getByLabel('Longest reply').fill('8000');
-  await page.keyboard.press('Tab');
-  await page.keyboard.press('Escape');
+  await open.set('Longest reply', '8000');
   await open.type('Tell me a long story about a red fox.');
   await page.locator('.reasoning, .reply .md').first().waitFor();
   await live.kill();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { clock, startServer } from '../support.mjs';
-import { clockServer, jsonLines, runProgram, workplace } from './program.mjs';
+import { answered, clockServer, jsonLines, runProgram, sampled, workplace } from './program.mjs';
 
 const config = (server) => `
 model = "v4-nano-dspark"
@@ -18,26 +18,27 @@ default_tools_approval_mode = "approve"
 `;
 const place = (t, server) => workplace(t, { 'home/.codex/config.toml': config(server) });
 const exec = ['exec', '--json', '--skip-git-repo-check', '--sandbox', 'read-only'];
-const message = (events) => events.filter((event) => event.item?.type === 'agent_message').at(-1)?.item.text;
+const completed = (run) => {
+  assert.equal(run.code, 0, run.stdout + run.stderr);
+  const events = jsonLines(run.stdout);
+  assert.ok(events.some((event) => event.type === 'turn.completed'), run.stdout);
+  return events;
+};
+const message = (run) => completed(run).filter((event) => event.item?.type === 'agent_message').at(-1)?.item.text;
 
 test('Codex CLI', async (t) => {
   const server = await startServer(t);
 
   await t.test('holds a conversation with a tool call', async (t) => {
     const here = await place(t, server);
-    const hello = await runProgram(here, 'codex', [...exec, 'Hello']);
-    assert.equal(hello.code, 0, hello.stdout + hello.stderr);
-    assert.ok(message(jsonLines(hello.stdout)).length > 0);
-    // It samples, and the model may take the tool server's tool or one of Codex's own; either way Codex runs it, sends
-    // the result back and ends the turn.
-    for (let tries = 0; ; ++tries) {
-      assert.ok(tries < 8, 'the model did not call');
+    await answered(server, () => runProgram(here, 'codex', [...exec, 'Hello']), message);
+    // The model may take the tool server's tool or one of Codex's own; either way Codex runs it, sends the result back
+    // and ends the turn.
+    await sampled('called a tool', async () => {
       const before = server.log().length;
-      const run = await runProgram(here, 'codex', [...exec, 'resume', '--last', clock.question]);
-      assert.equal(run.code, 0, run.stdout + run.stderr);
-      assert.ok(jsonLines(run.stdout).some((event) => event.type === 'turn.completed'), run.stdout);
-      if (/ tool_calls prompt=[^]* stop prompt=/.test(server.log().slice(before))) break;
-    }
+      completed(await runProgram(here, 'codex', [...exec, 'resume', '--last', clock.question]));
+      return / tool_calls prompt=[^]* stop prompt=/.test(server.log().slice(before));
+    });
   });
 
   await t.test('counts a full context as that', async (t) => {

@@ -1,9 +1,11 @@
 // Runs a program from npm in a folder and a home of its own.
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { eventually } from '../support.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
@@ -57,3 +59,30 @@ export function jsonLines(text) {
     }
   });
 }
+
+/**
+ * What `attempt` returns first that is not empty, of a few. The programs let the model sample, on a prompt that names the
+ * day and the folder: any one reply may lack what a test is about, and a test that hung on one would fail by chance.
+ */
+export async function sampled(what, attempt, tries = 20) {
+  for (let i = 0; i < tries; ++i) {
+    const found = await attempt();
+    if (found) return found;
+  }
+  assert.fail(`in ${tries} attempts, the model never ${what}`);
+}
+
+/**
+ * The run of a program, by `start`, in which the model said something: `said(run)`, which checks what holds of every run,
+ * has text. The nano model may end a reply within its reasoning; then the log of `server` must say that it did, since
+ * text that was sent must be shown.
+ */
+export const answered = (server, start, said) =>
+  sampled('said anything', async () => {
+    const before = server.log().length;
+    const run = await start();
+    if (said(run)) return run;
+    const silent = / stop prompt=\d+ cached=\d+ completion=(\d+) reasoning=\1 /;
+    await eventually(() => silent.test(server.log().slice(before)), `a reply without text, as shown: ${run.stdout}`);
+    return undefined;
+  });

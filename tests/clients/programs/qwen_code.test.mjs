@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startServer } from '../support.mjs';
-import { jsonLines, runProgram, workplace } from './program.mjs';
+import { answered, jsonLines, runProgram, workplace } from './program.mjs';
 
 const ask = ['--auth-type', 'openai', '--output-format', 'stream-json', '-p', 'What is 12 + 30?'];
 const variables = (server, key = 'none') => ({
@@ -15,11 +15,15 @@ const result = ({ stdout }) => jsonLines(stdout).find((line) => line.type === 'r
 test('Qwen Code', async (t) => {
   await t.test('answers with all its tools offered', async (t) => {
     const server = await startServer(t);
-    const run = await runProgram(await workplace(t), 'qwen', ask, variables(server));
-    const said = result(run);
-    assert.equal(said?.is_error, false, run.stdout + run.stderr);
-    assert.ok(said.result.length > 0);
-    assert.ok(said.usage.input_tokens > 10_000 && said.usage.output_tokens > 0);
+    const place = await workplace(t);
+    const text = (run) => {
+      const said = result(run);
+      assert.equal(said?.is_error, false, run.stdout + run.stderr);
+      return said.result;
+    };
+    const run = await answered(server, () => runProgram(place, 'qwen', ask, variables(server)), text);
+    const { input_tokens, output_tokens } = result(run).usage;
+    assert.ok(input_tokens > 10_000 && output_tokens > 0);
   });
 
   await t.test('shows what the server refuses', async (t) => {
