@@ -110,10 +110,11 @@ void VirtualExecutor::measure(scheduler::CostModel& costs) {
                               model_.experts.distinct(point.x - drafted, drafted)};
         costs.observe_verify(static_cast<int32_t>(point.x), shape.experts, costs_.step_seconds(shape));
       }
-  if (model_.depth.trained == 0) return;
-  for (const scheduler::CostCurve::Point& point : costs.draft_curve().points())
-    costs.observe_draft(static_cast<int32_t>(point.x), 0,
-                        costs_.draft_seconds(point.x / model_.depth.trained));
+  if (model_.depth.trained > 0)
+    for (const scheduler::CostCurve::Point& point : costs.draft_curve().points())
+      costs.observe_draft(static_cast<int32_t>(point.x), 0,
+                          costs_.draft_seconds(point.x / model_.depth.trained));
+  costs.settle();
 }
 
 VirtualExecutor::Node VirtualExecutor::node_behind(uint64_t seed, int32_t token, int depth) const {

@@ -79,6 +79,23 @@ void CostCurve::settle() {
   refresh();
 }
 
+double CostCurve::observed_since(double x) const {
+  double least = kMemory;
+  size_t right = 0;
+  while (right + 1 < points_.size() && points_[right].x < x) ++right;
+  const size_t left = right > 0 && points_[right].x > x ? right - 1 : right;
+  for (size_t i = left; i <= right; ++i) least = std::min(least, fresh_.empty() ? 0.0 : fresh_[i]);
+  return least;
+}
+
+void CostCurve::scale(double factor) {
+  for (Point& point : points_) point.seconds *= factor;
+  for (Point& point : shape_points_) point.seconds *= factor;
+  for (double& value : value_) value *= factor;
+  for (double& value : table_) value *= factor;
+  expert_price_ *= factor;
+}
+
 // Completes value_ from the points that `has` says are known: straight lines between them, and never falling,
 // because a point that is cheaper than one before it is noise. False if none is known.
 template <class Has>

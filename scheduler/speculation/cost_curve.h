@@ -47,6 +47,10 @@ class CostCurve {
   void settle();
   // Replaces the points whose x is the same, and settles them; others are ignored.
   void restore(std::span<const Point> points);
+  // Observations at x since the points were settled, up to kMemory; 0 before.
+  double observed_since(double x) const;
+  // Everything costs `factor` times what it did, the experts of set_expert_price included.
+  void scale(double factor);
   // Takes `seconds_per_expert` out of what at() returns, which is then the cost without experts.
   void set_expert_price(double seconds_per_expert);
 

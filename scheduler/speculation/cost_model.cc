@@ -11,6 +11,9 @@ namespace {
 constexpr double kRegressionDecay = 0.999;
 // Experts, squared, that must have been seen to vary before a price is believed: a few rows' worth.
 constexpr double kRegressionPrior = 4.0;
+// Steps after which a change of the machine's speed is believed. Few, as whoever shares the machine comes and goes; the
+// relations between costs, which all decisions hang on, are remembered for longer (CostCurve::kMemory).
+constexpr double kSpeedMemory = 4.0;
 // Observations that the price of catching up remembers.
 constexpr double kCatchUpMemory = 16.0;
 
@@ -40,7 +43,24 @@ double CostModel::draft_seconds(double positions) const {
   return positions > 0.0 ? draft_.at(positions) : 0.0;
 }
 
+// Other programs come and go, processors change their clock, contexts grow: all of it changes all costs at once, those
+// of row counts that are not verified just now included.
+void CostModel::follow_machine(int32_t rows, double experts, double seconds) {
+  // What is unusual for a row count that has hardly been seen is its own.
+  const double seen = verify_.observed_since(rows);
+  const double expected = verify_seconds(rows, experts);
+  if (seen == 0.0 || expected <= 0.0) return;
+  const double rate = seen / (seen + kSpeedMemory) / kSpeedMemory;
+  const double factor = std::pow(std::clamp(seconds / expected, 0.5, 2.0), rate);
+  verify_.scale(factor);
+  draft_.scale(factor);
+  seconds_per_expert_ *= factor;
+  seconds_per_catch_up_row_ *= factor;
+  sum_xy_ *= factor;
+}
+
 void CostModel::observe_verify(int32_t rows, double experts, double seconds) {
+  follow_machine(rows, experts, seconds);
   // Against the mean of the point nearest to `rows`, so that rows and experts, which grow together, are told
   // apart.
   const CostCurve::Point* nearest = nullptr;

@@ -42,7 +42,8 @@ class CostModel {
   }
   bool measured() const { return !verify_.empty(); }
 
-  // The end of measuring: see CostCurve::settle.
+  // The end of measuring (CostCurve::settle). From now on, steps of a row count that has been seen often say above all
+  // how fast the machine is just now, at everything.
   void settle();
   void observe_verify(int32_t rows, double experts, double seconds);
   // `catch_up_rows`: of the requests together, beyond those of the step before.
@@ -56,6 +57,7 @@ class CostModel {
                double seconds_per_expert, double seconds_per_catch_up_row);
 
  private:
+  void follow_machine(int32_t rows, double experts, double seconds);
   double regression_prior() const;
   double independent_experts(double rows) const;
 

@@ -152,6 +152,59 @@ TEST(CostModel, BelievesInNoPriceThatWasNotSeen) {
   EXPECT_EQ(backwards.seconds_per_expert(), 0.0);
 }
 
+// A model whose costs were measured: base(rows) a step, 0.4 ms a draft of five positions, 1 us a row of catching up.
+CostModel measured(const Machine& machine) {
+  CostModel model(16, 8, 6.0);
+  for (int rows = 1; rows <= 16; ++rows)
+    for (int i = 0; i < 4; ++i) model.observe_verify(rows, 0.0, machine.base(rows));
+  for (int i = 0; i < 4; ++i) model.observe_draft(5, 0, 4e-4);
+  model.observe_draft(5, 100, 5e-4);
+  model.settle();
+  return model;
+}
+
+TEST(CostModel, TakesAMachineThatGetsSlowerForSlowerAtEverything) {
+  const Machine machine{0.0, 0.0};
+  CostModel model = measured(machine);
+  for (int i = 0; i < 50; ++i) model.observe_verify(1, 0.0, machine.base(1));
+  EXPECT_NEAR(model.verify_seconds(6, 0.0), machine.base(6), 1e-9);
+  // Somebody else takes half of it away, and gives it back; what is not run meanwhile is known to cost twice as much.
+  for (const double slower : {1.9, 1.0}) {
+    for (int i = 0; i < 40; ++i) model.observe_verify(1, 0.0, slower * machine.base(1));
+    for (const int rows : {1, 2, 6, 16})
+      EXPECT_NEAR(model.verify_seconds(rows, 0.0), slower * machine.base(rows), 0.03 * machine.base(rows))
+          << rows;
+    EXPECT_NEAR(model.draft_seconds(5), slower * 4e-4, 0.1 * slower * 4e-4);
+    EXPECT_NEAR(model.catch_up_seconds(100), slower * 1e-4, 0.1 * slower * 1e-4);
+  }
+}
+
+TEST(CostModel, LearnsTheSameRelationsWhateverTheSpeed) {
+  std::mt19937_64 random(8);
+  const Machine machine{0.0, 0.02};
+  // Six rows were measured to cost half of what they do.
+  CostModel model = measured(machine);
+  const auto truth = [&](int rows) { return (rows == 6 ? 2.0 : 1.0) * machine.base(rows); };
+  const double right = truth(6) / truth(1);
+  for (int i = 0; i < 600; ++i) {
+    const double slower = i % 200 < 100 ? 1.0 : 1.8;
+    const int rows = i % 5 == 0 ? 1 : 6;
+    model.observe_verify(rows, 0.0, slower * truth(rows) * (1.0 + 0.02 * std::normal_distribution()(random)));
+    if (i > 100) {
+      ASSERT_NEAR(model.verify_seconds(6, 0.0) / model.verify_seconds(1, 0.0), right, 0.15 * right) << i;
+    }
+  }
+}
+
+TEST(CostModel, TakesWhatIsUnusualAtARareRowCountForItsOwn) {
+  const Machine machine{0.0, 0.0};
+  CostModel model = measured(machine);
+  for (int i = 0; i < 50; ++i) model.observe_verify(1, 0.0, machine.base(1));
+  model.observe_verify(8, 0.0, 0.5 * machine.base(8));
+  EXPECT_NEAR(model.verify_seconds(1, 0.0), machine.base(1), 2e-3 * machine.base(1));
+  EXPECT_LT(model.verify_seconds(8, 0.0), 0.9 * machine.base(8));
+}
+
 TEST(CostModel, DraftsCostNothingWhereThereAreNone) {
   CostModel model(16, 4, 6.0);
   EXPECT_FALSE(model.measured());
