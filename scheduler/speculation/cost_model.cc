@@ -46,12 +46,10 @@ double CostModel::draft_seconds(double positions) const {
 // Other programs come and go, processors change their clock, contexts grow: all of it changes all costs at once, those
 // of row counts that are not verified just now included.
 void CostModel::follow_machine(int32_t rows, double experts, double seconds) {
-  // What is unusual for a row count that has hardly been seen is its own.
-  const double seen = verify_.observed_since(rows);
+  // What is unusual for a row count that is not well known is its own.
   const double expected = verify_seconds(rows, experts);
-  if (seen == 0.0 || expected <= 0.0) return;
-  const double rate = seen / (seen + kSpeedMemory) / kSpeedMemory;
-  const double factor = std::pow(std::clamp(seconds / expected, 0.5, 2.0), rate);
+  if (verify_.observed_since(rows) < CostCurve::kMemory || expected <= 0.0) return;
+  const double factor = std::pow(std::clamp(seconds / expected, 0.5, 2.0), 1.0 / kSpeedMemory);
   verify_.scale(factor);
   draft_.scale(factor);
   seconds_per_expert_ *= factor;
