@@ -11,6 +11,9 @@ async function asked() {
   await open.ask(QUESTION);
   await open.page.click('.glass-switch');
   await open.page.locator('.reply > .tokens .tok').last().waitFor();
+  // Blocks of tokens out of sight are not laid out (content-visibility) and have no inner text.
+  await open.page.locator('.reply > .tokens').scrollIntoViewIfNeeded();
+  await open.page.waitForFunction(() => document.querySelector('.reply > .tokens').innerText !== '');
   return open;
 }
 
