@@ -30,12 +30,17 @@ CostCurve::CostCurve(std::vector<double> grid) {
   table_.assign(std::max<size_t>(static_cast<size_t>(points_.back().x) + 1, 2), 0.0);
 }
 
-void CostCurve::observe(double x, double seconds, double experts) {
-  const double expected = empty() ? seconds : at(x) + expert_price_ * experts;
-  const double bounded = std::clamp(seconds, 0.5 * expected, 2.0 * expected);
+std::pair<size_t, size_t> CostCurve::around(double x) const {
   size_t right = 0;
   while (right + 1 < points_.size() && points_[right].x < x) ++right;
   const size_t left = right > 0 && points_[right].x > x ? right - 1 : right;
+  return {left, right};
+}
+
+void CostCurve::observe(double x, double seconds, double experts) {
+  const double expected = empty() ? seconds : at(x) + expert_price_ * experts;
+  const double bounded = std::clamp(seconds, 0.5 * expected, 2.0 * expected);
+  const auto [left, right] = around(x);
   for (size_t i = left; i <= right; ++i) {
     Point& point = points_[i];
     const double width = points_[right].x - points_[left].x;
@@ -81,9 +86,7 @@ void CostCurve::settle() {
 
 double CostCurve::observed_since(double x) const {
   double least = kMemory;
-  size_t right = 0;
-  while (right + 1 < points_.size() && points_[right].x < x) ++right;
-  const size_t left = right > 0 && points_[right].x > x ? right - 1 : right;
+  const auto [left, right] = around(x);
   for (size_t i = left; i <= right; ++i) least = std::min(least, fresh_.empty() ? 0.0 : fresh_[i]);
   return least;
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace ft::scheduler {
@@ -55,6 +56,8 @@ class CostCurve {
   void set_expert_price(double seconds_per_expert);
 
  private:
+  // The points on both sides of x; twice the same one at a point and beyond the ends.
+  std::pair<size_t, size_t> around(double x) const;
   double base(const Point& point) const { return point.seconds - expert_price_ * point.experts; }
   template <class Has>
   bool fill(Has has);
